@@ -1,0 +1,40 @@
+"""All-in-one photo restoration: noise, rain, haze, blur and low light, alone or mixed.
+
+>>> import idrestore
+>>> restorer = idrestore.load("fast")  # doctest: +SKIP
+>>> result = restorer.restore(image)  # doctest: +SKIP
+>>> result.image, result.ingredients  # doctest: +SKIP
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from idrestore.checkpoint import CheckpointError
+    from idrestore.image import ImageError, Photo, read, write
+    from idrestore.restore import Restorer, Result, load
+
+__version__ = "0.1.0"
+__all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "write"]
+
+_HOMES = {
+    "CheckpointError": "checkpoint",
+    "ImageError": "image",
+    "Photo": "image",
+    "Restorer": "restore",
+    "Result": "restore",
+    "load": "restore",
+    "read": "image",
+    "write": "image",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when first used: `import idrestore` costs neither torch nor libvips."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'idrestore' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"idrestore.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

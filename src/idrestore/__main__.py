@@ -1,0 +1,5 @@
+"""`python -m idrestore` is the command."""
+
+from idrestore.cli import main
+
+main()

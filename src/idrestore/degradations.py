@@ -1,0 +1,47 @@
+"""The one table of degradations: their names, their order in labels, the operation that removes each.
+
+Everything that speaks of a degradation by name or by position (the network's hubs and routers, the synthesis in
+`data/degrade.py`, recipes, reports, flags) reads this table.
+"""
+
+from typing import Literal, NamedTuple
+
+Operation = Literal["additive", "affine", "convolutive"]
+
+
+class Degradation(NamedTuple):
+    """A way for a photo to go wrong, and the operation that its physics prescribes for the cure."""
+
+    name: str
+    """Lower-case identifier, used in files and flags."""
+    operation: Operation
+    """What undoes it: x + r, (1 + Δγ)·x + β, or a kernel per pixel (supplement, Sec. 1; paper, Sec. 3.2)."""
+    words: str
+    """What it is called in a sentence."""
+
+
+DEGRADATIONS: tuple[Degradation, ...] = (
+    Degradation("noise", "additive", "noise"),
+    Degradation("rain", "additive", "rain"),
+    Degradation("haze", "affine", "haze"),
+    Degradation("blur", "convolutive", "blur"),
+    Degradation("low_light", "affine", "low light"),
+    Degradation("clean", "additive", "nothing"),
+)
+"""Label order. The first five are the paper's; `clean` is its optional sixth prior (supplement, Table 1)."""
+
+UNSEEN: tuple[str, ...] = ("under_display",)
+"""Degradations that can be synthesised for tests of generalisation, but that no shipped model is trained on."""
+
+NAMES: tuple[str, ...] = tuple(degradation.name for degradation in DEGRADATIONS)
+FIVE: tuple[str, ...] = NAMES[:5]
+"""The paper's five."""
+
+
+def operation_of(name: str) -> Operation:
+    """Return the operation that removes degradation `name`; raise `KeyError` for a name not in the table.
+
+    >>> operation_of("haze")
+    'affine'
+    """
+    return {degradation.name: degradation.operation for degradation in DEGRADATIONS}[name]
