@@ -1,0 +1,145 @@
+"""What a restoration network looks like: one frozen configuration, three presets."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_args, get_origin
+
+from idrestore.degradations import FIVE, NAMES
+
+Backbone = Literal["transformer", "convolution"]
+Placement = Literal["2E+1D", "3E", "3D"]
+Attention = Literal["degraded", "clean", "none"]
+Operations = Literal["physics", "additive"]
+Predictor = Literal["separate", "shared"]
+Integration = Literal["pca", "random", "frozen", "none"]
+Pooling = Literal["mean", "mean_and_deviation"]
+
+PLACEMENTS: dict[Placement, tuple[str, ...]] = {
+    "2E+1D": ("encoder2", "encoder3", "decoder2"),
+    "3E": ("encoder1", "encoder2", "encoder3"),
+    "3D": ("decoder3", "decoder2", "decoder1"),
+}
+"""Where the three meta-prior blocks sit, in the order in which a photo meets them (supplement, Table 2)."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a `RestorationNetwork`; the defaults are those of the paper (supplement, Sec. 3)."""
+
+    backbone: Backbone = "transformer"
+    """Blocks of every level: Restormer's transformer blocks, or residual blocks of dense 3x3 convolutions."""
+    dim: int = 32
+    """Channels of level 1; every level below doubles them."""
+    depths: tuple[int, ...] = (2, 3, 3, 4)
+    """Blocks of levels 1 to 4; the decoder's levels 1 to 3 repeat the encoder's."""
+    refinement: int = 2
+    """Blocks after decoder level 1."""
+    heads: tuple[int, ...] = (1, 2, 4, 8)
+    """Attention heads of levels 1 to 4, in transformer blocks and in hub attention."""
+    expansion: float = 2.66
+    """Hidden width of a feed-forward, in multiples of its input."""
+    stem_stride: int = 1
+    """The photo is pixel-unshuffled by this much before level 1: 2 quarters the cost of everything after."""
+    double_top: bool = True
+    """Decoder level 1 keeps the concatenated skip's doubled width, as Restormer does."""
+    degradations: tuple[str, ...] = FIVE
+    """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
+    placement: Placement = "2E+1D"
+    """Meta-prior blocks in the encoder (E) and decoder (D)."""
+    num_priors: int = 24
+    """Priors per hub: L here, N in the paper (supplement, Table 3)."""
+    attention: Attention = "degraded"
+    """What supervises the degradation attention's side image; `clean` is the released research code's way."""
+    stop_gradient: bool = True
+    """Stop gradients on the features that enter the degradation attention (supplement, Sec. 2)."""
+    operations: Operations = "physics"
+    """`additive` gives every degradation the same generic operation (ablation)."""
+    predictor: Predictor = "separate"
+    """One parameter predictor a degradation (paper), or one trunk with a light head each."""
+    query_stride: int = 1
+    """Hub attention asks one query per this many pixels of a level, each way; 1 is the paper's."""
+    integration: Integration = "pca"
+    """How `integrate` starts the ingredient hub."""
+    pooling: Pooling = "mean"
+    """What routers see of a feature map: channel means, or means and standard deviations."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, allowed = getattr(self, field.name), field.type
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+            if get_origin(allowed) is Literal and value not in get_args(allowed):
+                raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
+            if allowed is int and (not isinstance(value, int) or value < 0):
+                raise ValueError(f"{field.name}: got {value!r}, expected a whole number >= 0")
+        for name in ("depths", "heads"):
+            if len(getattr(self, name)) != 4:
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected 4 numbers, one a level")
+        if self.dim < 1 or any(self.dim % (2 * heads) for heads in self.heads[:1]):
+            raise ValueError(f"dim: got {self.dim}, expected an even number >= 2")
+        if any((self.dim << level) % heads for level, heads in enumerate(self.heads)):
+            raise ValueError(f"heads: got {self.heads}, expected divisors of each level's channels")
+        unknown = set(self.degradations) - set(NAMES)
+        if unknown or len(self.degradations) < 1:
+            raise ValueError(f"degradations: got {self.degradations}, expected names among {NAMES}")
+
+    @property
+    def prior_width(self) -> int:
+        """Width D of a prior (C_d in the paper): the channels of level 4, so that one hub serves every level."""
+        return 8 * self.dim
+
+    @property
+    def size_multiple(self) -> int:
+        """Heights and widths must be multiples of this."""
+        return 8 * self.stem_stride
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a recipe's or a file's table; `preset` names what to start from.
+
+        Raises `ValueError` for an unknown key (naming the nearest one) or an impossible value.
+        """
+        values = dict(values)
+        preset = values.pop("preset", None)
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"preset: got {preset!r}, expected one of {tuple(PRESETS)}")
+        known = [field.name for field in fields(cls)]
+        for key in values.keys() - set(known):
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown model setting {key!r}; the nearest one is {nearest!r}")
+        start = PRESETS[preset] if preset is not None else cls()
+        return dataclasses.replace(start, **values)  # type: ignore[return-value]
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "paper": ModelConfig(),
+    "fast": ModelConfig(
+        backbone="convolution",
+        dim=40,
+        depths=(1, 2, 2, 1),
+        refinement=1,
+        stem_stride=2,
+        double_top=False,
+        degradations=NAMES,
+        predictor="shared",
+        query_stride=2,
+        pooling="mean_and_deviation",
+    ),
+    "tiny": ModelConfig(
+        backbone="convolution",
+        dim=8,
+        depths=(1, 1, 1, 1),
+        refinement=1,
+        heads=(1, 2, 2, 4),
+        stem_stride=2,
+        double_top=False,
+        degradations=NAMES,
+        num_priors=4,
+        predictor="shared",
+        query_stride=2,
+        pooling="mean_and_deviation",
+    ),
+}
+"""`paper` for fidelity, `fast` for machines without a GPU (the default), `tiny` for tests."""

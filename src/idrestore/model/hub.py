@@ -1,0 +1,129 @@
+"""Prior hubs: tables of learnable vectors, one a degradation, and their reformulation into ingredients.
+
+A hub maps routing weights w (B, K) to a table of L priors of width D, (B, L, D). Stage `collect` trains a `PriorHub`,
+stage `integrate` an `IngredientHub` made from it once; the network cannot tell them apart.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from idrestore.model.config import Integration
+
+PRIOR_DEVIATION = 0.1
+"""Standard deviation of a fresh prior. Keys are layer-normalised, so this only sets how fast Adam turns a prior."""
+
+
+class PriorHub(nn.Module):
+    """Task-oriented prior hubs T_k, (K, L, D): stage 1 (paper: task-oriented knowledge collection)."""
+
+    def __init__(self, num_degradations: int, num_priors: int, width: int) -> None:
+        super().__init__()
+        start = torch.randn(num_degradations, num_priors, width) * PRIOR_DEVIATION
+        self.priors = nn.Parameter(start)
+
+    def forward(self, ingredients: Tensor) -> Tensor:
+        """Return Σ_k w_k T_k: (B, K) to (B, L, D)."""
+        return torch.einsum("bk,kld->bld", ingredients, self.priors)
+
+
+class Ingredients(NamedTuple):
+    """A hub written as hub(w) = Pᵀ diag(w C) Q, every row of P and Q one ingredient."""
+
+    left: Tensor
+    """P, (L, L)"""
+    right: Tensor
+    """Q, (L, D)"""
+    spectra: Tensor
+    """C, (K, L): how much of each ingredient each degradation contains"""
+
+
+class IngredientHub(nn.Module):
+    """Ingredients-oriented hub (AŪ)ᵀ diag(w C) (BV̄): stage 2, the learnable PCA.
+
+    Ū (K·L, L) and V̄ (K·L, D) are the singular vectors of the K stage-1 hubs, stacked and fixed; the linear maps A and
+    B (L, K·L) are learned. No SVD happens in `forward`, so the network exports.
+    """
+
+    left_vectors: Tensor
+    right_vectors: Tensor
+    spectra: Tensor
+
+    def __init__(self, num_degradations: int, num_priors: int, width: int) -> None:
+        super().__init__()
+        stacked = num_degradations * num_priors
+        self.left_map = nn.Parameter(torch.zeros(num_priors, stacked))  # A
+        self.right_map = nn.Parameter(torch.zeros(num_priors, stacked))  # B
+        self.register_buffer("left_vectors", torch.zeros(stacked, num_priors))  # Ū
+        self.register_buffer("right_vectors", torch.zeros(stacked, width))  # V̄
+        self.register_buffer("spectra", torch.zeros(num_degradations, num_priors))  # C
+
+    def ingredients(self) -> Ingredients:
+        """Return the ingredients that the learned maps make of the collected singular vectors."""
+        left = self.left_map @ self.left_vectors
+        return Ingredients(left, self.right_map @ self.right_vectors, self.spectra)
+
+    def forward(self, ingredients: Tensor) -> Tensor:
+        """Return the hub for routing weights (B, K), as (B, L, D)."""
+        left, right, spectra = self.ingredients()
+        return torch.einsum("il,bi,id->bld", left, ingredients @ spectra, right)
+
+
+Hub = PriorHub | IngredientHub
+
+
+def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:
+    """Reformulate task-oriented hubs into an ingredient hub, once, at the boundary between the two stages.
+
+    `pca` starts from shared principal components of all hubs, `frozen` keeps them fixed, `random` starts A and B at
+    random with the raw singular spectra (released research code), `none` returns the task-oriented hub.
+    """
+    if kind == "none":
+        return hub
+    priors = hub.priors.detach().float()
+    num_degradations, num_priors, width = priors.shape
+    u, s, vh = torch.linalg.svd(priors, full_matrices=False)  # (K,L,L) (K,L) (K,L,D)
+    result = IngredientHub(num_degradations, num_priors, width)
+    left_vectors = u.transpose(1, 2).flatten(0, 1)  # rows are left singular vectors
+    right_vectors = vh.flatten(0, 1)
+    if kind == "random":
+        generator = torch.Generator().manual_seed(seed)
+        bound = result.left_map.shape[1] ** -0.5
+        left_map, right_map = torch.empty(2, *result.left_map.shape).uniform_(-bound, bound, generator=generator)
+        spectra = s
+    else:
+        left, right, spectra = principal_ingredients(priors)
+        left_map = left @ torch.linalg.pinv(left_vectors)
+        right_map = right @ torch.linalg.pinv(right_vectors)
+    with torch.no_grad():
+        result.left_map.copy_(left_map)
+        result.right_map.copy_(right_map)
+    result.left_vectors.copy_(left_vectors)
+    result.right_vectors.copy_(right_vectors)
+    result.spectra.copy_(spectra)
+    for parameter in result.parameters():
+        parameter.requires_grad_(kind != "frozen")
+    return result.to(hub.priors.device)
+
+
+def principal_ingredients(priors: Tensor) -> Ingredients:
+    """Find the L rank-one ingredients that the hubs T_k (K, L, D) share best.
+
+    q_i are the top right singular vectors of the stacked hubs; p_i is the unit vector maximising Σ_k (p_iᵀ T_k q_i)²;
+    C_ki = p_iᵀ T_k q_i keeps its sign.
+    """
+    num_priors = priors.shape[1]
+    right = torch.linalg.svd(priors.flatten(0, 1), full_matrices=False).Vh[:num_priors]  # (L, D)
+    images = torch.einsum("kld,id->ilk", priors, right)  # T_k q_i, (L, L, K)
+    left = torch.linalg.svd(images, full_matrices=False).U[:, :, 0]  # (L, L)
+    return Ingredients(left, right, torch.einsum("il,ilk->ki", left, images))
+
+
+def forgetting(before: PriorHub, after: Hub) -> list[float]:
+    """Return |hub(e_k) − T_k| / |T_k| for each degradation: 0 means that integration remembers stage 1 exactly."""
+    priors = before.priors.detach()
+    with torch.no_grad():
+        now = after(torch.eye(len(priors), device=priors.device))
+    change = (now - priors).flatten(1).norm(dim=1) / priors.flatten(1).norm(dim=1)
+    return [float(value) for value in change]

@@ -1,0 +1,146 @@
+"""Building blocks that know nothing of degradations: normalisation, transformer and residual blocks, resampling.
+
+Written from the Restormer paper (Zamir et al., CVPR 2022, arXiv 2111.09881). Every tensor is (B, C, H, W).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BRANCH = 0.3
+"""Size of a residual branch at the start, relative to what it is added to."""
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each pixel."""
+
+    def __init__(self, dim: int, affine: bool = True) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, elementwise_affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In channels_last memory the two permutations are views and copy nothing.
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class TransposedAttention(nn.Module):
+    """Multi-Dconv head transposed attention (MDTA): channels attend to channels (Restormer, Sec. 3.1)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.to_qkv = nn.Sequential(
+            nn.Conv2d(dim, 3 * dim, 1, bias=False),
+            nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim, bias=False),
+        )
+        self.project = nn.Conv2d(dim, dim, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, dim, height, width = x.shape
+        qkv = self.to_qkv(x).reshape(batch, 3, self.heads, dim // self.heads, height * width)
+        q, k, v = qkv.unbind(1)  # (B, heads, d, N)
+        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)  # (B, heads, d, d)
+        mixed = (scores * self.temperature).softmax(dim=-1).to(v.dtype) @ v
+        return self.project(mixed.reshape(batch, dim, height, width))
+
+
+class GatedFeedForward(nn.Module):
+    """Gated-Dconv feed-forward (GDFN): one half gates the other through GELU (Restormer, Sec. 3.2)."""
+
+    def __init__(self, dim: int, expansion: float) -> None:
+        super().__init__()
+        hidden = int(dim * expansion)
+        self.expand = nn.Sequential(
+            nn.Conv2d(dim, 2 * hidden, 1, bias=False),
+            nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False),
+        )
+        self.project = nn.Conv2d(hidden, dim, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.expand(x).chunk(2, dim=1)
+        return self.project(F.gelu(gate) * value)
+
+
+class TransformerBlock(nn.Module):
+    """x + MDTA(norm(x)), then x + GDFN(norm(x))."""
+
+    def __init__(self, dim: int, heads: int, expansion: float) -> None:
+        super().__init__()
+        self.attend = nn.Sequential(ChannelNorm(dim), TransposedAttention(dim, heads))
+        self.feed = nn.Sequential(ChannelNorm(dim), GatedFeedForward(dim, expansion))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attend(x)
+        return x + self.feed(x)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(ReLU(conv(x))) of dense 3x3 convolutions: all its work is matrix products.
+
+    `start_as_identity` zeroes the second convolution, so that the block changes nothing at step 0.
+    """
+
+    def __init__(self, dim: int, start_as_identity: bool = False) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(dim, dim, 3, padding=1)
+        self.second = nn.Conv2d(dim, dim, 3, padding=1)
+        if start_as_identity:
+            zero(self.second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class DepthwiseFeedForward(nn.Module):
+    """x + MLP(norm(x)) with a 3x3 depth-wise convolution inside; the identity at step 0."""
+
+    def __init__(self, dim: int, expansion: float) -> None:
+        super().__init__()
+        hidden = int(dim * expansion)
+        self.norm = ChannelNorm(dim)
+        self.expand = nn.Conv2d(dim, hidden, 1)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.project = zero(nn.Conv2d(hidden, dim, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.project(F.gelu(self.depthwise(self.expand(self.norm(x)))))
+
+
+class Downsample(nn.Sequential):
+    """Halve height and width, double the channels: convolution, then pixel-unshuffle."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(nn.Conv2d(dim, dim // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2))
+
+
+class Upsample(nn.Sequential):
+    """Double height and width, halve the channels: convolution of size `kernel`, then pixel-shuffle."""
+
+    def __init__(self, dim: int, kernel: int) -> None:
+        convolution = nn.Conv2d(dim, 2 * dim, kernel, padding=kernel // 2, bias=False)
+        super().__init__(convolution, nn.PixelShuffle(2))
+
+
+def zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """Set a freshly made layer's weight and bias to zero and return it."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def keep_signal(network: nn.Module) -> None:
+    """Start a network without normalisation so that its signal keeps its size from layer to layer.
+
+    PyTorch's own start shrinks it by √3 in every convolution (He et al. 2015 say what to do instead). Residual
+    branches start at `BRANCH` of that, so that their sum does not grow; what was zeroed stays zero.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.any():
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+    for module in network.modules():
+        if isinstance(module, ResidualBlock) and module.second.weight.any():
+            with torch.no_grad():
+                module.first.weight.mul_(2**0.5)  # the ReLU behind it halves the variance
+                module.second.weight.mul_(BRANCH)

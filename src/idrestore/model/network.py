@@ -1,0 +1,134 @@
+"""The whole network: a U-shape of four levels with three meta-prior blocks that share one hub."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from idrestore.degradations import Operation, operation_of
+from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
+from idrestore.model.config import PLACEMENTS, ModelConfig
+from idrestore.model.hub import Hub, PriorHub
+from idrestore.model.layers import (
+    DepthwiseFeedForward,
+    Downsample,
+    ResidualBlock,
+    TransformerBlock,
+    Upsample,
+    keep_signal,
+)
+from idrestore.model.operations import SeparateOperations, SharedOperations
+from idrestore.model.prior_block import Latents, MetaPriorBlock, PriorOutput, Router
+
+LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
+
+
+class NetworkOutput(NamedTuple):
+    """What a forward pass returns; lists run over the M meta-prior blocks in the order in which they are met."""
+
+    restored: Tensor
+    """(B, 3, H, W), not clamped"""
+    logits: Tensor
+    """(B, M, K), the routers' own opinion even where ingredients were given"""
+    side_images: list[Tensor]
+    """(B, 3, h, w) each; empty without degradation attention"""
+    latents: list[Latents]
+    """F, h_p and x' of each block"""
+
+
+class RestorationNetwork(nn.Module):
+    """Ingredients-oriented restoration network (supplement, Sec. 3).
+
+    It knows no stages: which one it is in is decided by the hub installed as `self.hub`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        dims = [config.dim << level for level in range(4)]
+        top = dims[0] * 2 if config.double_top else dims[0]
+        widths = dict(zip(LEVELS, [*dims, dims[2], dims[1], top], strict=True))
+        photo_channels = 3 * config.stem_stride**2
+
+        self.hub: Hub = PriorHub(len(config.degradations), config.num_priors, config.prior_width)
+        self.stem = nn.Conv2d(photo_channels, dims[0], 3, padding=1, bias=False)
+        self.blocks = nn.ModuleDict({level: self._make_blocks(level, widths[level]) for level in LEVELS})
+        self.prior_blocks = nn.ModuleDict(
+            {level: self._make_prior_block(level, widths[level]) for level in PLACEMENTS[config.placement]}
+        )
+        self.down = nn.ModuleList(Downsample(dim) for dim in dims[:3])
+        kernel = 3 if config.backbone == "transformer" else 1
+        self.up = nn.ModuleList(Upsample(dim, kernel) for dim in dims[1:])
+        self.reduce = nn.ModuleList(
+            nn.Conv2d(2 * dim, out, 1, bias=False) if out != 2 * dim else nn.Identity()
+            for dim, out in zip(dims[:3], (top, dims[1], dims[2]), strict=True)
+        )
+        self.refinement = nn.Sequential(*(self._make_block(top, config.heads[0]) for _ in range(config.refinement)))
+        self.output = nn.Conv2d(top, photo_channels, 3, padding=1, bias=False)
+        if config.backbone == "convolution":
+            keep_signal(self)
+
+    def forward(self, degraded: Tensor, ingredients: Tensor | None = None, one_photo: bool = False) -> NetworkOutput:
+        """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
+
+        `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them
+        the routers decide. `one_photo` says that the batch is crops of one photo, which then share one decision.
+        """
+        multiple = self.config.size_multiple
+        if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
+            raise ValueError(f"got a photo of {tuple(degraded.shape[-2:])}, expected multiples of {multiple}")
+        met: list[PriorOutput] = []
+
+        def level(name: str, x: Tensor) -> Tensor:
+            x = self.blocks[name](x)
+            if name not in self.prior_blocks:
+                return x
+            rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
+            met.append(self.prior_blocks[name](x, degraded, self.hub, rows, one_photo))
+            return met[-1].features
+
+        stem = self.stem(F.pixel_unshuffle(degraded, self.config.stem_stride))
+        encoder1 = level("encoder1", stem)
+        encoder2 = level("encoder2", self.down[0](encoder1))
+        encoder3 = level("encoder3", self.down[1](encoder2))
+        encoder4 = level("encoder4", self.down[2](encoder3))
+        decoder3 = level("decoder3", self.reduce[2](torch.cat([self.up[2](encoder4), encoder3], 1)))
+        decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
+        decoder1 = level("decoder1", self.reduce[0](torch.cat([self.up[0](decoder2), encoder1], 1)))
+        change = self.output(self.refinement(decoder1))
+        restored = degraded + F.pixel_shuffle(change, self.config.stem_stride)
+        return NetworkOutput(
+            restored,
+            torch.stack([block.logits for block in met], dim=1),
+            [block.side_image for block in met if block.side_image is not None],
+            [block.latents for block in met],
+        )
+
+    def _make_block(self, dim: int, heads: int) -> nn.Module:
+        if self.config.backbone == "transformer":
+            return TransformerBlock(dim, heads, self.config.expansion)
+        return ResidualBlock(dim)
+
+    def _make_blocks(self, level: str, dim: int) -> nn.Sequential:
+        index = int(level[-1]) - 1
+        heads = self.config.heads[index]
+        return nn.Sequential(*(self._make_block(dim, heads) for _ in range(self.config.depths[index])))
+
+    def _make_prior_block(self, level: str, dim: int) -> MetaPriorBlock:
+        config = self.config
+        operations: tuple[Operation, ...] = tuple(
+            operation_of(name) if config.operations == "physics" else "additive" for name in config.degradations
+        )
+        make_operations = SeparateOperations if config.predictor == "separate" else SharedOperations
+        heads = config.heads[int(level[-1]) - 1]
+        return MetaPriorBlock(
+            dim,
+            Router(dim, len(operations), config.pooling),
+            SupervisedDegradationAttention(dim, config.attention, config.stop_gradient),
+            HubAttention(dim, heads, config.prior_width, config.query_stride),
+            make_operations(dim, operations),
+            DepthwiseFeedForward(dim, config.expansion)
+            if config.backbone == "transformer"
+            else ResidualBlock(dim, start_as_identity=True),
+        )

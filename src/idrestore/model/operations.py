@@ -1,0 +1,154 @@
+"""Ad hoc operations: a degradation is undone by the kind of operation that caused it.
+
+Additive (noise, rain, clean) x + r; affine (haze, low light) (1 + Δγ)·x + β; convolutive (blur) a 5x5 kernel δ + Δk for
+every pixel and channel. All work on the features x = F and are mixed in parallel, x + Σ_k w_k · change_k(x): each
+operation returns only its change, whose predictor ends in zeros at step 0, so that every operation and every mixture
+starts as the identity, and one-hot weights give one operation exactly.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from idrestore.degradations import Operation
+from idrestore.model.layers import ResidualBlock, zero
+
+KERNEL = 5
+"""Side of the convolutive operation's kernels."""
+NUM_FILTERS = 8
+"""Learned filters that the shared form mixes in each pixel instead of predicting a free kernel."""
+BOTTLENECK = 16
+"""Channels on which those filters work."""
+
+
+class Predictor(nn.Sequential):
+    """Predict an operation's parameters from the context (B, 2C, H, W); zero at step 0."""
+
+    def __init__(self, dim: int, num_parameters: int) -> None:
+        super().__init__(
+            nn.Conv2d(2 * dim, dim, 3, padding=1),
+            ResidualBlock(dim),
+            ResidualBlock(dim),
+            zero(nn.Conv2d(dim, num_parameters, 1)),
+        )
+
+
+class Additive(nn.Module):
+    """Change x by r: noise, rain."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.predict = Predictor(dim, dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        return self.predict(context)
+
+
+class Affine(nn.Module):
+    """Change x by Δγ·x + β: haze, low light."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.predict = Predictor(dim, 2 * dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        gain, offset = self.predict(context).chunk(2, dim=1)
+        return gain * x + offset
+
+
+class Convolutive(nn.Module):
+    """Change x by its convolution with a kernel Δk of its own in every pixel and channel: blur."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.predict = Predictor(dim, KERNEL**2 * dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        kernels = self.predict(context).unflatten(1, (KERNEL**2, -1))  # (B, 25, C, H, W)
+        return filter_pixels(x, kernels)
+
+
+def filter_pixels(x: Tensor, kernels: Tensor) -> Tensor:
+    """Filter each pixel and channel of x (B, C, H, W) by its own kernel (B, 25, C, H, W), with replicated border."""
+    height, width = x.shape[-2:]
+    padded = F.pad(x, [KERNEL // 2] * 4, mode="replicate")
+    result = torch.zeros_like(x)
+    for tap in range(KERNEL**2):  # never materialises the 25 shifted copies
+        row, column = divmod(tap, KERNEL)
+        shifted = padded[..., row : row + height, column : column + width]
+        result = result + kernels[:, tap] * shifted
+    return result
+
+
+OPERATIONS: dict[Operation, type[Additive] | type[Affine] | type[Convolutive]] = {
+    "additive": Additive,
+    "affine": Affine,
+    "convolutive": Convolutive,
+}
+
+
+class SeparateOperations(nn.Module):
+    """One operation with a predictor of its own for every degradation (preset `paper`)."""
+
+    def __init__(self, dim: int, operations: tuple[Operation, ...]) -> None:
+        super().__init__()
+        self.operations = nn.ModuleList(OPERATIONS[operation](dim) for operation in operations)
+
+    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
+        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x)."""
+        result = x
+        for k, operation in enumerate(self.operations):
+            weight = ingredients[:, k, None, None, None].to(x.dtype)
+            result = result + weight * operation(x, context)
+        return result
+
+
+class SharedOperations(nn.Module):
+    """All operations on one trunk of half the width, with a linear head each (preset `fast`).
+
+    The heads are linear and every change is linear in them, so the sum over degradations moves into the weights: one
+    matrix (2C x C/2), mixed for each photo, predicts gain and offset of everything additive and affine together. A
+    convolutive operation mixes `NUM_FILTERS` learned 5x5 filters in each pixel, on a bottleneck of the features.
+    """
+
+    def __init__(self, dim: int, operations: tuple[Operation, ...]) -> None:
+        super().__init__()
+        hidden = dim // 2
+        kinds = torch.tensor([list(OPERATIONS).index(operation) for operation in operations])
+        # What a degradation may predict: additive an offset, affine gain and offset, convolutive neither.
+        allowed = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])[kinds]
+        self.register_buffer("allowed", allowed, persistent=False)  # (K, 2)
+        self.register_buffer("convolutive", (kinds == 2).float(), persistent=False)  # (K,)
+        self.trunk = nn.Sequential(nn.Conv2d(2 * dim, hidden, 3, padding=1), nn.ReLU(), ResidualBlock(hidden))
+        self.weight = nn.Parameter(torch.zeros(len(operations), 2, dim, hidden))
+        self.bias = nn.Parameter(torch.zeros(len(operations), 2, dim))
+        if "convolutive" in operations:
+            self.squeeze = nn.Conv2d(dim, BOTTLENECK, 1)
+            self.filters = nn.Conv2d(BOTTLENECK, NUM_FILTERS * BOTTLENECK, KERNEL, bias=False)
+            self.choose_filters = zero(nn.Conv2d(hidden, NUM_FILTERS, 1))
+            self.expand = nn.Conv2d(BOTTLENECK, dim, 1, bias=False)
+
+    allowed: Tensor
+    convolutive: Tensor
+
+    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
+        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x)."""
+        hidden = self.trunk(context)  # (B, C/2, H, W)
+        shares = ingredients[:, :, None] * self.allowed  # (B, K, 2)
+        weight = torch.einsum("bkp,kpch->bhpc", shares, self.weight).flatten(2)  # (B, C/2, 2C)
+        bias = torch.einsum("bkp,kpc->bpc", shares, self.bias).flatten(1)  # (B, 2C)
+        rows = hidden.flatten(2).transpose(1, 2)  # (B, HW, C/2), a view in channels_last
+        gain_and_offset = torch.baddbmm(bias[:, None].to(rows.dtype), rows, weight.to(rows.dtype))
+        gain, offset = gain_and_offset.transpose(1, 2).unflatten(2, x.shape[-2:]).chunk(2, dim=1)
+        result = x + gain * x + offset
+        if hasattr(self, "filters"):
+            weights = (ingredients @ self.convolutive)[:, None, None, None].to(x.dtype)
+            result = result + weights * self._filter(x, hidden)
+        return result
+
+    def _filter(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Filter x by a mixture of the learned filters in every pixel, on the bottleneck."""
+        padded = F.pad(self.squeeze(x), [KERNEL // 2] * 4, mode="replicate")
+        filtered = self.filters(padded).unflatten(1, (NUM_FILTERS, BOTTLENECK))
+        mixed = (filtered * self.choose_filters(hidden)[:, :, None]).sum(dim=1)
+        return self.expand(mixed)

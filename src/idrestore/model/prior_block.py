@@ -1,0 +1,94 @@
+"""The meta-prior learning module (MPL) and its router."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
+from idrestore.model.config import Pooling
+from idrestore.model.hub import Hub
+from idrestore.model.operations import SeparateOperations, SharedOperations
+
+
+class Latents(NamedTuple):
+    """The three representations of the supplement's Fig. 2, each (B, C, H, W)."""
+
+    features: Tensor
+    """F: what entered the block"""
+    degradation: Tensor
+    """h_p: the prior-oriented degradation representation"""
+    pseudo_clean: Tensor
+    """x': what left it"""
+
+
+class PriorOutput(NamedTuple):
+    """What a meta-prior block returns."""
+
+    features: Tensor
+    """x' (B, C, H, W), the pseudo-clean features"""
+    logits: Tensor
+    """(B, K), the router's"""
+    side_image: Tensor | None
+    """(B, 3, H, W), to be supervised; None without degradation attention"""
+    latents: Latents
+
+
+class Router(nn.Module):
+    """Tell from pooled features which degradations a photo has: (B, C, H, W) to logits (B, K)."""
+
+    def __init__(self, dim: int, num_degradations: int, pooling: Pooling) -> None:
+        super().__init__()
+        self.pooling = pooling
+        pooled = dim if pooling == "mean" else 2 * dim
+        self.hidden = nn.Linear(pooled, dim)
+        self.logits = nn.Linear(dim, num_degradations)
+
+    def forward(self, x: Tensor, one_photo: bool = False) -> Tensor:
+        """With `one_photo` the batch is crops of one photo: pooled vectors are averaged, and all get one answer."""
+        pixels = x.flatten(2).float()
+        pooled = pixels.mean(dim=2)
+        if self.pooling == "mean_and_deviation":
+            # Noise, rain and blur change how much features vary more than what they are on average.
+            deviation = (pixels - pooled[:, :, None]).square().mean(dim=2).add(1e-6).sqrt()
+            pooled = torch.cat([pooled, deviation], dim=1)
+        if one_photo:
+            pooled = pooled.mean(dim=0, keepdim=True).expand(len(x), -1)
+        return self.logits(F.gelu(self.hidden(pooled))).float()
+
+
+class MetaPriorBlock(nn.Module):
+    """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients."""
+
+    def __init__(
+        self,
+        dim: int,
+        router: Router,
+        attention: SupervisedDegradationAttention,
+        hub_attention: HubAttention,
+        operations: SeparateOperations | SharedOperations,
+        refine: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.router = router
+        self.attention = attention
+        self.hub_attention = hub_attention
+        self.features_to_context = nn.Conv2d(dim, dim, 1)
+        self.priors_to_context = nn.Conv2d(dim, dim, 1)
+        self.operations = operations
+        self.refine = refine
+
+    def forward(
+        self, x: Tensor, degraded: Tensor, hub: Hub, ingredients: Tensor | None, one_photo: bool
+    ) -> PriorOutput:
+        """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None to let the router decide."""
+        logits = self.router(x, one_photo)
+        if ingredients is None:
+            ingredients = logits.softmax(dim=1)
+        intensified, side_image = self.attention(x, degraded)
+        h_p = self.hub_attention(intensified, hub(ingredients))
+        # The paper interleaves the two halves; the dense convolution that reads them absorbs any order.
+        context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
+        pseudo_clean = self.refine(self.operations(x, context, ingredients))
+        return PriorOutput(pseudo_clean, logits, side_image, Latents(x, h_p, pseudo_clean))
