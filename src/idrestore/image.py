@@ -1,0 +1,384 @@
+"""Files ↔ arrays: what a photo came with (16 bit, alpha, profile, EXIF) goes out with it.
+
+libvips decodes and encodes; no other module of the package opens a picture file.
+"""
+
+import io
+import logging
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.unsignedinteger[Any]]
+
+MAX_PIXELS = 300_000_000
+"""Default cap, read in the header before decoding: 0.9 GB of memory at 8 bits."""
+UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
+"""Pixels per millimetre of a photo that does not say (EXIF 2.32, tag 282: 72 per inch)."""
+
+# libvips would log every damaged tile; the one line that matters is in the exception.
+logging.getLogger("pyvips").setLevel(logging.ERROR)
+# A photo is read once: a cache of operations would only keep whole photos in memory.
+pyvips.cache_set_max(0)
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read or written: one line, for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A picture and what its file said of it; raise `ImageError` if the arrays do not fit."""
+
+    pixels: Pixels
+    """(H, W, 3) uint8 or uint16, RGB in the file's own profile, upright."""
+    alpha: Pixels | None = None
+    """(H, W) of the same dtype, 0 = transparent; None = opaque."""
+    grey: bool = False
+    """The file has one channel of colour: `pixels` holds it three times."""
+    format: str = "PNG"
+    """What it was read from: JPEG, PNG, WebP, TIFF, AVIF or HEIC."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """libvips' header fields to write back: icc-profile-data, exif-data, xmp-data, ..."""
+    resolution: tuple[float, float] = UNKNOWN_RESOLUTION
+    """Horizontal and vertical pixels per millimetre."""
+    notes: tuple[str, ...] = ()
+    """What reading changed or left out, in words."""
+
+    def __post_init__(self) -> None:
+        shape, dtype, alpha = self.pixels.shape, self.pixels.dtype, self.alpha
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype not in (np.uint8, np.uint16):
+            raise ImageError(f"pixels are {dtype} {shape}: expected uint8 or uint16 (H, W, 3)")
+        if alpha is not None and (alpha.shape, alpha.dtype) != (shape[:2], dtype):
+            found = f"{alpha.dtype} {alpha.shape}"
+            raise ImageError(f"alpha is {found}: expected {dtype} {shape[:2]}, as the pixels")
+
+    @property
+    def depth(self) -> int:
+        """Bits per sample in the file: 8, 16, or the 10 or 12 of an AVIF (as arrays: all 16)."""
+        if self.pixels.dtype == np.uint8:
+            return 8
+        bits = self.metadata.get("bits-per-sample")
+        return bits if bits in (10, 12) else 16
+
+
+@dataclass(frozen=True)
+class _Format:
+    name: str
+    signature: bytes
+    """Regular expression of a file's first bytes: content decides how it is read, not its name."""
+    codec: str
+    bits: int
+    suffixes: tuple[str, ...]
+    options: Mapping[str, Any] | None
+    """What its saver is told, `Q` being the default quality; None = cannot be written."""
+
+
+_JPEG = {"Q": 95, "subsample_mode": "off", "background": [255]}
+_WEBP = {"Q": 95, "smart_subsample": True}
+_TIFF = {"compression": "deflate", "predictor": "horizontal"}
+_AVIF = {"Q": 90, "subsample_mode": "off", "compression": "av1"}
+_FORMATS = (
+    _Format("JPEG", rb"\xff\xd8\xff", "jpeg", 8, (".jpg", ".jpeg", ".jpe", ".jfif"), _JPEG),
+    _Format("PNG", rb"\x89PNG\r\n\x1a\n", "png", 16, (".png",), {}),
+    _Format("WebP", rb"RIFF....WEBP", "webp", 8, (".webp",), _WEBP),
+    _Format("TIFF", rb"II[*+]\0|MM\0[*+]", "tiff", 16, (".tif", ".tiff"), _TIFF),
+    _Format("AVIF", rb"....ftyp(avi[fs]|mi(f1|af)|msf1)", "heif", 12, (".avif",), _AVIF),
+    _Format("HEIC", rb"....ftyphe[iv][cxms]", "heif", 12, (".heic", ".heif"), None),
+)
+_BY_SUFFIX = {suffix: row for row in _FORMATS for suffix in row.suffixes}
+# The brand of AVIF and HEIC sequences; an animated PNG has `acTL` right after its header.
+_SEQUENCE = rb"....ftyp(avis|hev|msf1)|\x89PNG.{33}acTL"
+_HEAD = 64  # bytes, enough for each of these
+_KEPT = "(icc-profile|exif|xmp|iptc)-data|image-description|png-comment-|resolution-unit|bits-per-sample"
+_COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}
+
+SUFFIXES = frozenset(_BY_SUFFIX)
+"""Endings, in lower case, that a folder is scanned for; HEIC too, lest it be skipped in silence."""
+
+
+def is_supported(path: Path | str) -> bool:
+    """Tell by the suffix alone whether a folder's scan should take `path`.
+
+    >>> is_supported("holiday.JPG"), is_supported("notes.txt")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def size(source: Path | str | bytes) -> tuple[int, int]:
+    """Return (width, height) of the upright photo from its header; raise `ImageError`."""
+    with _opened(source) as header:
+        width, height = header.image.width, header.image.height
+        return (height, width) if _orientation(header.image) in range(5, 9) else (width, height)
+
+
+def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Read a photo from a path or from a file's bytes: exact, upright, metadata kept.
+
+    CMYK becomes sRGB and of several pages the first is read; `Photo.notes` says so.
+    Raise `ImageError` for anything but a whole picture of at most `max_pixels`.
+    """
+    with _opened(source) as header:
+        _check(header, max_pixels)
+        image = _upright(_without_cmyk(header.image))
+        pixels, alpha = _arrays(image, header.format)
+        return Photo(
+            pixels,
+            alpha,
+            grey=image.bands < 3,
+            format=header.format.name,
+            metadata=_metadata(image),
+            # libvips says unknown with 1 pixel per millimetre.
+            resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
+            notes=_notes(header),
+        )
+
+
+def write(
+    pixels: Pixels,
+    path: Path | str,
+    like: Photo,
+    quality: int | None = None,
+    overwrite: bool = False,
+) -> tuple[str, ...]:
+    """Write `pixels` with the alpha and metadata of `like`; return what was lost, in words.
+
+    The suffix of `path` decides the format: PNG and TIFF are lossless; `quality` (1 to 100) is by
+    default 95 for JPEG (4:4:4) and WebP, 90 for AVIF. The file appears whole or not at all: raise
+    `ImageError`, with `path` as it was, if anything fails or it exists without `overwrite`.
+    """
+    path = Path(path)
+    target = _target(path)
+    if quality is not None and not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality}: expected 1 to 100")
+    if path.exists() and not overwrite:
+        raise ImageError(f"{path} already exists: choose another name, or allow overwriting")
+    photo = replace(like, pixels=pixels)
+    try:
+        with _replacing(path) as file:
+            save = getattr(_to_vips(photo, target), f"{target.codec}save_target")
+            destination = pyvips.Target.new_to_descriptor(file.fileno())
+            save(destination, **_options(photo, target, quality))
+    except pyvips.Error as error:
+        raise ImageError(f"{path} cannot be written as {target.name} ({_cause(error)})") from error
+    except OSError as error:
+        advice = "check the folder, its permissions and the space left"
+        raise ImageError(f"{path} cannot be written ({error.strerror}): {advice}") from error
+    return _losses(photo, target)
+
+
+class _Header(NamedTuple):
+    """A picture opened as far as its header: no pixel is decoded yet."""
+
+    name: str
+    format: _Format
+    image: pyvips.Image
+    sequence: bool
+
+
+@contextmanager
+def _opened(source: Path | str | bytes) -> Iterator[_Header]:
+    """Keep a picture open while its pixels are read; whatever fails is an `ImageError`."""
+    name = "the picture" if isinstance(source, bytes) else str(source)
+    try:
+        with _stream(source) as stream:
+            head = stream.read(_HEAD)
+            row = _sniff(name, head)
+            if isinstance(source, bytes):
+                data = pyvips.Source.new_from_memory(source)
+            else:
+                data = pyvips.Source.new_from_descriptor(stream.fileno())
+            load = getattr(pyvips.Image, f"{row.codec}load_source")
+            image = load(data, access="sequential", fail_on="error")
+            yield _Header(name, row, image, bool(re.match(_SEQUENCE, head, re.DOTALL)))
+    except pyvips.Error as error:
+        raise ImageError(_explanation(name, row, error)) from error
+    except OSError as error:
+        advice = "check the name and the permissions"
+        raise ImageError(f"{name} cannot be read ({error.strerror}): {advice}") from error
+
+
+def _stream(source: Path | str | bytes) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    path = Path(source)
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ImageError(f"{path} is a folder or a device: expected a picture file")
+    return path.open("rb")
+
+
+def _sniff(name: str, head: bytes) -> _Format:
+    for row in _FORMATS:
+        if re.match(row.signature, head, re.DOTALL):
+            return row
+    found = f"it starts with {head[:8]!r}" if head else "it is empty"
+    expected = ", ".join(row.name for row in _FORMATS)
+    raise ImageError(f"{name} is not a picture ({found}): expected one of {expected}")
+
+
+def _explanation(name: str, row: _Format, error: pyvips.Error) -> str:
+    if row.codec == "heif" and re.search("not been built in|Unsupported codec", error.detail):
+        advice = "convert it to JPEG, PNG or AVIF, or install a libvips with an HEVC decoder"
+        return f"{name} is {row.name}, which this build of libvips cannot decode: {advice}"
+    return f"{name} is damaged or cut short ({_cause(error)}): expected a whole {row.name} file"
+
+
+def _cause(error: pyvips.Error) -> str:
+    """Return libvips' first line that is not a harmless seek of its HEIF loader."""
+    lines = [line.strip() for line in error.detail.splitlines() if "bad seek" not in line]
+    return str(next(filter(None, lines), error.message))
+
+
+def _check(header: _Header, max_pixels: int) -> None:
+    name, image = header.name, header.image
+    if image.width * image.height > max_pixels:
+        found = f"{image.width} x {image.height} pixels"
+        advice = "raise the limit if you trust the file"
+        raise ImageError(f"{name} has {found}: expected at most {max_pixels:,} in all; {advice}")
+    colours = image.bands - image.hasalpha()
+    known = image.format in ("uchar", "ushort") and _COLOURS.get(image.interpretation) == colours
+    if not known:
+        found = f"{image.bands} channels of {image.format} {image.interpretation}"
+        expected = "8- or 16-bit grey, RGB or CMYK; convert it first"
+        raise ImageError(f"{name} holds {found}: expected {expected}")
+
+
+def _field(image: pyvips.Image, name: str, otherwise: Any) -> Any:
+    return image.get(name) if image.get_typeof(name) else otherwise
+
+
+def _orientation(image: pyvips.Image) -> int:
+    """Return EXIF 2.32's tag 274: 1 is upright, 2 to 8 are turned, 5 to 8 on their sides."""
+    return int(_field(image, "orientation", 1))
+
+
+def _without_cmyk(image: pyvips.Image) -> pyvips.Image:
+    if image.interpretation != "cmyk":
+        return image
+    depth = 16 if image.format == "ushort" else 8
+    # The file's own profile or, without one, libvips' generic CMYK.
+    return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
+
+
+def _upright(image: pyvips.Image) -> pyvips.Image:
+    if _orientation(image) > 1:
+        image = image.copy_memory()  # turning takes the rows out of order
+    return image.autorot()
+
+
+def _arrays(image: pyvips.Image, row: _Format) -> tuple[Pixels, Pixels | None]:
+    samples: Pixels = np.atleast_3d(image.numpy())  # (H, W, 1 to 4)
+    if row.bits == 12 and image.format == "ushort":
+        # 10 or 12 bits come shifted to the top; repeated below, white is 65535.
+        samples |= samples >> image.get("bits-per-sample")
+    three = samples[..., :3] if image.bands > 2 else np.repeat(samples[..., :1], 3, axis=2)
+    alpha = samples[..., -1].copy() if image.hasalpha() else None
+    return np.ascontiguousarray(three), alpha
+
+
+def _metadata(image: pyvips.Image) -> dict[str, Any]:
+    kept = {name: image.get(name) for name in image.get_fields() if re.match(_KEPT, name)}
+    if "xmp-data" in kept:  # XMP repeats the orientation, and Adobe's readers believe it
+        turned = rb"(tiff:Orientation(?:=[\"']|>))[2-8]"
+        kept["xmp-data"] = re.sub(turned, rb"\g<1>1", kept["xmp-data"])
+    return kept
+
+
+def _notes(header: _Header) -> tuple[str, ...]:
+    image = header.image
+    pages, inner = _field(image, "n-pages", 1), _field(image, "n-subifds", 0)
+    notes = {
+        "only the first of several pages was read": header.sequence or pages > 1,
+        "pictures inside the TIFF were not read; of a camera's raw file this is a preview": inner,
+        "CMYK was converted to sRGB": image.interpretation == "cmyk",
+        "the HDR gain map was left out": b"hdrgm:Version" in _field(image, "xmp-data", b""),
+    }
+    return tuple(note for note, applies in notes.items() if applies)
+
+
+def _target(path: Path) -> _Format:
+    row = _BY_SUFFIX.get(path.suffix.lower())
+    if row is None or row.options is None:
+        endings = ", ".join(suffix for suffix, row in _BY_SUFFIX.items() if row.options is not None)
+        raise ImageError(f"{path} cannot be written: expected a name that ends in {endings}")
+    return row
+
+
+def _to_vips(photo: Photo, target: _Format) -> pyvips.Image:
+    image = pyvips.Image.new_from_array(_samples(photo))
+    if image.format == "ushort" and target.bits == 8:
+        image = (image / 257).rint().cast("uchar")
+    grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
+    across, down = photo.resolution
+    image = image.copy(interpretation=grey if photo.grey else colour, xres=across, yres=down)
+    kinds = {bytes: "VipsBlob", str: "VipsRefString", int: "gint"}
+    for name, value in _metadata_for(photo, target).items():
+        image.set_type(pyvips.type_from_name(kinds[type(value)]), name, value)
+    for name in image.get_fields():  # libvips has unfolded exif-data
+        if name.startswith("exif-ifd1") or name == "jpeg-thumbnail-data":
+            image.remove(name)  # the thumbnail shows the degraded photo
+    return image
+
+
+def _samples(photo: Photo) -> Pixels:
+    channels = photo.pixels
+    if photo.grey:
+        total = channels.sum(axis=2, keepdims=True, dtype=np.uint32)
+        channels = ((total + 1) // 3).astype(channels.dtype)  # the rounded mean
+    if photo.alpha is not None:
+        channels = np.concatenate([channels, photo.alpha[..., None]], axis=2)
+    return np.ascontiguousarray(channels)  # (H, W, 1 to 4)
+
+
+def _metadata_for(photo: Photo, target: _Format) -> dict[str, Any]:
+    metadata = {**photo.metadata, "orientation": 1}  # after exif-data, which has its own
+    iptc = metadata.pop("iptc-data", None)
+    if iptc is not None and target.name == photo.format:  # each format wraps it differently
+        # libvips counts words of 4 bytes where libtiff counts bytes: three quarters would be lost.
+        metadata["iptc-data"] = iptc + bytes(3 * len(iptc)) if target.name == "TIFF" else iptc
+    return metadata
+
+
+def _options(photo: Photo, target: _Format, quality: int | None) -> dict[str, Any]:
+    options = dict(target.options or {})
+    if quality is not None and "Q" in options:
+        options["Q"] = quality
+    if target.name == "AVIF":
+        options["bitdepth"] = min(photo.depth, target.bits)
+    if "exif-data" not in photo.metadata and photo.resolution == UNKNOWN_RESOLUTION:
+        # libvips would make some up; in JPEG it needs to, for a resolution.
+        options["keep"] = pyvips.enums.ForeignKeep.ALL & ~pyvips.enums.ForeignKeep.EXIF
+    return options
+
+
+def _losses(photo: Photo, target: _Format) -> tuple[str, ...]:
+    # In TIFF, libvips neither sees nor writes it.
+    exif = "exif-data" in photo.metadata or photo.format == "TIFF"
+    losses = {
+        f"{target.name} holds {target.bits} of {photo.depth} bits": photo.depth > target.bits,
+        "transparency was laid over white": photo.alpha is not None and target.name == "JPEG",
+        "EXIF is not kept in TIFF": exif and target.name == "TIFF",
+        "IPTC was not kept": "iptc-data" in photo.metadata and target.name != photo.format,
+    }
+    return tuple(loss for loss, applies in losses.items() if applies)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a new file beside `path` that takes its place if, and only if, all went well."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
