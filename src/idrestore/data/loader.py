@@ -1,0 +1,144 @@
+"""Training samples: a pure function of (seed, index), so that any number of workers gives the same sequence."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from idrestore.data.degrade import sample
+from idrestore.data.pairs import PairedPhotos, list_photos, read_8_bit
+
+MIXTURE = "mixture"
+"""What a recipe's ratios call a sample of two or three degradations at once."""
+
+
+class Batch(NamedTuple):
+    """Samples of one step."""
+
+    degraded: Tensor
+    """(B, 3, h, w) in [0, 1]"""
+    clean: Tensor
+    """(B, 3, h, w) in [0, 1]"""
+    ingredients: Tensor
+    """(B, K): one-hot, or even over what a mixture contains"""
+
+
+class Photos:
+    """Clean photos in memory at several scales, as uint8.
+
+    Users' photos are scaled in every way, and shrinking cleans the grain and the compression of the sources.
+    """
+
+    def __init__(self, paths: Sequence[Path], scales: Sequence[float], smallest: int) -> None:
+        """Read all `paths`; scales that leave a side under `smallest` px are left out."""
+        self.images = [scaled for path in paths for scaled in _at_scales(path, scales, smallest)]
+        if not self.images:
+            raise ValueError(f"none of {len(paths)} photos is at least {smallest} px at a scale of {scales}")
+
+    def crop(self, size: int, generator: np.random.Generator) -> Tensor:
+        """Return a random crop (3, size, size) in [0, 1], mirrored in half of the cases."""
+        image = self.images[generator.integers(len(self.images))]
+        return _crops([image], size, generator)[0]
+
+
+class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """An endless sequence of training samples.
+
+    `ratios` says how often each of `degradations`, or `mixture`, is drawn; `pairs` gives folders of real pairs with
+    the degradation they show and how often they take the place of a synthetic sample of it.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        degradations: Sequence[str],
+        ratios: Mapping[str, float],
+        patch: int,
+        seed: int,
+        pairs: Sequence[tuple[PairedPhotos, str, float]] = (),
+    ) -> None:
+        self.photos = photos
+        self.degradations = tuple(degradations)
+        self.choices = list(ratios)
+        self.chances = np.array([ratios[choice] for choice in self.choices], float)
+        self.chances /= self.chances.sum()
+        self.patch = patch
+        self.seed = seed
+        self.pairs = pairs
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
+        generator = np.random.default_rng([self.seed, index])
+        kinds = self._kinds(generator)
+        for photos, degradation, share in self.pairs:
+            if kinds == (degradation,) and generator.random() < share:
+                images = list(photos[int(generator.integers(len(photos)))])
+                degraded, clean = _crops(images, self.patch, generator)
+                return degraded, clean, self.label(kinds)
+        crop = self.photos.crop(self.patch, generator)
+        made = sample(crop, kinds, int(generator.integers(2**31)))
+        return made.degraded, made.clean, self.label(kinds)
+
+    def label(self, kinds: Sequence[str]) -> Tensor:
+        """Return the ingredients (K,) of what is present, even over all of it."""
+        present = [float(name in kinds) for name in self.degradations]
+        return torch.tensor(present) / len(kinds)
+
+    def _kinds(self, generator: np.random.Generator) -> tuple[str, ...]:
+        choice = self.choices[generator.choice(len(self.choices), p=self.chances)]
+        if choice != MIXTURE:
+            return (choice,)
+        kinds = [name for name in self.degradations if name != "clean"]
+        number = int(generator.integers(2, 4))
+        return tuple(generator.permutation(kinds)[:number].tolist())
+
+
+def batches(samples: Samples, size: int, first: int, last: int, workers: int) -> Iterator[Batch]:
+    """Yield the batches of steps `first` to `last` - 1, made by `workers` processes (0: in this one)."""
+    loader = DataLoader(
+        samples,
+        batch_size=size,
+        sampler=range(first * size, last * size),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+    )
+    for degraded, clean, ingredients in loader:
+        yield Batch(degraded, clean, ingredients)
+
+
+def find_photos(sources: Sequence[Path]) -> list[Path]:
+    """Return all photos in folders, sorted by name; a source that is a file is taken as it is."""
+    return [path for source in sources for path in (list_photos(source) if source.is_dir() else [source])]
+
+
+def _at_scales(path: Path, scales: Sequence[float], smallest: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield a photo (H, W, 3) at every scale that leaves its sides long enough."""
+    pixels = read_8_bit(path)
+    for scale in scales:
+        size = [round(side * scale) for side in pixels.shape[:2]]
+        if min(size) < smallest:
+            continue
+        if scale == 1:
+            yield pixels
+            continue
+        planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+        small = F.interpolate(planes, size, mode="bicubic", antialias=True)
+        yield small[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _crops(images: Sequence[NDArray[np.uint8]], size: int, generator: np.random.Generator) -> list[Tensor]:
+    """Cut the same random square out of aligned images (H, W, 3), as (3, size, size) in [0, 1]."""
+    height, width = images[0].shape[:2]
+    if min(height, width) < size:
+        raise ValueError(f"got a photo of {width}x{height}, expected at least {size}x{size}")
+    top = int(generator.integers(height - size + 1))
+    left = int(generator.integers(width - size + 1))
+    step = -1 if generator.random() < 0.5 else 1
+    cut = [image[top : top + size, left : left + size][:, ::step] for image in images]
+    return [torch.from_numpy(c.transpose(2, 0, 1).astype(np.float32) / 255) for c in cut]

@@ -1,0 +1,264 @@
+"""Photos with their clean counterparts: folders of pairs, and clean photos degraded on the way.
+
+>>> name, photos = parse_set("noise25=val/cbsd68:sigma=25:limit=20")
+>>> name, photos.sigma, photos.limit, photos.first
+('noise25', 25.0, 20, 'noise')
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from idrestore.data.degrade import KINDS, gaussian_noise, jpeg, mix, to_8_bit
+from idrestore.degradations import NAMES
+from idrestore.image import SUFFIXES, is_supported, read
+
+FOLDERS: tuple[tuple[str, str], ...] = (
+    ("degraded", "clean"),
+    ("input", "target"),
+    ("low", "high"),  # LOL
+    ("blur", "sharp"),  # GoPro
+    ("hazy", "gt"),  # RESIDE
+)
+"""Names, in any case, of the two folders of a set of pairs: degraded, clean."""
+DEFAULT_STRENGTH = 0.5
+
+Pixels8 = NDArray[np.uint8]
+
+
+class Pair(NamedTuple):
+    """The files of one degraded photo and its clean counterpart."""
+
+    degraded: Path
+    clean: Path
+
+
+class Pairs(NamedTuple):
+    """What a folder of pairs holds."""
+
+    matched: tuple[Pair, ...]
+    unmatched: tuple[Path, ...]
+    """Photos of either side without counterpart; never to be dropped without a word."""
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """Return the photos directly in `folder`, by name.
+
+    Raise `NotADirectoryError` if there is no such folder, `ValueError` if it holds no photo.
+    """
+    photos = sorted(path for path in _children(folder) if is_supported(path))
+    if not photos:
+        raise ValueError(f"{folder}: no photos, expected files in {' '.join(sorted(SUFFIXES))}")
+    return photos
+
+
+def find_pairs(folder: Path) -> Pairs:
+    """Match the photos of the two subfolders of `folder` by their names without suffix.
+
+    The subfolders are one row of `FOLDERS`; suffixes may differ (`0001.jpg`, `0001.png`). Raise
+    `ValueError` if there is not exactly one such row, or if two photos of one subfolder differ in
+    nothing but their suffix.
+    """
+    degraded, clean = (_by_stem(side) for side in _sides(folder))
+    matched = (Pair(path, clean[stem]) for stem, path in degraded.items() if stem in clean)
+    lonely = degraded.keys() ^ clean.keys()
+    unmatched = (side[stem] for side in (degraded, clean) for stem in side if stem in lonely)
+    return Pairs(tuple(matched), tuple(unmatched))
+
+
+def read_8_bit(path: Path) -> Pixels8:
+    """Return a photo as (H, W, 3) uint8; 16 bits are rounded to 8."""
+    pixels = read(path).pixels
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 / 255 = 257
+    return pixels.astype(np.uint8)
+
+
+def read_pair(pair: Pair) -> tuple[Pixels8, Pixels8]:
+    """Return a pair's photos, degraded and clean; raise `ValueError` if their sizes differ."""
+    degraded, clean = read_8_bit(pair.degraded), read_8_bit(pair.clean)
+    if degraded.shape != clean.shape:
+        sizes = ["x".join(map(str, image.shape[1::-1])) for image in (degraded, clean)]
+        raise ValueError(f"{pair.degraded} is {sizes[0]}, but {pair.clean} is {sizes[1]}")
+    return degraded, clean
+
+
+class PairedPhotos:
+    """The pairs of a folder, by index: `(degraded, clean)`, both (H, W, 3) uint8.
+
+    The folder is as in `find_pairs`, but complete: a photo without counterpart is a `ValueError`
+    that names it, before a long training starts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.pairs, unmatched = find_pairs(folder)
+        if unmatched:
+            raise ValueError(f"no counterpart for {', '.join(map(str, unmatched))}")
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Pixels8, Pixels8]:
+        return read_pair(self.pairs[index])
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """A set to evaluate on: the pairs in `folder`, or its clean photos, degraded here.
+
+    At most one of `sigma`, `jpeg`, `degrade` and `clean`; with none of them, pairs. All chance is
+    seeded by the photo's place in the folder. A wrong value raises `ValueError` naming the field.
+    """
+
+    folder: Path
+    sigma: float | None = None
+    """Add Gaussian noise of this standard deviation, in 8-bit units; clip, truncate to 8 bit."""
+    jpeg: int | None = None
+    """Compress as JPEG of this quality, 4:2:0; the JPEG is what should come back."""
+    degrade: Mapping[str, float] = field(default_factory=dict)
+    """Degradations to synthesise together, and their strengths, 0 to 1."""
+    clean: bool = False
+    """Leave the photos as they are, and see whether they come back."""
+    limit: int | None = None
+    """Take only this many photos, the first by name."""
+    first: str | None = None
+    """The ingredient that should be the largest; None: not judged."""
+
+    def __post_init__(self) -> None:
+        sources = self._sources()
+        _expect(len(sources) < 2, "options", " and ".join(sources), "one of these at most")
+        _expect(self.sigma is None or 0 < self.sigma < math.inf, "sigma", self.sigma, "above 0")
+        _expect(self.jpeg is None or 1 <= self.jpeg <= 100, "jpeg", self.jpeg, "1 to 100")
+        _expect(self.limit is None or self.limit >= 1, "limit", self.limit, "at least 1")
+        _expect(self.first in (None, *NAMES), "first", self.first, ", ".join((*NAMES, "none")))
+        for kind, strength in self.degrade.items():
+            _expect(kind in KINDS, "degrade", kind, ", ".join(KINDS))
+            _expect(0 <= strength <= 1, f"strength of {kind}", strength, "0 to 1")
+
+    def find(self) -> Pairs:
+        """Return the files, before `limit`; a clean photo to be degraded is its own counterpart."""
+        if not self._sources():
+            return find_pairs(self.folder)
+        return Pairs(tuple(Pair(path, path) for path in list_photos(self.folder)), ())
+
+    def read(self, pair: Pair, index: int) -> tuple[Pixels8, Pixels8]:
+        """Return what goes in and what should come out, both (H, W, 3), of photo `index`."""
+        if not self._sources():
+            return read_pair(pair)
+        clean = read_8_bit(pair.clean)
+        image = torch.from_numpy(clean).permute(2, 0, 1) / 255  # (3, H, W)
+        if self.sigma is not None:
+            return _pixels(gaussian_noise(image, self.sigma, seed=index)), clean
+        if self.degrade:
+            return _pixels(mix(image, dict(self.degrade), seed=index)), clean
+        if self.jpeg is not None:
+            clean = _pixels(jpeg(image, self.jpeg, chroma_subsampling=True))
+        return clean, clean
+
+    def _sources(self) -> list[str]:
+        """Return which of the ways to make an input from a clean photo are asked for."""
+        unset: dict[str, object] = {"sigma": None, "jpeg": None, "degrade": {}, "clean": False}
+        return [name for name, nothing in unset.items() if getattr(self, name) != nothing]
+
+
+def parse_data(texts: Iterable[str]) -> dict[str, SetSpec]:
+    """Read several sets as `parse_set` does; two of one name are a `ValueError` as well."""
+    data: dict[str, SetSpec] = {}
+    for name, spec in map(parse_set, texts):
+        _expect(name not in data, "data", f"two sets {name}", "a name of its own for each")
+        data[name] = spec
+    return data
+
+
+def parse_set(text: str) -> tuple[str, SetSpec]:
+    """Read `NAME=FOLDER[:OPTION]...` with the options in `OPTIONS`; `SetSpec` has their meaning.
+
+    Unless `first` is given, it is the degradation that NAME contains, if it contains exactly one.
+    Of an option given twice, the last counts. Raise `ValueError`, one line, for anything else.
+    """
+    parts = re.fullmatch(r"([\w.-]+)=([^:].*)", text)
+    if not parts:
+        raise ValueError(f"data: got {text!r}, expected NAME=FOLDER[:OPTION]..., OPTION {_FORMS}")
+    folder, *options = re.split(r":(?![\\/])", parts[2])  # but not at the colon of C:\ or C:/
+    values: dict[str, Any] = {"first": _degradation_in(parts[1])}
+    try:
+        values |= map(_option, options)
+        return parts[1], SetSpec(Path(folder), **values)
+    except ValueError as error:
+        raise ValueError(f"data {text!r}: {error}") from None
+
+
+def _option(text: str) -> tuple[str, object]:
+    key, _, value = text.partition("=")
+    _expect(key in OPTIONS, "option", text, _FORMS)
+    form, convert = OPTIONS[key]
+    try:
+        return key, convert(value)
+    except (ValueError, KeyError):
+        raise ValueError(f"option: got {text}, expected {form}") from None
+
+
+def _strengths(text: str) -> dict[str, float]:
+    parts = (part.partition("@") for part in text.split("+"))
+    return {kind: float(strength or DEFAULT_STRENGTH) for kind, _, strength in parts}
+
+
+OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "sigma": ("sigma=NUMBER", float),
+    "jpeg": ("jpeg=QUALITY", int),
+    "degrade": ("degrade=KIND[@STRENGTH][+KIND[@STRENGTH]]...", _strengths),
+    "clean": ("clean", {"": True}.__getitem__),
+    "limit": ("limit=COUNT", int),
+    "first": ("first=INGREDIENT|none", lambda text: None if text == "none" else text),
+}
+"""Options of a set: how each is written, and what reads its value."""
+_FORMS = ", ".join(form for form, _ in OPTIONS.values())
+
+
+def _degradation_in(name: str) -> str | None:
+    """Return the one degradation a set's name contains, but not inside a word: `train` has none."""
+    found = [kind for kind in NAMES if re.search(f"(?<![a-z]){kind}", name.lower())]
+    return found[0] if len(found) == 1 else None
+
+
+def _expect(right: bool, field: str, got: object, expected: str) -> None:
+    if not right:
+        raise ValueError(f"{field}: got {got}, expected {expected}")
+
+
+def _pixels(image: torch.Tensor) -> Pixels8:
+    """Truncate (3, H, W) in [0, 1] to 8 bit, (H, W, 3)."""
+    levels = (to_8_bit(image) * 255).round().byte()
+    return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
+
+
+def _children(folder: Path) -> list[Path]:
+    """Return what lies in `folder`, without hidden files."""
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: no such folder")
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _sides(folder: Path) -> tuple[Path, Path]:
+    """Return the subfolders of the degraded and of the clean photos."""
+    found = {path.name.lower(): path for path in _children(folder) if path.is_dir()}
+    sides = [(found[a], found[b]) for a, b in FOLDERS if a in found and b in found]
+    expected = " or ".join("/".join(names) for names in FOLDERS)
+    _expect(len(sides) == 1, str(folder), f"{len(sides)} pairs of subfolders", f"one: {expected}")
+    return sides[0]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    photos: dict[str, Path] = {}
+    for path in list_photos(folder):
+        if path.stem in photos:
+            raise ValueError(f"{folder}: both {photos[path.stem].name} and {path.name}, keep one")
+        photos[path.stem] = path
+    return photos
