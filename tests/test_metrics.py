@@ -1,0 +1,106 @@
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from idrestore.metrics import WINDOW, psnr, psnr_batch, ssim
+
+
+def picture(height=13, width=11, dtype=np.uint8, seed=0):
+    peak = np.iinfo(dtype).max
+    return np.random.default_rng(seed).integers(0, peak, (height, width, 3), dtype, endpoint=True)
+
+
+def psnr_by_loops(a, b, peak):
+    total = 0.0
+    for index in np.ndindex(a.shape):
+        total += (float(a[index]) - float(b[index])) ** 2
+    return 10 * math.log10(peak**2 / (total / a.size))
+
+
+def ssim_by_loops(a, b, peak):
+    """Wang et al. 2004, eq. 13: uniform window, unbiased (co)variances, mean over all windows."""
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    values = []
+    for channel in range(3):
+        for top in range(a.shape[0] - WINDOW + 1):
+            for left in range(a.shape[1] - WINDOW + 1):
+                window = np.s_[top : top + WINDOW, left : left + WINDOW, channel]
+                x, y = a[window].astype(float).ravel(), b[window].astype(float).ravel()
+                (xx, xy), (_, yy) = np.cov(x, y)
+                mx, my = x.mean(), y.mean()
+                luminance = (2 * mx * my + c1) / (mx**2 + my**2 + c1)
+                values.append(luminance * (2 * xy + c2) / (xx + yy + c2))
+    return np.mean(values)
+
+
+@pytest.mark.parametrize(("dtype", "peak"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_agrees_with_slow_definitions(dtype, peak):
+    a, noise = picture(dtype=dtype), picture(dtype=dtype, seed=1)
+    b = (0.8 * a + 0.2 * noise).astype(dtype)
+    assert psnr(a, b) == pytest.approx(psnr_by_loops(a, b, peak), abs=1e-9)
+    assert ssim(a, b) == pytest.approx(ssim_by_loops(a, b, peak), abs=1e-9)
+    assert 0.5 < ssim(a, b) < 0.99  # a comparison of two constants would prove nothing
+
+
+def test_identical_pictures():
+    a = picture()
+    assert psnr(a, a.copy()) == math.inf
+    assert ssim(a, a.copy()) == 1
+
+
+def test_every_pixel_counts():
+    a = picture(9, 9)
+    for corner in ((0, 0), (0, 8), (8, 0), (8, 8)):
+        b = a.copy()
+        b[corner] ^= 1
+        assert psnr(a, b) == pytest.approx(10 * math.log10(255**2 * 81))
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 9), (9, 6), (1, 1)])
+def test_ssim_is_undefined_below_its_window(height, width):
+    a = picture(height, width)
+    assert math.isnan(ssim(a, a))
+    assert psnr(a, a) == math.inf
+    assert ssim(picture(7, 7), picture(7, 7)) == 1
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize(
+    "other",
+    [
+        picture(12, 11),
+        picture(dtype=np.uint16),
+        picture()[..., 0],
+        picture()[..., :1],
+        picture() / 255,
+    ],
+    ids=["size", "type", "grey", "channels", "float"],
+)
+def test_refuses_what_does_not_compare(metric, other):
+    with pytest.raises(ValueError, match=r"expected two .*got \(13, 11, 3\) uint8 and"):
+        metric(picture(), other)
+    with pytest.raises(ValueError, match="expected two"):
+        metric(other, picture())
+
+
+def test_two_float_pictures_are_refused_too():
+    with pytest.raises(ValueError, match="float64"):
+        psnr(picture() / 255, picture(seed=1) / 255)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_names_the_missing_extra(metric, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage.metrics", None)
+    with pytest.raises(ImportError, match=r'pip install "idrestore\[train\]"'):
+        metric(picture(), picture(seed=1))
+
+
+def test_psnr_batch_is_psnr_of_each():
+    a, b = ([picture(seed=s) for s in seeds] for seeds in ((0, 1, 2), (3, 4, 2)))
+    tensors = [torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2) / 255 for x in (a, b)]
+    expected = [psnr(x, y) for x, y in zip(a, b, strict=True)]
+    assert psnr_batch(*tensors).tolist() == pytest.approx(expected, rel=1e-5)
+    assert expected[2] == math.inf
