@@ -1,0 +1,115 @@
+"""What training minimises: restoration, side images, routing; and how degradations are kept in balance."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from idrestore.model.network import NetworkOutput
+
+LOGARITHM_FLOOR = 1e-3
+"""Squared error (30 dB) under which the logarithmic term stops asking for ever more."""
+
+
+class LossWeights(NamedTuple):
+    """How much each term counts."""
+
+    pixel: float = 1.0
+    """L1 of the restored photo"""
+    logarithmic: float = 0.0
+    """Logarithm of each photo's mean squared error: every photo counts by the decibels it can gain"""
+    frequency: float = 0.0
+    """L1 between orthonormal spectra: errors that are spread, such as noise and lost edges, count as in pixels;
+    even ones, such as a wrong brightness, hardly count."""
+    side: float = 1.0
+    """L1 of the side images against their target"""
+    classification: float = 0.01
+    """Cross-entropy of the routers' logits"""
+    label_smoothing: float = 0.125
+    """Share of a label that is spread evenly over all K degradations"""
+
+
+class Losses(NamedTuple):
+    """Terms of the loss, (B,) each."""
+
+    restoration: Tensor
+    """Pixels and frequencies, not yet weighted by balance"""
+    logarithmic: Tensor
+    side: Tensor
+    classification: Tensor
+
+    def total(self, balance: Tensor) -> Tensor:
+        """Return the scalar to minimise; `balance` (B,) weighs the samples' restoration term."""
+        return (self.restoration * balance + self.logarithmic + self.side + self.classification).mean()
+
+
+def losses(
+    output: NetworkOutput,
+    degraded: Tensor,
+    clean: Tensor,
+    ingredients: Tensor,
+    weights: LossWeights,
+    side_target: str = "degraded",
+) -> Losses:
+    """Compare a network's output with the truth.
+
+    `degraded` and `clean` are (B, 3, H, W) in [0, 1], `ingredients` (B, K) the true ones: one-hot, or even over what a
+    mixture contains. `side_target` says what side images must look like (supplement, Sec. 2: the degraded photo).
+    """
+    error = output.restored.float() - clean
+    restoration = weights.pixel * error.abs().mean(dim=(1, 2, 3))
+    if weights.frequency:
+        spectrum = torch.fft.rfft2(error, norm="ortho").abs()
+        restoration = restoration + weights.frequency * spectrum.mean(dim=(1, 2, 3))
+    logarithmic = torch.zeros_like(restoration)
+    if weights.logarithmic:
+        squared = error.square().mean(dim=(1, 2, 3))
+        logarithmic = weights.logarithmic * (squared + LOGARITHM_FLOOR).log()
+    target = clean if side_target == "clean" else degraded
+    side = torch.zeros_like(restoration)
+    for side_image in output.side_images:
+        small = F.interpolate(target, side_image.shape[-2:], mode="area")
+        side = side + (side_image.float() - small).abs().mean(dim=(1, 2, 3))
+    num_degradations = ingredients.shape[1]
+    labels = ingredients * (1 - weights.label_smoothing) + weights.label_smoothing / num_degradations
+    classification = -(output.logits.log_softmax(dim=2) * labels[:, None]).sum(dim=2).sum(dim=1)
+    return Losses(restoration, logarithmic, weights.side * side, weights.classification * classification)
+
+
+class Balance:
+    """Keep degradations of large error from drowning the fine ones.
+
+    A sample's restoration term is divided by (running mean of the term for its degradation)^power and rescaled so that
+    the mean weight over degradations is 1. Power 0 is the plain L1, power 1 counts relative improvement only.
+    """
+
+    def __init__(self, num_degradations: int, power: float, decay: float = 0.99) -> None:
+        self.power = power
+        self.decay = decay
+        self.means = torch.zeros(num_degradations)
+        self.seen = torch.zeros(num_degradations)
+
+    def weights(self, ingredients: Tensor) -> Tensor:
+        """Return one weight a sample (B,) for true ingredients (B, K)."""
+        typical = self.means / (1 - self.decay**self.seen).clamp_min(1e-12)  # as Adam corrects its start
+        known = self.seen > 0
+        typical = torch.where(known, typical, typical[known].mean() if known.any() else torch.ones(()))
+        relative = typical.clamp_min(1e-4) ** -self.power
+        return ingredients @ (relative / relative.mean()).to(ingredients.device)
+
+    def update(self, restoration: Tensor, ingredients: Tensor) -> None:
+        """Take the terms (B,) of a step's samples into account."""
+        restoration, ingredients = restoration.detach().cpu(), ingredients.cpu()
+        present = ingredients.sum(dim=0)
+        mean = (ingredients * restoration[:, None]).sum(dim=0) / present.clamp_min(1e-6)
+        self.means = torch.where(present > 0, self.decay * self.means + (1 - self.decay) * mean, self.means)
+        self.seen = self.seen + (present > 0)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a resumed run needs."""
+        return {"means": self.means, "seen": self.seen}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from `state()`."""
+        self.means, self.seen = state["means"], state["seen"]

@@ -1,0 +1,428 @@
+"""The two-stage loop: collect task-oriented knowledge, integrate it into ingredients; readable top to bottom."""
+
+import copy
+import dataclasses
+import difflib
+import json
+import math
+import time
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+import torch
+from torch import Tensor
+
+from idrestore import checkpoint
+from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
+from idrestore.data.pairs import PairedPhotos
+from idrestore.losses import Balance, LossWeights, losses
+from idrestore.metrics import psnr_batch
+from idrestore.model.config import ModelConfig
+from idrestore.model.hub import PriorHub, forgetting, integrate
+from idrestore.model.network import RestorationNetwork
+
+FORMAT_VERSION = 1
+ADAM_BETAS = (0.9, 0.99)
+"""A second-moment memory of 100 steps: runs on a laptop have thousands of steps, not millions."""
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot start or go on; the message is one line for people."""
+
+
+@dataclass(frozen=True)
+class PairFolder:
+    """Real pairs that take the place of part of a degradation's synthetic samples."""
+
+    folder: str
+    """Folder with two subfolders, such as degraded and clean"""
+    degradation: str
+    """What its degraded photos show"""
+    share: float = 0.5
+    """Chance that a sample of this degradation comes from here"""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is learned from."""
+
+    photos: tuple[str, ...] = ()
+    """Folders of clean photos, relative to where the command runs"""
+    pairs: tuple[PairFolder, ...] = ()
+    """Folders of real pairs"""
+    scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35)
+    """Scales at which photos are cropped"""
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    """How often each degradation, or "mixture", is drawn; by default all of the model's equally, no mixtures"""
+    held_out: int = 16
+    """Photos kept for validation, spread evenly over the list"""
+    workers: int = 1
+    """Processes that make samples; the samples do not depend on it"""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One of the two stages."""
+
+    steps: int = 0
+    """Optimiser steps"""
+    batch: int = 8
+    """Samples a step"""
+    patch: int = 128
+    """Side of a sample, px"""
+    told: float = 0.0
+    """Share of the steps in which the network is told the true ingredients; in the others its routers decide. Routers
+    behind the first one see features that being told has marked, and would learn nothing at a share of 1."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How parameters move."""
+
+    learning_rate: float = 3e-4
+    """Peak, after warm-up; a cosine over both stages leads down to `final_learning_rate`"""
+    final_learning_rate: float = 1e-6
+    """At the last step"""
+    warm_up: int = 200
+    """Steps of linear rise from 0"""
+    weight_decay: float = 0.0
+    """AdamW's, decoupled"""
+    clip: float = 1.0
+    """Largest norm of the gradient"""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are what is validated and shipped"""
+    balance: float = 0.5
+    """How far degradations of large error are toned down: 0 not at all, 1 to equal relative progress"""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe."""
+
+    seed: int = 0
+    """Of the weights and of the samples"""
+    start: str = ""
+    """Model to start from (name or path); empty: from scratch"""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of forward and backward passes; weights and moments are always fp32"""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network; `preset` names what to start from"""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Photos and pairs"""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Learning rate and its companions"""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Terms of the loss"""
+    collect: StageConfig = field(default_factory=lambda: StageConfig(told=1.0))
+    """Stage 1: every degradation has its own prior hub"""
+    integrate: StageConfig = field(default_factory=StageConfig)
+    """Stage 2: one ingredient hub"""
+    log_every: int = 50
+    """Steps between log lines"""
+    save_every: int = 500
+    """Steps between validations and checkpoints"""
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "TrainConfig":
+        """Read a recipe; raise `TrainingError` naming the file and the unknown or impossible setting."""
+        try:
+            with path.open("rb") as file:
+                return _configure(cls, tomllib.load(file), "")
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"{path}: {error}") from error
+
+    @property
+    def steps(self) -> int:
+        """Steps of both stages."""
+        return self.collect.steps + self.integrate.steps
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step: linear warm-up, then half a cosine."""
+        optimizer = self.optimizer
+        if step < optimizer.warm_up:
+            return optimizer.learning_rate * (step + 1) / optimizer.warm_up
+        progress = (step - optimizer.warm_up) / max(1, self.steps - optimizer.warm_up)
+        fall = optimizer.learning_rate - optimizer.final_learning_rate
+        return optimizer.final_learning_rate + fall * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
+
+
+Config = TypeVar("Config")
+
+
+def _configure(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Build a configuration from a table, with one clear error for an unknown key."""
+    if kind is ModelConfig:
+        return ModelConfig.from_mapping(values)  # type: ignore[return-value]
+    hints = get_type_hints(kind)
+    known = kind._fields if issubclass(kind, tuple) else [f.name for f in fields(kind)]  # type: ignore[attr-defined,arg-type]
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown setting {where + key!r}; the nearest one is {where + nearest!r}")
+        if isinstance(value, dict) and (dataclasses.is_dataclass(hints[key]) or hints[key] is LossWeights):
+            value = _configure(hints[key], value, f"{where}{key}.")
+        elif key == "pairs":
+            value = tuple(_configure(PairFolder, pair, f"{where}pairs.") for pair in value)
+        arguments[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**arguments)
+
+
+class Run:
+    """Everything that changes while training, so that saving and resuming it is exact."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.step = 0
+        self.config = config
+        torch.manual_seed(config.seed)  # the only global draw: the network's first weights
+        self.network = RestorationNetwork(config.model)
+        if config.start:
+            self.network.load_state_dict(checkpoint.load(config.start).network.state_dict())
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.balance = Balance(len(config.model.degradations), config.optimizer.balance)
+        self.best = -math.inf
+        self.optimizer = self._make_optimizer()
+
+    def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
+        """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        decay = self.config.optimizer.weight_decay
+        optimizer = torch.optim.AdamW(parameters, betas=ADAM_BETAS, weight_decay=decay, fused=True)
+        for parameter in parameters:
+            if previous is not None and parameter in previous.state:
+                optimizer.state[parameter] = previous.state[parameter]
+        return optimizer
+
+    def integrate(self) -> list[float]:
+        """Cross the boundary: reformulate the hub, restart its moments and its average; return what it forgot."""
+        before = self.network.hub
+        assert isinstance(before, PriorHub)
+        self.network.hub = integrate(before, self.config.model.integration, self.config.seed)
+        self.average.hub = copy.deepcopy(self.network.hub).requires_grad_(False)
+        self.optimizer = self._make_optimizer(self.optimizer)
+        return forgetting(before, self.network.hub)
+
+    def learn(self, batch: Batch, told: float) -> dict[str, Tensor]:
+        """Take one optimiser step, telling the ingredients in a share of the steps; return numbers for the log."""
+        config = self.config
+        known = batch.ingredients if int((self.step + 1) * told) > int(self.step * told) else None
+        degraded = batch.degraded.contiguous(memory_format=torch.channels_last)
+        with autocast(config.precision):
+            output = self.network(degraded, known)
+        terms = losses(output, degraded, batch.clean, batch.ingredients, config.loss, config.model.attention)
+        loss = terms.total(self.balance.weights(batch.ingredients))
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is {loss.item()} at step {self.step}; lower the learning rate")
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate(self.step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
+        self.optimizer.step()
+        self.balance.update(terms.restoration, batch.ingredients)
+        self._update_average()
+        self.step += 1
+        observed = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
+        return observed | {"loss": loss.detach().expand(len(degraded))}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the averaged weights; early on faster, so that they forget their random start."""
+        decay = min(self.config.optimizer.ema, (1 + self.step) / (10 + self.step))
+        for average, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> dict[str, Any]:
+        """Restore held-out samples with the averaged weights, the routers deciding, and return the log's table."""
+        seen: dict[str, list[Tensor]] = defaultdict(list)
+        for start in range(0, len(batch.degraded), 8):
+            part = Batch(*(tensor[start : start + 8] for tensor in batch))
+            with autocast(self.config.precision):
+                output = self.average(part.degraded.contiguous(memory_format=torch.channels_last))
+            for name, values in _observe(part, output.restored, output.logits).items():
+                seen[name].append(values)
+        return _table({name: torch.cat(values) for name, values in seen.items()}, self.config)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that an exact continuation needs."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "balance": self.balance.state(),
+            "best": self.best,
+        }
+
+    def load(self, path: Path) -> None:
+        """Continue from a file written from `state()`."""
+        state = torch.load(path, weights_only=True)
+        if state.get("format_version") != FORMAT_VERSION:
+            raise TrainingError(f"{path}: unknown format version, expected {FORMAT_VERSION}")
+        integrated = "hub.left_map" in state["network"]
+        if integrated != (state["step"] > self.config.collect.steps and self.config.model.integration != "none"):
+            raise TrainingError(f"{path}: step {state['step']} lies in another stage of the recipe")
+        if integrated:
+            self.integrate()
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.balance.load(state["balance"])
+        self.step, self.best = state["step"], state["best"]
+
+
+def autocast(precision: str) -> torch.autocast:
+    """Return the context in which a network computes in `precision` on the CPU."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """Return per-sample numbers: ingredients (B, K), input and output PSNR (B,), is the first ingredient right (B,)."""
+    first = logits.detach().softmax(dim=2).mean(dim=1).argmax(dim=1, keepdim=True)
+    return {
+        "ingredients": batch.ingredients,
+        "input": psnr_batch(batch.degraded, batch.clean).clamp(max=60),
+        "output": psnr_batch(restored.detach().float().clamp(0, 1), batch.clean).clamp(max=60),
+        "right": (batch.ingredients.gather(1, first)[:, 0] > 0).float(),
+    }
+
+
+def _table(seen: Mapping[str, Tensor], config: TrainConfig) -> dict[str, Any]:
+    """Average per-sample numbers for each degradation: input and output PSNR (dB) and share named right."""
+    several = (seen["ingredients"] > 0).sum(dim=1) > 1
+    rows = {name: (seen["ingredients"][:, k] > 0) & ~several for k, name in enumerate(config.model.degradations)} | {
+        MIXTURE: several
+    }
+    return {
+        name: {key: round(float(seen[key][row].mean()), 3) for key in ("input", "output", "right")}
+        for name, row in rows.items()
+        if row.any()
+    }
+
+
+def with_photos(config: TrainConfig, folders: Sequence[Path]) -> TrainConfig:
+    """Return a recipe that learns from other folders of clean photos."""
+    photos = tuple(str(folder) for folder in folders)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, photos=photos))
+
+
+def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: int) -> Samples:
+    """Return the sample sequence of a stage."""
+    known = set(config.model.degradations)
+    ratios = dict(config.data.ratios) or dict.fromkeys(config.model.degradations, 1.0)
+    if set(ratios) - known - {MIXTURE}:
+        raise TrainingError(f"data.ratios: got {sorted(ratios)}, expected names among {sorted(known)} or {MIXTURE}")
+    pairs = [(PairedPhotos(Path(p.folder)), p.degradation, p.share) for p in config.data.pairs]
+    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs)
+
+
+def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
+    """Return the same few samples of every degradation, and mixtures, at every call."""
+    size = (config.integrate if config.integrate.steps else config.collect).patch
+    rows = []
+    for name in (*config.model.degradations, MIXTURE):
+        samples = Samples(photos, config.model.degradations, {name: 1.0}, size, config.seed + 1)
+        rows += [samples[index] for index in range(each)]
+    return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Path:
+    """Train by a recipe in `folder`; return the best model's file.
+
+    The folder gets `log.jsonl`, `state.pt` (for `resume`), `last.safetensors` and `best.safetensors` (averaged
+    weights). Without `resume` it must not hold a run yet.
+    """
+    state_path, best_path = folder / "state.pt", folder / "best.safetensors"
+    if state_path.exists() and not resume:
+        raise TrainingError(f"{folder} holds a run already: pass --resume to continue it, or another folder")
+    if resume and not state_path.exists():
+        raise TrainingError(f"{folder} holds no run to resume")
+    run = Run(config)
+    if resume:
+        run.load(state_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = find_photos([Path(source) for source in config.data.photos])
+    smallest = max(stage.patch for stage in (config.collect, config.integrate))
+    spacing = max(1, len(paths) // max(1, config.data.held_out))
+    held = paths[::spacing][: config.data.held_out]
+    photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)
+    validation = held_out_batch(config, Photos(held or paths, config.data.scales, smallest))
+    log_path = folder / "log.jsonl"
+
+    def log(**entry: Any) -> None:
+        with log_path.open("a") as file:
+            file.write(json.dumps({"step": run.step, **entry}) + "\n")
+
+    def save() -> None:
+        table = run.validate(validation)
+        mean = sum(row["output"] for row in table.values()) / len(table)
+        log(event="validation", mean=round(mean, 3), degradations=table)
+        card = {"step": run.step, "recipe": _plain(config), "validation": table}
+        checkpoint.save(folder / "last.safetensors", run.average, card)
+        if mean > run.best:
+            run.best = mean
+            checkpoint.save(best_path, run.average, card)
+        temporary = state_path.with_suffix(".part")
+        torch.save(run.state(), temporary)
+        temporary.replace(state_path)
+
+    if run.step == 0:
+        log(event="start", recipe=_plain(config), photos=len(paths), held_out=[path.name for path in held])
+    for stage, begin, config_of_stage in (
+        ("collect", 0, config.collect),
+        ("integrate", config.collect.steps, config.integrate),
+    ):
+        end = begin + config_of_stage.steps
+        if run.step >= end:
+            continue
+        if stage == "integrate" and run.step == begin and isinstance(run.network.hub, PriorHub):
+            before = run.validate(validation)
+            forgot = run.integrate()
+            log(event="boundary", before=before, after=run.validate(validation), forgotten=forgot)
+            run.best = -math.inf
+        seen: dict[str, list[Tensor]] = defaultdict(list)
+        samples = make_samples(config, config_of_stage, photos, config.seed + begin)
+        clock, waited = time.monotonic(), 0.0
+        stream = batches(samples, config_of_stage.batch, run.step, end, config.data.workers)
+        asked = time.monotonic()
+        for batch in stream:
+            waited += time.monotonic() - asked
+            for name, values in run.learn(batch, config_of_stage.told).items():
+                seen[name].append(values)
+            progress(run.step, config.steps)
+            if run.step % config.log_every == 0 or run.step == end:
+                columns = {name: torch.cat(values) for name, values in seen.items()}
+                elapsed = time.monotonic() - clock
+                log(
+                    stage=stage,
+                    learning_rate=config.learning_rate(run.step - 1),
+                    loss=round(float(columns["loss"].mean()), 5),
+                    samples_per_second=round(len(columns["loss"]) / elapsed, 2),
+                    waiting_for_data=round(waited / elapsed, 3),
+                    degradations=_table(columns, config),
+                )
+                seen.clear()
+                clock, waited = time.monotonic(), 0.0
+            if run.step % config.save_every == 0 or run.step == config.steps:
+                save()
+            asked = time.monotonic()
+    return best_path
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """Return a recipe as JSON can hold it."""
+    plain = dataclasses.asdict(config)
+    plain["loss"] = config.loss._asdict()
+    return plain
