@@ -1,0 +1,171 @@
+"""Many files: which photo goes where, one after the other, and none lost because another is broken."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from idrestore import image
+from idrestore.data.degrade import mix, to_8_bit
+from idrestore.image import ImageError
+from idrestore.restore import Progress, Restorer
+
+SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
+"""Endings of formats that can be read but not written, and what is written instead."""
+FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
+"""What one photo may raise without stopping the others."""
+
+
+class Job(NamedTuple):
+    """One photo to restore."""
+
+    source: Path
+    target: Path
+
+
+class Problem(NamedTuple):
+    """Something asked for that cannot be done, in one line."""
+
+    source: Path
+    message: str
+
+
+class Outcome(NamedTuple):
+    """What became of a job."""
+
+    job: Job
+    error: str
+    """One line; empty if all went well"""
+    ingredients: dict[str, float]
+    notes: tuple[str, ...]
+    """What reading or writing changed or left out"""
+    seconds: float
+
+
+def plan(inputs: Sequence[Path], out: Path) -> tuple[list[Job], list[Problem]]:
+    """Decide where each photo goes: folders are searched to the bottom and mirrored in `out`.
+
+    `out` is a folder, or a file's name if there is a single photo and the name ends like a picture. Two photos that
+    would meet in one file, a photo that would be overwritten by its own result, and inputs that are missing or hold no
+    photo are problems.
+    """
+    found: list[tuple[Path, Path]] = []
+    problems: list[Problem] = []
+    for source in inputs:
+        photos = _photos_in(source, out)
+        if not photos:
+            problems.append(Problem(source, _why_nothing(source)))
+        found += photos
+    if len(found) == 1 and image.is_supported(out) and not out.is_dir():
+        return _checked([Job(found[0][0], out)], problems)
+    return _checked([Job(path, out / _writable(relative)) for path, relative in found], problems)
+
+
+def restore_files(
+    restorer: Restorer,
+    jobs: Sequence[Job],
+    strength: float = 1.0,
+    only: Collection[str] | None = None,
+    overwrite: bool = False,
+    max_pixels: int = image.MAX_PIXELS,
+    progress: Callable[[Job, int, int], None] = lambda job, done, total: None,
+) -> Iterator[Outcome]:
+    """Restore one photo after the other and say of each how it went; a failure never stops the rest."""
+    for job in jobs:
+        start = perf_counter()
+        try:
+            if job.target.exists() and not overwrite:
+                raise ImageError(f"{job.target} exists already: pass --overwrite to replace it")
+
+            def tell(done: int, total: int, job: Job = job) -> None:
+                progress(job, done, total)
+
+            ingredients, notes = _restore_file(restorer, job, strength, only, max_pixels, tell)
+            yield Outcome(job, "", ingredients, notes, perf_counter() - start)
+        except FILE_ERRORS as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            yield Outcome(job, message, {}, (), perf_counter() - start)
+
+
+def degrade_file(source: Path, out: Path, strengths: Mapping[str, float], seed: int) -> Job:
+    """Write `out`/degraded/NAME.png and `out`/clean/NAME.png from a clean photo; return source and degraded file."""
+    photo = image.read(source)
+    pixels = photo.pixels if photo.pixels.dtype == np.uint8 else (photo.pixels // 257).astype(np.uint8)
+    clean = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    degraded = to_8_bit(mix(clean, dict(strengths), seed))
+    made = (degraded * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    plain = image.Photo(pixels)
+    for name, values in (("clean", pixels), ("degraded", made)):
+        (out / name).mkdir(parents=True, exist_ok=True)
+        image.write(values, out / name / f"{source.stem}.png", plain)
+    return Job(source, out / "degraded" / f"{source.stem}.png")
+
+
+def _restore_file(
+    restorer: Restorer,
+    job: Job,
+    strength: float,
+    only: Collection[str] | None,
+    max_pixels: int,
+    progress: Progress,
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Read, restore, write."""
+    photo = image.read(job.source, max_pixels)
+    result = restorer.restore(photo.pixels, strength, only, progress)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    lost = image.write(result.image, job.target, photo, overwrite=True)
+    return result.ingredients, (*photo.notes, *lost)
+
+
+def _photos_in(source: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Return the photos of a file or a folder, each with its path relative to what was asked for."""
+    if source.is_file():
+        return [(source, Path(source.name))]
+    return [
+        (path, path.relative_to(source))
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+        and image.is_supported(path)
+        and not any(part.startswith(".") for part in path.relative_to(source).parts)
+        and not _is_inside(path, out, source)
+    ]
+
+
+def _is_inside(path: Path, out: Path, source: Path) -> bool:
+    """Tell whether `path` is an earlier result: inside `out`, where `out` lies below the folder `source`."""
+    out = out.resolve()
+    return source.resolve() in out.parents and out in path.resolve().parents
+
+
+def _why_nothing(source: Path) -> str:
+    """Say in one line why an input gives no photo."""
+    if not source.exists():
+        return f"{source}: no such file or folder"
+    return f"{source}: no photos in this folder, expected files ending in {', '.join(sorted(image.SUFFIXES))}"
+
+
+def _writable(relative: Path) -> Path:
+    """Replace an ending that cannot be written."""
+    return relative.with_suffix(SUBSTITUTES.get(relative.suffix.lower(), relative.suffix))
+
+
+def _checked(jobs: list[Job], problems: list[Problem]) -> tuple[list[Job], list[Problem]]:
+    """Sort out jobs that would overwrite a photo of this plan, or one another's result."""
+    sources = {job.source.resolve() for job in jobs}
+    taken: dict[Path, Path] = {}
+    good: list[Job] = []
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources:
+            message = f"{job.target} is one of the photos to restore and stays as it is: choose another -o"
+            problems.append(Problem(job.source, message))
+        elif target in taken:
+            message = f"{job.source}: its result would replace that of {taken[target]}: restore them apart"
+            problems.append(Problem(job.source, message))
+        else:
+            taken[target] = job.source
+            good.append(job)
+    return good, problems
