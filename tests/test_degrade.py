@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from idrestore.data import degrade as module
-from idrestore.data.degrade import KINDS, degrade, gaussian_noise, jpeg, mix, sample, to_8_bit
+from idrestore.data import kernels
+from idrestore.data.degrade import KINDS, degrade, gaussian_noise, mix, sample, to_8_bit
+from idrestore.data.jpeg import jpeg
 
 SIZES = [(1, 1), (1, 9), (7, 5), (17, 31), (128, 96)]
 
@@ -181,14 +183,14 @@ def test_convolution_against_loops() -> None:
         for column in range(5):
             window = padded[:, 2 - row : 8 - row, 4 - column : 11 - column]
             expected += kernel[:, :, row, column, None, None] * window
-    assert torch.allclose(module._convolve(image, kernel), expected, atol=1e-5)
+    assert torch.allclose(kernels.convolve(image, kernel), expected, atol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), length=st.floats(1, 40))
 def test_kernels_sum_to_one_and_leave_the_picture_in_place(seed: int, length: float) -> None:
-    path = length * module._trajectory(np.random.default_rng(seed))[None]
-    for kernel in (module._rasterise(path)[0], module._disc(length / 4)[0]):
+    path = length * kernels.trajectory(np.random.default_rng(seed))[None]
+    for kernel in (kernels.rasterise(path)[0], kernels.disc(length / 4)[0]):
         assert kernel.min() >= 0
         assert kernel.sum() == pytest.approx(1)
         offset = np.arange(len(kernel)) - len(kernel) // 2

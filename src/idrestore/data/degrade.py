@@ -8,7 +8,6 @@ resemble that of the usual test sets (Rain100L, SOTS, GoPro, LOL, CC15).
 import difflib
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from idrestore.degradations import FIVE, NAMES, UNSEEN
+from idrestore.data.jpeg import jpeg
+from idrestore.data.kernels import convolve, disc, rasterise, trajectory
+from idrestore.degradations import NAMES, UNSEEN
 
 Range = tuple[float, float]
 """What strength 0 and strength 1 stand for, or the two ends of a uniform draw."""
 Stage = Callable[[Tensor, float, np.random.Generator], Tensor]
 """(image, strength, random numbers) to image, not clipped; all chance comes from the generator."""
 
-KINDS: tuple[str, ...] = (*FIVE, *UNSEEN)
+KINDS: tuple[str, ...] = (*(name for name in NAMES if name != "clean"), *UNSEEN)
 
 REFERENCE_SIDE = 480  # short side, px, beyond which streaks and kernels grow with the photo
 
@@ -55,9 +56,7 @@ HAZE_GUIDE_WINDOW, HAZE_GUIDE_EPSILON = 17, 1e-3  # px; variance below which an 
 
 BLUR_LENGTH: Range = (2.0, 40.0)  # px at the reference size, log scale; GoPro about 5 to 30
 BLUR_SHAKE, BLUR_OBJECT = 0.45, 0.35  # shares of the draws; defocus has the rest
-BLUR_WANDER = 1.4  # how far the hand strays from its first direction, at most
 BLUR_DISC = 0.45  # diameter of the defocus disc over the length of a trajectory of equal damage
-TRAJECTORY_STEPS = 256  # several per px, even for the longest
 
 LIGHT_LEVEL: Range = (0.85, 0.06)  # encoded brightness over the clean one, log scale; LOL 0.06-0.3
 LIGHT_MIN_MEAN = 0.02  # darker than LOL's darkest (0.036), 8 bits would hold nothing
@@ -82,17 +81,8 @@ STRENGTHS: dict[str, Range] = {
     "low_light": (2.3, 1.3),
     "under_display": (1.0, 1.0),
 }
-"""Beta distribution of each kind's strength in training, fitted to the test sets' input PSNR."""
+"""Beta distribution of each kind's strength in training; input PSNR is spread about that of the test sets."""
 MIXTURE_RELIEF = 0.8  # factor on every strength for each further degradation: something must stay
-
-# T.81, Tables K.1 and K.2; the lower right half of K.2 is constant
-LUMINANCE_TABLE = """
-16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
-18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92
-49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
-CHROMINANCE_TABLE = "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66"
-CHROMINANCE_TABLE += " 99" * 38
-YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF
 
 
 class Sample(NamedTuple):
@@ -155,56 +145,8 @@ def to_8_bit(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255 + 1e-4).floor() / 255
 
 
-def jpeg(image: Tensor, quality: int, chroma_subsampling: bool) -> Tensor:
-    """Return what a baseline JPEG of `quality` 1-100 gives back, on the 8-bit grid (ITU-T T.81).
-
-    Chroma is halved by the mean of 2x2 and enlarged linearly, as libjpeg does by default.
-    """
-    if not 1 <= quality <= 100:
-        raise ValueError(f"quality is {quality}; expected 1 to 100")
-    height, width = image.shape[-2:]
-    ycc = torch.einsum("ij,jhw->ihw", image.new_tensor(YCBCR), image * 255).round()
-    ycc = F.pad(ycc, (0, -width % 16, 0, -height % 16), mode="replicate")
-    luma = _requantise(ycc[:1] - 128, quality, LUMINANCE_TABLE)
-    if chroma_subsampling:
-        half = _requantise(F.avg_pool2d(ycc[1:], 2).round(), quality, CHROMINANCE_TABLE)
-        half = half[:, : (height + 1) // 2, : (width + 1) // 2]
-        chroma = F.interpolate(half[None], scale_factor=2.0, mode="bilinear")[0].round()
-    else:
-        chroma = _requantise(ycc[1:], quality, CHROMINANCE_TABLE)
-    ycc = torch.cat((luma[:, :height, :width] + 128, chroma[:, :height, :width]))
-    inverse = torch.linalg.inv(torch.tensor(YCBCR, dtype=torch.float64)).to(image)
-    return torch.einsum("ij,jhw->ihw", inverse, ycc).round().clamp(0, 255) / 255
-
-
-def _requantise(planes: Tensor, quality: int, table: str) -> Tensor:
-    """Round the DCT coefficients of 8x8 blocks; (C, 8m, 8n) to the same, whole numbers."""
-    channels, height, width = planes.shape
-    dct = planes.new_tensor(_dct_matrix())
-    steps = planes.new_tensor(_steps(quality, table))
-    blocks = planes.view(channels, height // 8, 8, width // 8, 8).transpose(2, 3)  # (C, m, n, 8, 8)
-    coefficients = ((dct @ blocks @ dct.T) / steps).round() * steps
-    return (dct.T @ coefficients @ dct).transpose(2, 3).reshape(planes.shape).round()
-
-
-@lru_cache
-def _dct_matrix() -> np.ndarray:
-    """Return the orthonormal 8-point DCT-II, frequencies in rows (T.81, A.3.3)."""
-    frequency, position = np.mgrid[:8, :8]
-    scale = np.where(frequency == 0, math.sqrt(1 / 8), 0.5)
-    return np.asarray(scale * np.cos((2 * position + 1) * frequency * np.pi / 16))
-
-
-@lru_cache
-def _steps(quality: int, table: str) -> np.ndarray:
-    """Return a table of Annex K under libjpeg's scaling by quality; (8, 8)."""
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    steps = (np.array(table.split(), int).reshape(8, 8) * percent + 50) // 100
-    return np.asarray(steps.clip(1, 255))
-
-
 def _noise(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Add white Gaussian noise, or a camera's: signal-dependent, smoothed in half of the draws."""
+    """Add white Gaussian noise, or a camera's: signal-dependent, and smoothed in some draws."""
     if rng.random() < NOISE_IID:
         sigma = _log_between(NOISE_SIGMA, strength) / 255
         return image + sigma * _normal(image.shape, image, rng)
@@ -338,61 +280,15 @@ def _blur(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     length = _log_between(BLUR_LENGTH, strength) * _unit(image)
     choice = rng.random()
     if choice < BLUR_SHAKE:
-        kernels = _rasterise(length * _trajectory(rng)[None])
+        kernels = rasterise(length * trajectory(rng)[None])
     elif choice < BLUR_SHAKE + BLUR_OBJECT:
         other = rng.uniform(0, 1) * rng.integers(0, 2)  # half of the backgrounds stand still
-        kernels = _rasterise(length * np.stack((_trajectory(rng), other * _trajectory(rng))))
+        kernels = rasterise(length * np.stack((trajectory(rng), other * trajectory(rng))))
     else:
-        kernels = _disc(length * BLUR_DISC / 2)
-    blurred = _convolve(_linear(image), image.new_tensor(kernels)[:, None])  # (1 or 2, 3, H, W)
+        kernels = disc(length * BLUR_DISC / 2)
+    blurred = convolve(_linear(image), image.new_tensor(kernels)[:, None])  # (1 or 2, 3, H, W)
     mask = torch.sigmoid(4 * _field(image, int(rng.integers(2, 5)), rng))
     return _encoded(torch.lerp(blurred[0], blurred[-1], mask))
-
-
-def _trajectory(rng: np.random.Generator) -> np.ndarray:
-    """Draw the path of a shaken camera, its mean at 0 and its extent 1; (T, 2), even in time.
-
-    The velocity is a random walk about a first direction: a mass pushed by small impulses (after
-    the random trajectories of Boracchi & Foi 2012).
-    """
-    heading = rng.uniform(0, 2 * math.pi)
-    walk = rng.normal(size=(TRAJECTORY_STEPS, 2)).cumsum(0) / math.sqrt(TRAJECTORY_STEPS)
-    velocity = np.array((math.cos(heading), math.sin(heading))) + BLUR_WANDER * rng.random() * walk
-    path = velocity.cumsum(axis=0)
-    return np.asarray((path - path.mean(axis=0)) / np.linalg.norm(np.ptp(path, axis=0)))
-
-
-def _rasterise(paths: np.ndarray) -> np.ndarray:
-    """Share each instant of paths in px among its four pixels; (n, T, 2) to (n, k, k), sum 1."""
-    radius = math.ceil(np.abs(paths).max()) + 1
-    kernels = np.zeros((len(paths), 2 * radius + 1, 2 * radius + 1))
-    corner = np.floor(paths).astype(int)
-    part = paths - corner
-    number = np.arange(len(paths))[:, None]
-    for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        weight = np.abs(1 - dy - part[..., 0]) * np.abs(1 - dx - part[..., 1])
-        row, column = corner[..., 0] + dy + radius, corner[..., 1] + dx + radius
-        np.add.at(kernels, (number, row, column), weight / paths.shape[1])
-    return kernels
-
-
-def _disc(radius: float) -> np.ndarray:
-    """Return a disc of `radius` px with an edge one pixel soft; (1, k, k), sum 1."""
-    reach = math.ceil(radius) + 1
-    offset = np.arange(-reach, reach + 1)
-    disc = np.clip(radius + 0.5 - np.hypot(offset[:, None], offset), 0, 1)[None]
-    return np.asarray(disc / disc.sum())
-
-
-def _convolve(image: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve under replicated borders; (3, H, W), (n, 1 or 3, odd, odd) to (n, 3, H, W)."""
-    rows, columns = kernels.shape[-2:]
-    down, right = rows // 2, columns // 2
-    padded = F.pad(image, (right, right, down, down), mode="replicate")
-    sides = (padded.shape[-2], padded.shape[-1])
-    spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels, s=sides)
-    circular: Tensor = torch.fft.irfft2(spectrum, s=sides)
-    return circular[..., rows - 1 :, columns - 1 :]
 
 
 def _darken(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
@@ -424,7 +320,7 @@ def _panel(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     spots = np.sinc(orders * share) ** 2 * np.exp(-2 * (offset - centre) ** 2)
     kernel = spots.sum(axis=1) / spots.sum(axis=(1, 2))[:, None]  # (3, k)
     gains = _log_between(PANEL_TRANSMISSION, strength) * image.new_tensor(PANEL_TINT)[:, None, None]
-    return _encoded(_convolve(_linear(image), image.new_tensor(kernel)[None, :, None])[0] * gains)
+    return _encoded(convolve(_linear(image), image.new_tensor(kernel)[None, :, None])[0] * gains)
 
 
 STAGES: tuple[tuple[str, Stage], ...] = (

@@ -107,6 +107,8 @@ def batches(samples: Samples, size: int, first: int, last: int, workers: int) ->
         sampler=range(first * size, last * size),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        # Pairs are read by libvips, whose threads do not survive a fork: a forked worker would wait for ever.
+        multiprocessing_context="spawn" if workers and samples.pairs else None,
     )
     for degraded, clean, ingredients in loader:
         yield Batch(degraded, clean, ingredients)

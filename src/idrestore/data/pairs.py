@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore.data.degrade import KINDS, gaussian_noise, jpeg, mix, to_8_bit
+from idrestore.data.degrade import KINDS, gaussian_noise, mix, to_8_bit
+from idrestore.data.jpeg import jpeg
 from idrestore.degradations import NAMES
 from idrestore.image import SUFFIXES, is_supported, read
 
