@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from idrestore.model.config import ModelConfig
-from idrestore.model.hub import IngredientHub
+from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork
 
 FORMAT_VERSION = 1
 METADATA_KEY = "idrestore"
+HUBS: dict[str, type[PriorHub] | type[IngredientHub]] = {"prior": PriorHub, "ingredient": IngredientHub}
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 
@@ -64,7 +65,7 @@ def save(path: Path, network: RestorationNetwork, card: dict[str, Any], half: bo
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(header)})
+        temporary.write_bytes(serialise(tensors, {METADATA_KEY: json.dumps(header)}))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -123,6 +124,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise CheckpointError(f"{path}: not a readable safetensors model file ({error})") from error
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path}: unknown format version, expected {FORMAT_VERSION}; update idrestore")
+    if header.get("hub") not in HUBS or not isinstance(header.get("card"), dict):
+        raise CheckpointError(f"{path}: damaged header, no card or none of the hubs {', '.join(HUBS)}")
     return header, tensors
 
 
@@ -133,6 +136,5 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: unusable configuration ({error})") from error
     network = RestorationNetwork(config)
-    if header.get("hub") == "ingredient":
-        network.hub = IngredientHub(len(config.degradations), config.num_priors, config.prior_width)
+    network.hub = HUBS[header["hub"]](len(config.degradations), config.num_priors, config.prior_width)
     return network

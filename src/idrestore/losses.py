@@ -1,5 +1,6 @@
 """What training minimises: restoration, side images, routing; and how degradations are kept in balance."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -8,17 +9,13 @@ from torch import Tensor
 
 from idrestore.model.network import NetworkOutput
 
-LOGARITHM_FLOOR = 1e-3
-"""Squared error (30 dB) under which the logarithmic term stops asking for ever more."""
 
-
-class LossWeights(NamedTuple):
+@dataclass(frozen=True)
+class LossWeights:
     """How much each term counts."""
 
     pixel: float = 1.0
     """L1 of the restored photo"""
-    logarithmic: float = 0.0
-    """Logarithm of each photo's mean squared error: every photo counts by the decibels it can gain"""
     frequency: float = 0.0
     """L1 between orthonormal spectra: errors that are spread, such as noise and lost edges, count as in pixels;
     even ones, such as a wrong brightness, hardly count."""
@@ -35,13 +32,12 @@ class Losses(NamedTuple):
 
     restoration: Tensor
     """Pixels and frequencies, not yet weighted by balance"""
-    logarithmic: Tensor
     side: Tensor
     classification: Tensor
 
     def total(self, balance: Tensor) -> Tensor:
         """Return the scalar to minimise; `balance` (B,) weighs the samples' restoration term."""
-        return (self.restoration * balance + self.logarithmic + self.side + self.classification).mean()
+        return (self.restoration * balance + self.side + self.classification).mean()
 
 
 def losses(
@@ -62,10 +58,6 @@ def losses(
     if weights.frequency:
         spectrum = torch.fft.rfft2(error, norm="ortho").abs()
         restoration = restoration + weights.frequency * spectrum.mean(dim=(1, 2, 3))
-    logarithmic = torch.zeros_like(restoration)
-    if weights.logarithmic:
-        squared = error.square().mean(dim=(1, 2, 3))
-        logarithmic = weights.logarithmic * (squared + LOGARITHM_FLOOR).log()
     target = clean if side_target == "clean" else degraded
     side = torch.zeros_like(restoration)
     for side_image in output.side_images:
@@ -74,7 +66,7 @@ def losses(
     num_degradations = ingredients.shape[1]
     labels = ingredients * (1 - weights.label_smoothing) + weights.label_smoothing / num_degradations
     classification = -(output.logits.log_softmax(dim=2) * labels[:, None]).sum(dim=2).sum(dim=1)
-    return Losses(restoration, logarithmic, weights.side * side, weights.classification * classification)
+    return Losses(restoration, weights.side * side, weights.classification * classification)
 
 
 class Balance:

@@ -2,16 +2,13 @@
 
 import copy
 import dataclasses
-import difflib
 import json
 import math
 import time
-import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +16,11 @@ from torch import Tensor
 from idrestore import checkpoint
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos
-from idrestore.losses import Balance, LossWeights, losses
+from idrestore.losses import Balance, losses
 from idrestore.metrics import psnr_batch
-from idrestore.model.config import ModelConfig
-from idrestore.model.hub import PriorHub, forgetting, integrate
+from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
+from idrestore.recipe import StageConfig, TrainConfig, plain
 
 FORMAT_VERSION = 1
 ADAM_BETAS = (0.9, 0.99)
@@ -32,144 +29,6 @@ ADAM_BETAS = (0.9, 0.99)
 
 class TrainingError(RuntimeError):
     """Training that cannot start or go on; the message is one line for people."""
-
-
-@dataclass(frozen=True)
-class PairFolder:
-    """Real pairs that take the place of part of a degradation's synthetic samples."""
-
-    folder: str
-    """Folder with two subfolders, such as degraded and clean"""
-    degradation: str
-    """What its degraded photos show"""
-    share: float = 0.5
-    """Chance that a sample of this degradation comes from here"""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What is learned from."""
-
-    photos: tuple[str, ...] = ()
-    """Folders of clean photos, relative to where the command runs"""
-    pairs: tuple[PairFolder, ...] = ()
-    """Folders of real pairs"""
-    scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35)
-    """Scales at which photos are cropped"""
-    ratios: Mapping[str, float] = field(default_factory=dict)
-    """How often each degradation, or "mixture", is drawn; by default all of the model's equally, no mixtures"""
-    held_out: int = 16
-    """Photos kept for validation, spread evenly over the list"""
-    workers: int = 1
-    """Processes that make samples; the samples do not depend on it"""
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """One of the two stages."""
-
-    steps: int = 0
-    """Optimiser steps"""
-    batch: int = 8
-    """Samples a step"""
-    patch: int = 128
-    """Side of a sample, px"""
-    told: float = 0.0
-    """Share of the steps in which the network is told the true ingredients; in the others its routers decide. Routers
-    behind the first one see features that being told has marked, and would learn nothing at a share of 1."""
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """How parameters move."""
-
-    learning_rate: float = 3e-4
-    """Peak, after warm-up; a cosine over both stages leads down to `final_learning_rate`"""
-    final_learning_rate: float = 1e-6
-    """At the last step"""
-    warm_up: int = 200
-    """Steps of linear rise from 0"""
-    weight_decay: float = 0.0
-    """AdamW's, decoupled"""
-    clip: float = 1.0
-    """Largest norm of the gradient"""
-    ema: float = 0.999
-    """Decay of the averaged weights, which are what is validated and shipped"""
-    balance: float = 0.5
-    """How far degradations of large error are toned down: 0 not at all, 1 to equal relative progress"""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A recipe."""
-
-    seed: int = 0
-    """Of the weights and of the samples"""
-    start: str = ""
-    """Model to start from (name or path); empty: from scratch"""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of forward and backward passes; weights and moments are always fp32"""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    """The network; `preset` names what to start from"""
-    data: DataConfig = field(default_factory=DataConfig)
-    """Photos and pairs"""
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """Learning rate and its companions"""
-    loss: LossWeights = field(default_factory=LossWeights)
-    """Terms of the loss"""
-    collect: StageConfig = field(default_factory=lambda: StageConfig(told=1.0))
-    """Stage 1: every degradation has its own prior hub"""
-    integrate: StageConfig = field(default_factory=StageConfig)
-    """Stage 2: one ingredient hub"""
-    log_every: int = 50
-    """Steps between log lines"""
-    save_every: int = 500
-    """Steps between validations and checkpoints"""
-
-    @classmethod
-    def from_toml(cls, path: Path) -> "TrainConfig":
-        """Read a recipe; raise `TrainingError` naming the file and the unknown or impossible setting."""
-        try:
-            with path.open("rb") as file:
-                return _configure(cls, tomllib.load(file), "")
-        except (OSError, ValueError, TypeError) as error:
-            raise TrainingError(f"{path}: {error}") from error
-
-    @property
-    def steps(self) -> int:
-        """Steps of both stages."""
-        return self.collect.steps + self.integrate.steps
-
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step: linear warm-up, then half a cosine."""
-        optimizer = self.optimizer
-        if step < optimizer.warm_up:
-            return optimizer.learning_rate * (step + 1) / optimizer.warm_up
-        progress = (step - optimizer.warm_up) / max(1, self.steps - optimizer.warm_up)
-        fall = optimizer.learning_rate - optimizer.final_learning_rate
-        return optimizer.final_learning_rate + fall * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
-
-
-Config = TypeVar("Config")
-
-
-def _configure(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
-    """Build a configuration from a table, with one clear error for an unknown key."""
-    if kind is ModelConfig:
-        return ModelConfig.from_mapping(values)  # type: ignore[return-value]
-    hints = get_type_hints(kind)
-    known = kind._fields if issubclass(kind, tuple) else [f.name for f in fields(kind)]  # type: ignore[attr-defined,arg-type]
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown setting {where + key!r}; the nearest one is {where + nearest!r}")
-        if isinstance(value, dict) and (dataclasses.is_dataclass(hints[key]) or hints[key] is LossWeights):
-            value = _configure(hints[key], value, f"{where}{key}.")
-        elif key == "pairs":
-            value = tuple(_configure(PairFolder, pair, f"{where}pairs.") for pair in value)
-        arguments[key] = tuple(value) if isinstance(value, list) else value
-    return kind(**arguments)
 
 
 class Run:
@@ -181,12 +40,22 @@ class Run:
         torch.manual_seed(config.seed)  # the only global draw: the network's first weights
         self.network = RestorationNetwork(config.model)
         if config.start:
-            self.network.load_state_dict(checkpoint.load(config.start).network.state_dict())
+            self._start_from(checkpoint.load(config.start).network)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.balance = Balance(len(config.model.degradations), config.optimizer.balance)
         self.best = -math.inf
         self.optimizer = self._make_optimizer()
+
+    def _start_from(self, other: RestorationNetwork) -> None:
+        """Take over the parameters, and the hub of the stage that they were trained for."""
+        if other.config != self.config.model:
+            raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
+        if isinstance(other.hub, IngredientHub):
+            if self.config.collect.steps:
+                raise TrainingError(f"start: {self.config.start} is integrated already; set collect.steps to 0")
+            self.network.hub = copy.deepcopy(other.hub).requires_grad_(self.config.model.integration != "frozen")
+        self.network.load_state_dict(other.state_dict())
 
     def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
         """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
@@ -207,14 +76,15 @@ class Run:
         self.optimizer = self._make_optimizer(self.optimizer)
         return forgetting(before, self.network.hub)
 
-    def learn(self, batch: Batch, told: float) -> dict[str, Tensor]:
-        """Take one optimiser step, telling the ingredients in a share of the steps; return numbers for the log."""
+    def learn(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
+        """Take one optimiser step of a stage and return per-sample numbers for the log."""
         config = self.config
-        known = batch.ingredients if int((self.step + 1) * told) > int(self.step * told) else None
+        is_told = int((self.step + 1) * stage.told) > int(self.step * stage.told)
+        known = batch.ingredients if is_told else None
         degraded = batch.degraded.contiguous(memory_format=torch.channels_last)
         with autocast(config.precision):
             output = self.network(degraded, known)
-        terms = losses(output, degraded, batch.clean, batch.ingredients, config.loss, config.model.attention)
+        terms = losses(output, degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
         loss = terms.total(self.balance.weights(batch.ingredients))
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {self.step}; lower the learning rate")
@@ -222,7 +92,9 @@ class Run:
             group["lr"] = config.learning_rate(self.step)
         self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
+        if not torch.isfinite(norm):
+            raise TrainingError(f"the gradient is {norm.item()} at step {self.step}; lower the learning rate")
         self.optimizer.step()
         self.balance.update(terms.restoration, batch.ingredients)
         self._update_average()
@@ -253,6 +125,7 @@ class Run:
         """Return all that an exact continuation needs."""
         return {
             "format_version": FORMAT_VERSION,
+            "model": dataclasses.asdict(self.config.model),
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -269,7 +142,10 @@ class Run:
         integrated = "hub.left_map" in state["network"]
         if integrated != (state["step"] > self.config.collect.steps and self.config.model.integration != "none"):
             raise TrainingError(f"{path}: step {state['step']} lies in another stage of the recipe")
-        if integrated:
+        expected = dataclasses.asdict(self.config.model)
+        if state.get("model", expected) != expected:
+            raise TrainingError(f"{path}: the run trains another model than the recipe's")
+        if integrated and isinstance(self.network.hub, PriorHub):
             self.integrate()
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -307,18 +183,15 @@ def _table(seen: Mapping[str, Tensor], config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def with_photos(config: TrainConfig, folders: Sequence[Path]) -> TrainConfig:
-    """Return a recipe that learns from other folders of clean photos."""
-    photos = tuple(str(folder) for folder in folders)
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, photos=photos))
-
-
 def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: int) -> Samples:
     """Return the sample sequence of a stage."""
     known = set(config.model.degradations)
     ratios = dict(config.data.ratios) or dict.fromkeys(config.model.degradations, 1.0)
     if set(ratios) - known - {MIXTURE}:
         raise TrainingError(f"data.ratios: got {sorted(ratios)}, expected names among {sorted(known)} or {MIXTURE}")
+    for pair in config.data.pairs:
+        if pair.degradation not in known:
+            raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
     pairs = [(PairedPhotos(Path(p.folder)), p.degradation, p.share) for p in config.data.pairs]
     return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs)
 
@@ -369,7 +242,7 @@ def train(
         table = run.validate(validation)
         mean = sum(row["output"] for row in table.values()) / len(table)
         log(event="validation", mean=round(mean, 3), degradations=table)
-        card = {"step": run.step, "recipe": _plain(config), "validation": table}
+        card = {"step": run.step, "recipe": plain(config), "validation": table}
         checkpoint.save(folder / "last.safetensors", run.average, card)
         if mean > run.best:
             run.best = mean
@@ -379,7 +252,7 @@ def train(
         temporary.replace(state_path)
 
     if run.step == 0:
-        log(event="start", recipe=_plain(config), photos=len(paths), held_out=[path.name for path in held])
+        log(event="start", recipe=plain(config), photos=len(paths), held_out=[path.name for path in held])
     for stage, begin, config_of_stage in (
         ("collect", 0, config.collect),
         ("integrate", config.collect.steps, config.integrate),
@@ -399,7 +272,7 @@ def train(
         asked = time.monotonic()
         for batch in stream:
             waited += time.monotonic() - asked
-            for name, values in run.learn(batch, config_of_stage.told).items():
+            for name, values in run.learn(batch, config_of_stage).items():
                 seen[name].append(values)
             progress(run.step, config.steps)
             if run.step % config.log_every == 0 or run.step == end:
@@ -419,10 +292,3 @@ def train(
                 save()
             asked = time.monotonic()
     return best_path
-
-
-def _plain(config: TrainConfig) -> dict[str, Any]:
-    """Return a recipe as JSON can hold it."""
-    plain = dataclasses.asdict(config)
-    plain["loss"] = config.loss._asdict()
-    return plain

@@ -72,18 +72,26 @@ class ModelConfig:
                 object.__setattr__(self, field.name, tuple(value))
             if get_origin(allowed) is Literal and value not in get_args(allowed):
                 raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
-            if allowed is int and (not isinstance(value, int) or value < 0):
-                raise ValueError(f"{field.name}: got {value!r}, expected a whole number >= 0")
+            least = 0 if field.name == "refinement" else 1
+            if allowed is int and (type(value) is not int or value < least):
+                raise ValueError(f"{field.name}: got {value!r}, expected a whole number >= {least}")
+            if allowed is bool and type(value) is not bool:
+                raise ValueError(f"{field.name}: got {value!r}, expected true or false")
         for name in ("depths", "heads"):
-            if len(getattr(self, name)) != 4:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected 4 numbers, one a level")
-        if self.dim < 1 or any(self.dim % (2 * heads) for heads in self.heads[:1]):
-            raise ValueError(f"dim: got {self.dim}, expected an even number >= 2")
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or [type(v) for v in value] != [int] * 4 or min(value) < 1:
+                raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
+        if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
+            raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
+        if self.dim % 2:
+            raise ValueError(f"dim: got {self.dim}, expected an even number")
+        if self.num_priors > self.prior_width:
+            raise ValueError(f"num_priors: got {self.num_priors}, expected at most 8 dim = {self.prior_width}")
         if any((self.dim << level) % heads for level, heads in enumerate(self.heads)):
             raise ValueError(f"heads: got {self.heads}, expected divisors of each level's channels")
-        unknown = set(self.degradations) - set(NAMES)
-        if unknown or len(self.degradations) < 1:
-            raise ValueError(f"degradations: got {self.degradations}, expected names among {NAMES}")
+        distinct = set(self.degradations)
+        if not distinct or distinct - set(NAMES) or len(distinct) < len(self.degradations):
+            raise ValueError(f"degradations: got {self.degradations}, expected different names among {NAMES}")
 
     @property
     def prior_width(self) -> int:

@@ -54,8 +54,8 @@ class Router(nn.Module):
             deviation = (pixels - pooled[:, :, None]).square().mean(dim=2).add(1e-6).sqrt()
             pooled = torch.cat([pooled, deviation], dim=1)
         if one_photo:
-            pooled = pooled.mean(dim=0, keepdim=True).expand(len(x), -1)
-        return self.logits(F.gelu(self.hidden(pooled))).float()
+            pooled = pooled.mean(dim=0, keepdim=True)
+        return self.logits(F.gelu(self.hidden(pooled))).float().expand(len(x), -1)
 
 
 class MetaPriorBlock(nn.Module):
@@ -88,7 +88,7 @@ class MetaPriorBlock(nn.Module):
             ingredients = logits.softmax(dim=1)
         intensified, side_image = self.attention(x, degraded)
         h_p = self.hub_attention(intensified, hub(ingredients))
-        # The paper interleaves the two halves; the dense convolution that reads them absorbs any order.
+        # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
         pseudo_clean = self.refine(self.operations(x, context, ingredients))
         return PriorOutput(pseudo_clean, logits, side_image, Latents(x, h_p, pseudo_clean))

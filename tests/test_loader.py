@@ -1,0 +1,185 @@
+import signal
+from collections import Counter
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_png
+
+from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
+from idrestore.data.pairs import PairedPhotos, list_photos, read_8_bit
+from idrestore.degradations import NAMES
+
+
+def samples(folder, ratios=None, patch=8, seed=0, **more):
+    photos = Photos(list_photos(folder), (1.0,), patch)
+    return Samples(photos, NAMES, ratios or dict.fromkeys((*NAMES, MIXTURE), 1.0), patch, seed, **more)
+
+
+def drawn(sequence, count):
+    """Count the samples by what their labels say, each a set of names."""
+    rows = [sequence[index][2] for index in range(count)]
+    return Counter(frozenset(name for name, share in zip(NAMES, row.tolist(), strict=True) if share) for row in rows)
+
+
+@pytest.fixture(scope="module")
+def negatives(tmp_path_factory, photo_folder):
+    """Return pairs whose degraded photos are negatives, which no synthesis makes."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for path in list_photos(photo_folder):
+        pixels = read_8_bit(path)
+        write_png(folder / "clean" / path.name, pixels)
+        write_png(folder / "degraded" / path.name, 255 - pixels)
+    return PairedPhotos(folder)
+
+
+@contextmanager
+def within(seconds):
+    """Fail instead of waiting for ever for a worker that hangs."""
+
+    def fail(*_):
+        raise TimeoutError(f"no sample in {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def equal(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_sample_is_a_function_of_seed_and_index(photo_folder):
+    one, other = samples(photo_folder), samples(photo_folder)
+    expected = [one[index] for index in range(6)]
+    torch.manual_seed(99)
+    assert all(equal(other[index], expected[index]) for index in (4, 1, 1, 5, 0))
+    assert not equal(expected[0], expected[1])
+    assert not equal(samples(photo_folder, seed=1)[0], expected[0])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_the_sequence(photo_folder, negatives, workers):
+    ratios = {"noise": 1.0, "blur": 1.0}
+    sequence = samples(photo_folder, ratios, pairs=[(negatives, "noise", 0.5)])
+    alone = list(batches(sequence, 3, 0, 5, workers=0))
+    with within(45):
+        together = list(batches(sequence, 3, 0, 5, workers))
+    assert len(alone) == 5
+    assert all(equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_batches_go_on_where_a_run_stopped(photo_folder):
+    sequence = samples(photo_folder)
+    whole, rest = (list(batches(sequence, 3, first, 5, workers=0)) for first in (0, 2))
+    assert all(equal(a, b) for a, b in zip(whole[2:], rest, strict=True))
+    assert isinstance(rest[0], Batch)
+    assert [tuple(t.shape) for t in rest[0]] == [(3, 3, 8, 8), (3, 3, 8, 8), (3, len(NAMES))]
+    torch.testing.assert_close(rest[0].degraded[1], sequence[2 * 3 + 1][0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_sample_is(photo_folder, name):
+    degraded, clean, ingredients = samples(photo_folder, {name: 1.0}, patch=24)[0]
+    for picture in (degraded, clean):
+        assert (picture.shape, picture.dtype) == ((3, 24, 24), torch.float32)
+        assert 0 <= picture.min() <= picture.max() <= 1
+    assert torch.equal(ingredients, torch.eye(len(NAMES))[NAMES.index(name)])
+    assert torch.equal(degraded, clean) == (name == "clean")
+
+
+def test_ratios_are_kept(photo_folder):
+    ratios = {"noise": 3.0, "haze": 2.0, "clean": 1.0, MIXTURE: 2.0}
+    count = 400
+    found = drawn(samples(photo_folder, ratios), count)
+    numbers = {name: found[frozenset({name})] for name in NAMES}
+    numbers[MIXTURE] = sum(number for kinds, number in found.items() if len(kinds) > 1)
+    for name, number in numbers.items():
+        chance = ratios.get(name, 0) / 8
+        assert abs(number - count * chance) <= 4 * np.sqrt(count * chance * (1 - chance)), name
+
+
+def test_mixtures_are_two_or_three_of_anything_but_clean(photo_folder):
+    sequence = samples(photo_folder, {MIXTURE: 1.0})
+    found = drawn(sequence, 80)
+    assert {len(kinds) for kinds in found} == {2, 3}
+    assert frozenset().union(*found) == set(NAMES) - {"clean"}
+    for index in range(10):
+        shares = sequence[index][2][sequence[index][2] > 0]
+        torch.testing.assert_close(shares, torch.full_like(shares, 1 / len(shares)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_pairs_take_their_share_of_their_degradation(photo_folder, negatives, share):
+    ratios, count = {"noise": 1.0, "blur": 1.0}, 160
+    sequence = samples(photo_folder, ratios, pairs=[(negatives, "noise", share)])
+    real = noisy = 0
+    for index in range(count):
+        degraded, clean, ingredients = sequence[index]
+        # Equal in every pixel: the two crops are of the same place and the same way round.
+        negative = torch.allclose(degraded + clean, torch.ones(3, 8, 8), atol=1e-6)
+        assert not (negative and ingredients[NAMES.index("blur")])
+        noisy += int(ingredients[NAMES.index("noise")])
+        real += negative
+    assert abs(real - share * noisy) <= 4 * np.sqrt(noisy * share * (1 - share))
+
+
+@pytest.fixture
+def map_photo(tmp_path):
+    """Return a photo whose red is its column and whose green is its row."""
+    row, column = np.mgrid[:40, :56]
+    write_png(tmp_path / "map.png", np.stack([column, row, 0 * row], axis=-1).astype(np.uint8))
+    return tmp_path / "map.png"
+
+
+def test_crops_are_windows_of_the_photo_in_half_of_the_cases_mirrored(map_photo):
+    photos, generator = Photos([map_photo], (1.0,), 8), np.random.default_rng(0)
+    mirrored, corners = 0, set()
+    for _ in range(100):
+        red, green, _ = (photos.crop(8, generator) * 255).round()
+        step = int(red[0, 1] - red[0, 0])
+        assert (red.diff(dim=1) == step).all()
+        assert (green.diff(dim=0) == 1).all()
+        assert not red.diff(dim=0).any()
+        mirrored += step == -1
+        corners.add((int(green[0, 0]), int(red.min())))
+    assert 30 < mirrored < 70
+    assert max(top for top, _ in corners) > 28 and min(top for top, _ in corners) < 4
+    assert max(left for _, left in corners) > 43 and min(left for _, left in corners) < 4
+
+
+def test_scales_too_small_for_a_patch_are_left_out(map_photo):
+    photos = Photos([map_photo], (1.0, 0.5, 0.25), smallest=20)
+    assert [image.shape for image in photos.images] == [(40, 56, 3), (20, 28, 3)]
+    assert all(image.dtype == np.uint8 for image in photos.images)
+    np.testing.assert_array_equal(photos.images[0], read_8_bit(map_photo))
+    mean = photos.images[1].mean(axis=(0, 1))
+    np.testing.assert_allclose(mean, photos.images[0].mean(axis=(0, 1)), atol=0.6)
+
+
+def test_photos_that_are_all_too_small_are_refused(map_photo):
+    with pytest.raises(ValueError, match="none of 1 photos is at least 41 px"):
+        Photos([map_photo], (1.0, 0.5), smallest=41)
+
+
+def test_pairs_that_are_too_small_are_refused(photo_folder, negatives):
+    sequence = Samples(
+        Photos(list_photos(photo_folder), (2.0,), 80),
+        NAMES,
+        {"noise": 1.0},
+        80,
+        seed=0,
+        pairs=[(negatives, "noise", 1.0)],
+    )
+    with pytest.raises(ValueError, match="got a photo of 96x72, expected at least 80x80"):
+        sequence[0]
+
+
+def test_sources_are_folders_and_files(photo_folder, map_photo):
+    found = find_photos([photo_folder, map_photo])
+    assert [path.name for path in found] == [*(f"photo{n}.png" for n in range(4)), "map.png"]
