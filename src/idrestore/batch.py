@@ -86,22 +86,24 @@ def restore_files(
             ingredients, notes = _restore_file(restorer, job, strength, only, max_pixels, tell)
             yield Outcome(job, "", ingredients, notes, perf_counter() - start)
         except FILE_ERRORS as error:
-            message = " ".join(str(error).split()) or type(error).__name__
-            yield Outcome(job, message, {}, (), perf_counter() - start)
+            yield Outcome(job, one_line(job.source, error), {}, (), perf_counter() - start)
 
 
-def degrade_file(source: Path, out: Path, strengths: Mapping[str, float], seed: int) -> Job:
-    """Write `out`/degraded/NAME.png and `out`/clean/NAME.png from a clean photo; return source and degraded file."""
+def one_line(source: Path, error: Exception) -> str:
+    """Say in one line, with the file's name, what went wrong."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message if source.name in message else f"{source}: {message}"
+
+
+def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[str, float], seed: int) -> None:
+    """Write a pair of 8-bit PNG files from a clean photo: the photo degraded, and as it is."""
     photo = image.read(source)
     pixels = photo.pixels if photo.pixels.dtype == np.uint8 else (photo.pixels // 257).astype(np.uint8)
-    clean = torch.from_numpy(pixels).permute(2, 0, 1) / 255
-    degraded = to_8_bit(mix(clean, dict(strengths), seed))
-    made = (degraded * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    plain = image.Photo(pixels)
-    for name, values in (("clean", pixels), ("degraded", made)):
-        (out / name).mkdir(parents=True, exist_ok=True)
-        image.write(values, out / name / f"{source.stem}.png", plain)
-    return Job(source, out / "degraded" / f"{source.stem}.png")
+    planes = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    made = to_8_bit(mix(planes, dict(strengths), seed))
+    for path, values in ((clean, pixels), (degraded, (made * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.write(values, path, image.Photo(pixels))
 
 
 def _restore_file(

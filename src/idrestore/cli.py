@@ -32,9 +32,7 @@ error_console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model file.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-PrecisionOption = Annotated[
-    str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where the processor has units for it.")
-]
+PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where there are units for it.")]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 
 
@@ -88,9 +86,7 @@ def restore(
 def degrade(
     clean: Annotated[list[Path], typer.Argument(help="Clean photos, or folders of them.")],
     out: OutFolder,
-    kind: Annotated[
-        str, typer.Option(help="noise, rain, haze, blur, low_light, under_display; several: haze+noise@0.3")
-    ],
+    kind: Annotated[str, typer.Option(help="noise, rain, haze, blur, low_light, under_display; or haze+noise@0.3")],
     strength: Annotated[float, typer.Option(help="0, barely visible, to 1, strongest; for kinds without an @.")] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
 ) -> None:
@@ -113,11 +109,13 @@ def degrade(
         _complain(problem.message)
     for index, job in enumerate(jobs):
         try:
-            made = batch.degrade_file(job.source, out, strengths, seed + index)
-            out_console.print(f"{made.source} → {made.target}", markup=False)
+            degraded = job.target.with_suffix(".png")
+            pair = degraded, out / "clean" / degraded.relative_to(out / "degraded")
+            batch.degrade_file(job.source, *pair, strengths, seed + index)
+            out_console.print(f"{job.source} → {degraded}", markup=False)
         except batch.FILE_ERRORS as error:
             failed += 1
-            _complain(str(error))
+            _complain(batch.one_line(job.source, error))
     raise typer.Exit(SOME_FAILED if failed else DONE)
 
 
@@ -130,11 +128,12 @@ def train(
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
     from idrestore import train as training
+    from idrestore.recipe import TrainConfig, with_photos
 
     try:
-        config = training.TrainConfig.from_toml(recipe)
+        config = TrainConfig.from_toml(recipe)
         if photos:
-            config = training.with_photos(config, photos)
+            config = with_photos(config, photos)
         with _Bar(config.steps) as bar:
             best = training.train(config, out, resume, bar.step)
     except (training.TrainingError, ValueError, OSError) as error:
@@ -160,7 +159,7 @@ def evaluate(
         with _Bar(1) as bar:
             report = evaluation.evaluate(restorer, sets, bar.step)
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(report.to_json() + "\n")
+        out.write_text(report.to_json({"model": str(restorer.model.path.name), "sha256": restorer.model.sha256}) + "\n")
         out.with_suffix(".md").write_text(report.to_markdown())
     except (ValueError, OSError, ImportError) as error:
         _refuse(str(error))

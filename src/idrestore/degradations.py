@@ -15,7 +15,7 @@ class Degradation(NamedTuple):
     name: str
     """Lower-case identifier, used in files and flags."""
     operation: Operation
-    """What undoes it: x + r, (1 + Δγ)·x + β, or a kernel per pixel (supplement, Sec. 1; paper, Sec. 3.2)."""
+    """What undoes it: x + r, (1 + Δγ)·x + β, or a kernel per pixel; see `model/operations.py`."""
     words: str
     """What it is called in a sentence."""
 

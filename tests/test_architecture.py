@@ -1,0 +1,84 @@
+"""What the design promises of the source as a whole."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import idrestore
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(idrestore.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+names = pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+
+
+def python(code):
+    """Run code in a fresh interpreter and return what it prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_imports_point_down():
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert f"{len(contracts)} kept, 0 broken" in result.stdout
+
+
+def test_contracts_are_exhaustive():
+    """A new file has to be given its layer on the day it is born, and no layer is optional."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layered = {c["containers"][0]: c for c in contracts if c["type"] == "layers"}
+    assert layered.keys() >= {"idrestore", "idrestore.model"}
+    for contract in layered.values():
+        assert contract["exhaustive"]
+        assert not any("(" in layer for layer in contract["layers"])
+        assert set(contract.get("exhaustive_ignores", [])) <= {"__main__", "weights"}
+
+
+def test_importing_the_package_is_light():
+    heavy = "{'torch', 'numpy', 'pyvips', 'skimage', 'gradio'}"
+    assert python(f"import sys, idrestore; print(sorted({heavy} & set(sys.modules)))") == "[]"
+
+
+def test_the_network_needs_no_picture_library():
+    code = "import sys, idrestore.model.network; print('pyvips' in sys.modules)"
+    assert python(code) == "False"
+
+
+@names
+def test_a_file_is_a_concept(path):
+    assert path.stem not in {"utils", "util", "helpers", "common", "core", "misc"}
+    lines = path.read_text().count("\n")
+    assert lines <= 400
+
+
+@names
+def test_words_are_those_of_the_glossary(path):
+    """Degraded, clean, restored; degradation. Strings may name other people's folders."""
+    forbidden = {"lq", "hq", "gt"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        for field in ("id", "arg", "attr", "name", "asname"):
+            word = getattr(node, field, None)
+            if isinstance(word, str):
+                assert not forbidden & set(word.lower().split("_")), f"{path}:{node.lineno} {word}"
+
+
+@names
+def test_every_public_name_has_a_docstring(path):
+    def check(body, where):
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                overrides = isinstance(node, ast.FunctionDef) and node.name == "forward"
+                assert overrides or ast.get_docstring(node), f"{where}:{node.lineno} {node.name}"
+                if isinstance(node, ast.ClassDef):
+                    check(node.body, where)
+
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree) or not tree.body
+    check(tree.body, path)

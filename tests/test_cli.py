@@ -1,0 +1,189 @@
+"""The command as a stranger runs it: exit codes, one line for each thing that went wrong, nothing lost."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+
+from idrestore import checkpoint, image
+from idrestore.model.config import PRESETS
+from idrestore.model.network import RestorationNetwork
+
+
+def run(*arguments, **kwargs):
+    """Run the command; return exit code, standard output and standard error."""
+    environment = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "idrestore", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        **kwargs,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    torch.manual_seed(0)
+    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {"licence": "CC0"})
+    return path
+
+
+def photo(path, value=90):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((20, 30, 3), value, np.uint8)
+    image.write(pixels, path, image.Photo(pixels))
+    return path
+
+
+def bomb(path):
+    """Write a PNG whose header claims 30,000 x 30,000 pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")))
+    return path
+
+
+def test_a_folder_with_broken_files_is_restored_as_far_as_it_can_be(tmp_path, model):
+    photo(tmp_path / "in/good.jpg")
+    photo(tmp_path / "in/deep/er.png")
+    (tmp_path / "in/text.jpg").write_text("hello")
+    (tmp_path / "in/empty.png").write_bytes(b"")
+    whole = photo(tmp_path / "in/cut.png").read_bytes()
+    (tmp_path / "in/cut.png").write_bytes(whole[: len(whole) // 2])
+    bomb(tmp_path / "in/bomb.png")
+    code, out, err = run("restore", tmp_path / "in", tmp_path / "none.jpg", "-o", tmp_path / "out", "-m", model)
+    assert code == 1
+    assert "2 restored, 5 failed" in out
+    complaints = err.strip().splitlines()
+    assert len(complaints) == 5
+    for name in ("text.jpg", "empty.png", "cut.png", "bomb.png", "none.jpg"):
+        assert sum(name in line for line in complaints) == 1
+    results = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
+    assert results == ["deep/er.png", "good.jpg"]
+
+
+def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    code, out, err = run("restore", source, "-o", tmp_path / "b.png", "-m", model)
+    assert (code, err) == (0, "")
+    assert "%" in out
+    assert image.size(tmp_path / "b.png") == (30, 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["{tmp}/none.jpg", "-o", "{tmp}/out"], 1, "none.jpg: no such file or folder"),
+        (["{tmp}/empty", "-o", "{tmp}/out"], 1, "no photos in this folder"),
+        (["{tmp}/a.png", "-o", "{tmp}"], 1, "stays as it is"),
+        (["{tmp}/a.png", "-o", "{tmp}/file/out"], 2, "cannot be made or written"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "none"], 2, "no model 'none'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "{tmp}/a.png"], 2, "not a readable safetensors"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--strength", "2"], 2, "--strength: got 2.0, expected 0 to 1"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--only", "fog"], 2, "--only: got fog, expected some of noise"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "--precision: got 'fp8'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
+        (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),
+    ],
+)
+def test_user_errors_are_one_line_and_a_documented_code(tmp_path, model, arguments, code, message):
+    photo(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    arguments = [argument.format(tmp=tmp_path) for argument in arguments]
+    if "-m" not in arguments:
+        arguments += ["-m", model]
+    before = (tmp_path / "a.png").read_bytes()
+    returned, _, err = run("restore", *arguments)
+    assert (returned, len(err.strip().splitlines())) == (code, 1)
+    assert message in err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user whom file permissions bind")
+def test_an_unwritable_folder_is_said(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    (tmp_path / "out").mkdir(mode=0o500)
+    code, _, err = run("restore", source, "-o", tmp_path / "out", "-m", model)
+    assert code == 1
+    assert "cannot be written" in err
+
+
+def test_degrade_makes_pairs_that_evaluate_reads(tmp_path, model):
+    for name in ("in/a.png", "in/b/c.jpg"):
+        photo(tmp_path / name)
+    code, _, err = run("degrade", tmp_path / "in", "-o", tmp_path / "pairs", "--kind", "noise@0.6+haze")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "pairs/degraded/b/c.png").exists()
+    assert (tmp_path / "pairs/clean/b/c.png").exists()
+    data = ["--data", f"noise={tmp_path}/pairs", "--data", f"clean={tmp_path}/in:clean"]
+    code, out, err = run("evaluate", *data, "-o", tmp_path / "r/results.json", "-m", model)
+    assert (code, err) == (0, "")
+    assert "| noise |" in out
+    assert json.loads((tmp_path / "r/results.json").read_text())["format_version"] == 1
+    assert (tmp_path / "r/results.md").read_text().strip() == out.strip()
+
+
+@pytest.mark.parametrize("kind", ["fog", "noise@2", "noise@x"])
+def test_degrade_refuses_unknown_kinds(tmp_path, kind):
+    code, _, err = run("degrade", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "--kind", kind)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert kind in err
+
+
+def test_train_makes_a_model_that_restores(tmp_path, photo_folder):
+    text = """
+    save_every = 2
+    model = { preset = "tiny" }
+    data = { workers = 0, held_out = 1, scales = [1.0] }
+    collect = { steps = 2, batch = 2, patch = 32 }
+    integrate = { steps = 2, batch = 2, patch = 32 }
+    """
+    (tmp_path / "recipe.toml").write_text(text)
+    arguments = ["train", tmp_path / "recipe.toml", "-o", tmp_path / "run", "--photos", photo_folder]
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert "best.safetensors" in out
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "--resume" in err
+    best = tmp_path / "run/best.safetensors"
+    assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "-m", best)[0] == 0
+    code, out, _ = run("info", best)
+    assert json.loads(out)["step"] == 4
+
+
+def test_train_refuses_a_wrong_recipe_in_one_line(tmp_path):
+    (tmp_path / "recipe.toml").write_text("sede = 1")
+    code, _, err = run("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert "nearest one is 'seed'" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_info_tells_what_a_network_costs():
+    code, out, _ = run("info", "--cost", "tiny")
+    assert code == 0
+    parts = [line.split("|")[1:4] for line in out.splitlines()[2:]]
+    counts = [int(parameters.replace(",", "")) for _, parameters, _ in parts]
+    assert sum(counts[:-1]) == counts[-1]
+
+
+def test_help_and_import_are_light():
+    code = "import sys, idrestore.cli; assert not {'torch', 'pyvips', 'skimage'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert run("--help")[0] == 0

@@ -1,0 +1,184 @@
+"""The restorer: arrays of every kind in, the same kind out; one decision a photo; tiles that do not show."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from idrestore import restore
+from idrestore.checkpoint import Model
+from idrestore.model.config import PRESETS
+from idrestore.model.network import RestorationNetwork
+from idrestore.restore import Restorer
+
+TINY = PRESETS["tiny"]
+
+
+def restorer(seed=0, change=None, tile=256, **config):
+    """Return a restorer with an untrained network; `change` scales what it changes (0: nothing)."""
+    torch.manual_seed(seed)
+    network = RestorationNetwork(dataclasses.replace(TINY, **config)).eval()
+    if change is not None:
+        with torch.no_grad():
+            network.output.weight.mul_(change)
+    return Restorer(Model(network, {}, Path("tiny"), ""), "cpu", "fp32", tile)
+
+
+@pytest.fixture
+def photo():
+    return np.random.default_rng(0).integers(0, 256, (45, 37, 3), dtype=np.uint8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays.arrays(
+        st.sampled_from([np.uint8, np.uint16]),
+        st.one_of(
+            st.tuples(st.integers(1, 40), st.integers(1, 40)),
+            st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3, 4])),
+        ),
+    )
+)
+def test_a_network_that_changes_nothing_returns_the_photo(image):
+    result = restorer(change=0).restore(image)
+    assert result.image.dtype == image.dtype
+    np.testing.assert_array_equal(result.image, image)
+
+
+def test_floats_come_back_as_floats():
+    image = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
+    result = restorer(change=0).restore(image)
+    assert result.image.dtype == np.float32
+    np.testing.assert_allclose(result.image, image, atol=1e-6)
+
+
+def test_the_input_is_left_alone(photo):
+    before = photo.copy()
+    changed = restorer().restore(photo).image
+    np.testing.assert_array_equal(photo, before)
+    assert (changed != photo).any()
+
+
+def test_the_result_is_the_networks(photo):
+    """Against the network called by hand on the padded photo."""
+    subject = restorer()
+    padded = np.pad(photo, ((0, 3), (0, 11), (0, 0)), mode="reflect")
+    with torch.no_grad():
+        output = subject.network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255)
+    expected = (output.restored[0].permute(1, 2, 0).clamp(0, 1) * 255).round().numpy()[:45, :37]
+    result = subject.restore(photo)
+    assert np.abs(result.image - expected).max() <= 1
+    shares = output.logits.softmax(2).mean((0, 1))
+    for name, share in zip(TINY.degradations, shares.tolist(), strict=True):
+        assert result.ingredients[name] == pytest.approx(share, abs=1e-5)
+
+
+def test_ingredients_are_sorted_and_sum_to_one(photo):
+    shares = list(restorer().restore(photo).ingredients.values())
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_alpha_passes_through_and_does_not_matter(photo):
+    alpha = np.arange(45 * 37, dtype=np.uint8).reshape(45, 37, 1)
+    result = restorer().restore(np.concatenate([photo, alpha], axis=2))
+    np.testing.assert_array_equal(result.image[..., 3:], alpha)
+    np.testing.assert_array_equal(result.image[..., :3], restorer().restore(photo).image)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_strength_scales_the_change(strength):
+    photo = np.full((32, 32, 3), 32768, np.uint16)  # far from where results are clipped
+    full = restorer(change=0.1).restore(photo).image.astype(float)
+    part = restorer(change=0.1).restore(photo, strength=strength).image.astype(float)
+    assert np.abs(part - (photo + strength * (full - photo))).max() <= 1
+
+
+def test_only_gives_the_rest_to_clean(photo):
+    subject = restorer()
+    seen = []
+    subject.network.register_forward_hook(lambda _, given, __: seen.append(given[1]))
+    subject.restore(photo, only={"rain", "haze"})
+    routed = restorer().network
+    padded = np.pad(photo, ((0, 3), (0, 11), (0, 0)), mode="reflect")
+    with torch.no_grad():
+        rows = routed(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255).logits.softmax(2)
+    expected = torch.zeros_like(rows)
+    expected[..., 1:3] = rows[..., 1:3]
+    expected[..., 5] = 1 - expected.sum(dim=2)
+    torch.testing.assert_close(seen[-1], expected)
+
+
+def test_a_large_photo_is_decided_once_and_from_all_over(monkeypatch):
+    """Half of it dark: one decision, between those of its halves, the same in all tiles."""
+    monkeypatch.setattr(restore, "ROUTING_WHOLE", 0)
+    image = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
+    image[:, :300] //= 16
+    subject = restorer()
+    rows = []
+    subject.network.register_forward_hook(lambda _, given, __: rows.append((given[1], given[2])))
+    subject.restore(image)
+    (routing, is_one_photo), *tiles = rows
+    assert routing is None
+    assert is_one_photo
+    assert len(tiles) > 2
+    assert all(given is not None and given is tiles[0][0] for given, _ in tiles)
+
+
+def test_tiles_do_not_show():
+    """Tiled equals untiled as far as the overlap covers the receptive field, with the same ingredients."""
+    image = np.random.default_rng(1).integers(0, 256, (384, 512, 3), dtype=np.uint8)
+    only = set(TINY.degradations) - {"clean"}
+    whole = restorer(tile=1024, change=0.3).restore(image, only=only).image.astype(int)
+    tiled = restorer(tile=256, change=0.3).restore(image, only=only).image.astype(int)
+    assert np.mean(np.abs(whole - tiled) <= 1) > 0.999
+
+
+def test_progress_counts_tiles():
+    told = []
+    restorer().restore(np.zeros((300, 300, 3), np.uint8), progress=lambda *at: told.append(at))
+    assert told == [(done, told[-1][1]) for done in range(1, told[-1][1] + 1)]
+    assert told[-1][1] > 1
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "message"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), {}, r"image: got shape \(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), {}, r"image: got shape \(0, 4, 3\)"),
+        (np.zeros((4, 4, 3), np.int64), {}, "image: got int64, expected uint8, uint16, or floats"),
+        (np.full((4, 4, 3), 255.0), {}, "image: got float64, expected"),
+        (np.full((4, 4, 3), np.nan), {}, "image: got float64, expected"),
+        (np.zeros((4, 4, 3), np.uint8), {"strength": 1.5}, "strength: got 1.5, expected 0 to 1"),
+        (np.zeros((4, 4, 3), np.uint8), {"only": {"fog"}}, "only: got fog, expected some of noise"),
+    ],
+)
+def test_impossible_input_is_refused_in_one_line(image, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        restorer().restore(image, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_needs_a_clean_prior(photo):
+    with pytest.raises(ValueError, match="knows no clean photos"):
+        restorer(degradations=("noise", "rain")).restore(photo, only={"rain"})
+
+
+def test_impossible_settings_are_refused():
+    model = restorer().model
+    with pytest.raises(ValueError, match="tile: got 100, expected a multiple of 16"):
+        Restorer(model, tile=100)
+    with pytest.raises(ValueError, match="device: got 'abacus'"):
+        Restorer(model, device="abacus")
+
+
+def test_bf16_stays_close_to_fp32(photo):
+    full = restorer(change=0.1)
+    half = Restorer(full.model, "cpu", "bf16")
+    difference = full.restore(photo).image.astype(float) - half.restore(photo).image
+    assert np.abs(difference).mean() < 1
