@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,6 +166,16 @@ def test_train_makes_a_model_that_restores(tmp_path, photo_folder):
     assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "-m", best)[0] == 0
     code, out, _ = run("info", best)
     assert json.loads(out)["step"] == 4
+
+
+def test_the_smoke_recipe_runs_in_both_stages(tmp_path):
+    """As its first lines say, in the repository's root."""
+    root = Path(__file__).parents[1]
+    code, _, err = run("train", "recipes/smoke.toml", "-o", tmp_path / "run", cwd=root)
+    assert (code, err) == (0, "")
+    entries = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {entry.get("stage") for entry in entries} >= {"collect", "integrate"}
+    assert set(entries[-1]["degradations"]) == {*PRESETS["tiny"].degradations, "mixture"}
 
 
 def test_train_refuses_a_wrong_recipe_in_one_line(tmp_path):

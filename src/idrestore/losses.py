@@ -104,4 +104,4 @@ class Balance:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from `state()`."""
-        self.means, self.seen = state["means"], state["seen"]
+        self.means, self.seen = state["means"].cpu(), state["seen"].cpu()

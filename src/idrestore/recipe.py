@@ -92,6 +92,8 @@ class TrainConfig:
     """Of the weights and of the samples"""
     start: str = ""
     """Model to start from (name or path); empty: from scratch"""
+    device: str = "auto"
+    """Where to train: cpu, cuda, ...; auto is CUDA if there is one, else the CPU"""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of forward and backward passes; weights and moments are always fp32"""
     model: ModelConfig = field(default_factory=ModelConfig)

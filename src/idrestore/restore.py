@@ -54,7 +54,7 @@ class Restorer:
             raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {2 * OVERLAP}")
         self.model = model
         self.tile = tile
-        self.device = _find_device(device)
+        self.device = find_device(device)
         self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
         self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.names = model.network.config.degradations
@@ -147,7 +147,7 @@ def load(model: str | Path = "fast", device: str = "auto", precision: Precision 
     return Restorer(checkpoint.load(model), device, precision, tile)
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """Return the device of that name, or the best there is for "auto"."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -21,6 +21,7 @@ from idrestore.metrics import psnr_batch
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
 from idrestore.recipe import StageConfig, TrainConfig, plain
+from idrestore.restore import find_device
 
 FORMAT_VERSION = 1
 ADAM_BETAS = (0.9, 0.99)
@@ -37,11 +38,12 @@ class Run:
     def __init__(self, config: TrainConfig) -> None:
         self.step = 0
         self.config = config
+        self.device = find_device(config.device)
         torch.manual_seed(config.seed)  # the only global draw: the network's first weights
         self.network = RestorationNetwork(config.model)
         if config.start:
             self._start_from(checkpoint.load(config.start).network)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.balance = Balance(len(config.model.degradations), config.optimizer.balance)
         self.best = -math.inf
@@ -78,13 +80,12 @@ class Run:
 
     def learn(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """Take one optimiser step of a stage and return per-sample numbers for the log."""
-        config = self.config
+        config, batch = self.config, self._placed(batch)
         is_told = int((self.step + 1) * stage.told) > int(self.step * stage.told)
         known = batch.ingredients if is_told else None
-        degraded = batch.degraded.contiguous(memory_format=torch.channels_last)
-        with autocast(config.precision):
-            output = self.network(degraded, known)
-        terms = losses(output, degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
+        with self._autocast():
+            output = self.network(batch.degraded, known)
+        terms = losses(output, batch.degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
         loss = terms.total(self.balance.weights(batch.ingredients))
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {self.step}; lower the learning rate")
@@ -100,7 +101,16 @@ class Run:
         self._update_average()
         self.step += 1
         observed = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
-        return observed | {"loss": loss.detach().expand(len(degraded))}
+        return observed | {"loss": loss.detach().expand(len(batch.degraded))}
+
+    def _placed(self, batch: Batch) -> Batch:
+        """Return a batch on the run's device, its photos in the memory order that convolutions like."""
+        degraded = batch.degraded.to(self.device, memory_format=torch.channels_last)
+        return Batch(degraded, batch.clean.to(self.device), batch.ingredients.to(self.device))
+
+    def _autocast(self) -> torch.autocast:
+        """Return the context in which networks compute in the recipe's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -114,9 +124,9 @@ class Run:
         """Restore held-out samples with the averaged weights, the routers deciding, and return the log's table."""
         seen: dict[str, list[Tensor]] = defaultdict(list)
         for start in range(0, len(batch.degraded), 8):
-            part = Batch(*(tensor[start : start + 8] for tensor in batch))
-            with autocast(self.config.precision):
-                output = self.average(part.degraded.contiguous(memory_format=torch.channels_last))
+            part = self._placed(Batch(*(tensor[start : start + 8] for tensor in batch)))
+            with self._autocast():
+                output = self.average(part.degraded)
             for name, values in _observe(part, output.restored, output.logits).items():
                 seen[name].append(values)
         return _table({name: torch.cat(values) for name, values in seen.items()}, self.config)
@@ -136,7 +146,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """Continue from a file written from `state()`."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         if state.get("format_version") != FORMAT_VERSION:
             raise TrainingError(f"{path}: unknown format version, expected {FORMAT_VERSION}")
         integrated = "hub.left_map" in state["network"]
@@ -152,11 +162,6 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.balance.load(state["balance"])
         self.step, self.best = state["step"], state["best"]
-
-
-def autocast(precision: str) -> torch.autocast:
-    """Return the context in which a network computes in `precision` on the CPU."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
 def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
