@@ -130,6 +130,18 @@ def test_a_large_photo_is_decided_once_and_from_all_over(monkeypatch):
     assert all(given is not None and given is tiles[0][0] for given, _ in tiles)
 
 
+@pytest.mark.parametrize("shape", [(40, 700, 3), (300, 300, 3)])
+def test_a_small_photo_in_several_tiles_is_decided_once_too(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    image[:, shape[1] // 2 :] //= 8
+    subject, rows = restorer(), []
+    subject.network.register_forward_hook(lambda _, given, __: rows.append(given[1]))
+    subject.restore(image)
+    assert rows[0] is None
+    assert len(rows) > 2
+    assert all(given is rows[1] for given in rows[1:])
+
+
 def test_tiles_do_not_show():
     """Tiled equals untiled as far as the overlap covers the receptive field, with the same ingredients."""
     image = np.random.default_rng(1).integers(0, 256, (384, 512, 3), dtype=np.uint8)

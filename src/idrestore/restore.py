@@ -27,7 +27,7 @@ ROUTING_CROPS = 16
 ROUTING_CROP = 256
 """Side of such a crop, px. Crops are at full resolution: shrinking would erase noise and thin rain."""
 ROUTING_WHOLE = 1024 * 1024
-"""Photos of at most this many pixels are routed as a whole, in the same pass that restores them."""
+"""Photos of at most this many pixels are routed as a whole."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,13 @@ class Restorer:
             raise ValueError(f"strength: got {strength}, expected 0 to 1")
         array = np.asarray(image)
         colour, rest, peak = _colour_of(array)
-        # A small photo is routed in the same pass that restores it, unless the user interferes.
-        rows = None if only is None and _is_small(colour) else self._route(colour, peak)
-        wanted = rows if rows is None or only is None else self._keep_only(rows, only)
-
-        restored = np.empty(colour.shape, array.dtype)
-        found: list[Tensor] = []
         height, width = colour.shape[:2]
         tiles = tiling.tiles(height, width, self.tile, OVERLAP, self.multiple)
+        # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
+        rows = None if only is None and len(tiles) == 1 else self._route(colour, peak)
+        wanted = rows if rows is None or only is None else self._keep_only(rows, only)
+        restored = np.empty(colour.shape, array.dtype)
+        found: list[Tensor] = []
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
             patch = _scaled(colour[tile.rows, tile.columns], peak)
