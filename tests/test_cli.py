@@ -95,7 +95,7 @@ def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
         (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "{tmp}/a.png"], 2, "not a readable safetensors"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--strength", "2"], 2, "--strength: got 2.0, expected 0 to 1"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--only", "fog"], 2, "--only: got fog, expected some of noise"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "--precision: got 'fp8'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "precision: got 'fp8', expected one of auto"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
         (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),

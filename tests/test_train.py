@@ -160,7 +160,7 @@ def test_the_boundary_restarts_the_hub_and_nothing_else():
     for name, tensor in run.network.hub.state_dict().items():
         assert torch.equal(run.average.hub.state_dict()[name], tensor)
     before = maps[0].detach().clone()
-    run.learn(batch, 0.0)
+    run.learn(batch, StageConfig())
     assert not torch.equal(run.network.hub.left_map, before)
 
 
@@ -172,7 +172,7 @@ def test_other_integrations_go_on_learning(integration):
     forgotten = run.integrate()
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
     for _ in range(2):
-        run.learn(batch, 0.0)
+        run.learn(batch, StageConfig())
     changed = {n for n, p in run.network.named_parameters() if not torch.equal(p, before[n])}
     assert (forgotten == [0, 0]) == (integration == "none")
     assert ("hub.priors" in changed) == (integration == "none")

@@ -59,6 +59,7 @@ def plan(inputs: Sequence[Path], out: Path) -> tuple[list[Job], list[Problem]]:
         if not photos:
             problems.append(Problem(source, _why_nothing(source)))
         found += photos
+    found = list(dict.fromkeys(found))  # a photo named twice is one photo
     if len(found) == 1 and image.is_supported(out) and not out.is_dir():
         return _checked([Job(found[0][0], out)], problems)
     return _checked([Job(path, out / _writable(relative)) for path, relative in found], problems)
@@ -83,7 +84,7 @@ def restore_files(
             def tell(done: int, total: int, job: Job = job) -> None:
                 progress(job, done, total)
 
-            ingredients, notes = _restore_file(restorer, job, strength, only, max_pixels, tell)
+            ingredients, notes = _restore_file(restorer, job, strength, only, overwrite, max_pixels, tell)
             yield Outcome(job, "", ingredients, notes, perf_counter() - start)
         except FILE_ERRORS as error:
             yield Outcome(job, one_line(job.source, error), {}, (), perf_counter() - start)
@@ -111,6 +112,7 @@ def _restore_file(
     job: Job,
     strength: float,
     only: Collection[str] | None,
+    overwrite: bool,
     max_pixels: int,
     progress: Progress,
 ) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -118,7 +120,7 @@ def _restore_file(
     photo = image.read(job.source, max_pixels)
     result = restorer.restore(photo.pixels, strength, only, progress)
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    lost = image.write(result.image, job.target, photo, overwrite=True)
+    lost = image.write(result.image, job.target, photo, overwrite=overwrite)
     return result.ingredients, (*photo.notes, *lost)
 
 

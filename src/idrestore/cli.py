@@ -1,6 +1,5 @@
 """The command: parse, one call, print. No image logic, and nothing heavy is imported before it is needed."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -11,7 +10,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from idrestore.restore import Restorer
 
-DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 EXIT_CODES = """\b
 Exit codes:
   0    all that was asked for was done
@@ -52,19 +51,22 @@ def restore(
     """Restore photos; inputs are never changed, and each result keeps its format, depth and metadata."""
     from idrestore import batch
 
-    jobs, problems = batch.plan(photos, out)
+    if not 0 <= strength <= 1:
+        _refuse(f"--strength: got {strength}, expected 0 to 1")
+    restorer = _load(model, device, precision, tile)
+    names = {name.strip() for name in only.split(",")} if only else None
+    if names is not None and (unknown := names - set(restorer.names)):
+        _refuse(f"--only: got {', '.join(sorted(unknown))}, expected some of {', '.join(restorer.names)}")
+    try:
+        jobs, problems = batch.plan(photos, out)
+    except (OSError, RuntimeError) as error:  # a name too long, a loop of links
+        _refuse(str(error))
     for problem in problems:
         _complain(problem.message)
     if not jobs:
         raise typer.Exit(SOME_FAILED)
     _make_folder(out if len(jobs) > 1 or jobs[0].target != out else out.parent)
-    restorer = _load(model, device, precision, tile)
     failed = len(problems)
-    names = {name.strip() for name in only.split(",")} if only else None
-    if names is not None and (unknown := names - set(restorer.names)):
-        _refuse(f"--only: got {', '.join(sorted(unknown))}, expected some of {', '.join(restorer.names)}")
-    if not 0 <= strength <= 1:
-        _refuse(f"--strength: got {strength}, expected 0 to 1")
     with _Bar(len(jobs)) as bar:
         for outcome in batch.restore_files(restorer, jobs, strength, names, overwrite, max_pixels, bar.tile):
             bar.photo()
@@ -249,8 +251,6 @@ class _Bar:
 def _load(model: str, device: str, precision: str, tile: int = 1024) -> "Restorer":
     from idrestore import restore as restoration
 
-    if precision not in ("auto", "fp32", "bf16"):
-        _refuse(f"--precision: got {precision!r}, expected auto, fp32 or bf16")
     try:
         return restoration.load(model, device, precision, tile)  # type: ignore[arg-type]
     except ValueError as error:
@@ -279,8 +279,4 @@ def _refuse(message: str) -> NoReturn:
 
 def main() -> None:
     """Run the command."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        _complain("interrupted; what was finished stays")
-        sys.exit(INTERRUPTED)
+    app()

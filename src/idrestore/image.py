@@ -242,7 +242,7 @@ def _check(header: _Header, max_pixels: int) -> None:
     name, image = header.name, header.image
     if image.width * image.height > max_pixels:
         found = f"{image.width} x {image.height} pixels"
-        advice = "raise the limit if you trust the file"
+        advice = "raise the limit (--max-pixels) if you trust the file"
         raise ImageError(f"{name} has {found}: expected at most {max_pixels:,} in all; {advice}")
     colours = image.bands - image.hasalpha()
     known = image.format in ("uchar", "ushort") and _COLOURS.get(image.interpretation) == colours

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -47,9 +47,11 @@ class Restorer:
         """Place a model on a device: "auto" is CUDA if there is one, else the CPU.
 
         "auto" precision is bf16 where the processor has bf16 units, else fp32. `tile` is the side in pixels above
-        which a photo is worked on in overlapping tiles. Raises `ValueError` for a device or tile that cannot be.
+        which a photo is worked on in overlapping tiles. Raises `ValueError` for settings that cannot be.
         """
         self.multiple = model.network.config.size_multiple
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
         if tile < 2 * OVERLAP or tile % self.multiple:
             raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {2 * OVERLAP}")
         self.model = model

@@ -37,6 +37,10 @@ class Photos:
 
     def __init__(self, paths: Sequence[Path], scales: Sequence[float], smallest: int) -> None:
         """Read all `paths`; scales that leave a side under `smallest` px are left out."""
+        if not paths:
+            raise ValueError(
+                "no photos to learn from: name folders of clean photos (--photos, or data.photos in the recipe)"
+            )
         self.images = [scaled for path in paths for scaled in _at_scales(path, scales, smallest)]
         if not self.images:
             raise ValueError(f"none of {len(paths)} photos is at least {smallest} px at a scale of {scales}")
