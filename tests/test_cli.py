@@ -139,6 +139,13 @@ def test_degrade_makes_pairs_that_evaluate_reads(tmp_path, model):
     assert (tmp_path / "r/results.md").read_text().strip() == out.strip()
 
 
+def test_evaluate_does_not_write_its_table_over_its_results(tmp_path, model):
+    photo(tmp_path / "in/a.png")
+    code, _, err = run("evaluate", "--data", f"a={tmp_path}/in:clean", "-o", tmp_path / "r.md", "-m", model)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert not (tmp_path / "r.md").exists()
+
+
 @pytest.mark.parametrize("kind", ["fog", "noise@2", "noise@x"])
 def test_degrade_refuses_unknown_kinds(tmp_path, kind):
     code, _, err = run("degrade", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "--kind", kind)

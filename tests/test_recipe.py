@@ -89,6 +89,9 @@ def test_collect_tells_unless_it_is_told_otherwise(tmp_path):
         ("collect = 5", "collect: got 5, expected a table"),
         ("[collect]\nsteps = 'many'", "collect.steps: got 'many'"),
         ("[data]\nphotos = 'folder'", "data.photos: got 'folder'"),
+        ("log_every = 0", "log_every: got 0, expected at least 1"),
+        ("[integrate]\nbatch = 0", "batch: got 0, expected at least 1"),
+        ("[collect]\nsteps = -1", "steps: got -1, expected at least 0"),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_line(tmp_path, text, message):

@@ -155,12 +155,14 @@ def evaluate(
     from idrestore import evaluate as evaluation
     from idrestore.data.pairs import parse_data
 
+    if out.suffix == ".md":
+        _refuse(f"--out: got {out}, expected a name for the JSON file; the table is written beside it, as .md")
+    _make_folder(out.parent)
     try:
         sets = parse_data(data)
         restorer = _load(model, device, precision)
         with _Bar(1) as bar:
             report = evaluation.evaluate(restorer, sets, bar.step)
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(report.to_json({"model": str(restorer.model.path.name), "sha256": restorer.model.sha256}) + "\n")
         out.with_suffix(".md").write_text(report.to_markdown())
     except (ValueError, OSError, ImportError) as error:

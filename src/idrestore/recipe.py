@@ -63,6 +63,9 @@ class StageConfig:
     loss: LossWeights = field(default_factory=LossWeights)
     """Terms of the loss"""
 
+    def __post_init__(self) -> None:
+        _at_least(self, steps=0, batch=1, patch=1)
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -111,6 +114,9 @@ class TrainConfig:
     save_every: int = 500
     """Steps between validations and checkpoints"""
 
+    def __post_init__(self) -> None:
+        _at_least(self, log_every=1, save_every=1)
+
     @classmethod
     def from_toml(cls, path: Path) -> "TrainConfig":
         """Read a recipe; raise `RecipeError` naming the file and the unknown or impossible setting."""
@@ -136,6 +142,13 @@ class TrainConfig:
 
 
 Config = TypeVar("Config")
+
+
+def _at_least(config: object, **least: int) -> None:
+    """Raise `ValueError` naming a setting that is under its smallest possible value."""
+    for name, smallest in least.items():
+        if getattr(config, name) < smallest:
+            raise ValueError(f"{name}: got {getattr(config, name)}, expected at least {smallest}")
 
 
 def _configure(start: Config, values: Any, where: str) -> Config:
