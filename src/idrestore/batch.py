@@ -5,11 +5,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from idrestore import image
-from idrestore.data.degrade import mix, to_8_bit
+from idrestore.data.degrade import mix
+from idrestore.data.pairs import read_8_bit, to_pixels
 from idrestore.image import ImageError
 from idrestore.restore import Progress, Restorer
 
@@ -98,11 +98,10 @@ def one_line(source: Path, error: Exception) -> str:
 
 def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[str, float], seed: int) -> None:
     """Write a pair of 8-bit PNG files from a clean photo: the photo degraded, and as it is."""
-    photo = image.read(source)
-    pixels = photo.pixels if photo.pixels.dtype == np.uint8 else (photo.pixels // 257).astype(np.uint8)
+    pixels = read_8_bit(source)
     planes = torch.from_numpy(pixels).permute(2, 0, 1) / 255
-    made = to_8_bit(mix(planes, dict(strengths), seed))
-    for path, values in ((clean, pixels), (degraded, (made * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())):
+    made = to_pixels(mix(planes, dict(strengths), seed))
+    for path, values in ((clean, pixels), (degraded, made)):
         path.parent.mkdir(parents=True, exist_ok=True)
         image.write(values, path, image.Photo(pixels))
 

@@ -156,11 +156,11 @@ class SetSpec:
         clean = read_8_bit(pair.clean)
         image = torch.from_numpy(clean).permute(2, 0, 1) / 255  # (3, H, W)
         if self.sigma is not None:
-            return _pixels(gaussian_noise(image, self.sigma, seed=index)), clean
+            return to_pixels(gaussian_noise(image, self.sigma, seed=index)), clean
         if self.degrade:
-            return _pixels(mix(image, dict(self.degrade), seed=index)), clean
+            return to_pixels(mix(image, dict(self.degrade), seed=index)), clean
         if self.jpeg is not None:
-            clean = _pixels(jpeg(image, self.jpeg, chroma_subsampling=True))
+            clean = to_pixels(jpeg(image, self.jpeg, chroma_subsampling=True))
         return clean, clean
 
     def _sources(self) -> list[str]:
@@ -234,7 +234,7 @@ def _expect(right: bool, field: str, got: object, expected: str) -> None:
         raise ValueError(f"{field}: got {got}, expected {expected}")
 
 
-def _pixels(image: torch.Tensor) -> Pixels8:
+def to_pixels(image: torch.Tensor) -> Pixels8:
     """Truncate (3, H, W) in [0, 1] to 8 bit, (H, W, 3)."""
     levels = (to_8_bit(image) * 255).round().byte()
     return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
