@@ -9,6 +9,9 @@ from torch import Tensor
 
 from idrestore.model.network import NetworkOutput
 
+LOG_ERROR_FLOOR = 1e-4
+"""Mean square error (40 dB) below which an improvement stops to count fully in the logarithmic term."""
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -19,6 +22,9 @@ class LossWeights:
     frequency: float = 0.0
     """L1 between orthonormal spectra: errors that are spread, such as noise and lost edges, count as in pixels;
     even ones, such as a wrong brightness, hardly count."""
+    log_error: float = 0.0
+    """ln(1 + mean square / 1e-4): a decibel counts the same in every photo, up to about 40 dB, so that hazy and dark
+    photos, whose brightness nobody can know, do not drown fine errors"""
     side: float = 1.0
     """L1 of the side images against their target"""
     classification: float = 0.01
@@ -31,7 +37,7 @@ class Losses(NamedTuple):
     """Terms of the loss, (B,) each."""
 
     restoration: Tensor
-    """Pixels and frequencies, not yet weighted by balance"""
+    """Pixels, frequencies and logarithm, not yet weighted by balance"""
     side: Tensor
     classification: Tensor
 
@@ -58,6 +64,9 @@ def losses(
     if weights.frequency:
         spectrum = torch.fft.rfft2(error, norm="ortho").abs()
         restoration = restoration + weights.frequency * spectrum.mean(dim=(1, 2, 3))
+    if weights.log_error:
+        mean_square = error.square().mean(dim=(1, 2, 3))
+        restoration = restoration + weights.log_error * (mean_square / LOG_ERROR_FLOOR).log1p()
     target = clean if side_target == "clean" else degraded
     side = torch.zeros_like(restoration)
     for side_image in output.side_images:

@@ -30,13 +30,14 @@ REFERENCE_SIDE = 480  # short side, px, beyond which streaks and kernels grow wi
 
 NOISE_SIGMA: Range = (3.0, 55.0)  # 8-bit units, log scale; the benchmark's 15, 25 and 50 are inside
 NOISE_CAMERA_SIGMA: Range = (2.0, 35.0)  # at mid-grey, log scale; CC15 about 5
-NOISE_IID = 0.5  # share of plain Gaussian draws, the benchmark's own noise
-NOISE_SMOOTHED = 0.6  # of the rest: share with the correlation that demosaicking leaves
+NOISE_IID = 0.45  # share of plain Gaussian draws, the benchmark's own noise
+NOISE_SMOOTHED = 0.75  # of the rest: share with the correlation that demosaicking leaves
 NOISE_SHOT: Range = (0.85, 1.0)  # share of the variance at mid-grey that grows with the signal
 MID_GREY, MID_GREY_SLOPE = 0.2, 1.13  # linear light, and the slope of the sRGB curve there
 LUMA_SMOOTHING: Range = (0.3, 0.8)  # standard deviation of the low-pass kernel, px
-CHROMA_SMOOTHING: Range = (0.7, 1.8)  # px; cameras smooth colour more: blotches
+CHROMA_SMOOTHING: Range = (0.7, 3.0)  # px; cameras smooth colour more: blotches (CC15: 1.5 to 3)
 CHROMA_SHARE: Range = (0.3, 1.0)  # amplitude of the colour noise beside that of the grey noise
+NOISE_CONTRAST: Range = (0.0, 1.0)  # cameras' tone curves flatten shadows and lights, and noise with them
 
 RAIN_COVERAGE: Range = (0.05, 0.8)  # sum of the streaks' areas over the photo's, log scale
 RAIN_BRIGHTNESS: Range = (0.15, 0.8)  # at the middle of the brightest streaks
@@ -154,7 +155,10 @@ def _noise(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     smoothed = rng.random() < NOISE_SMOOTHED
     plane = _camera_plane(image, rng) if smoothed else _normal(image.shape, image, rng)
     shot, variance = rng.uniform(*NOISE_SHOT), (sigma / MID_GREY_SLOPE) ** 2
-    return _signal_dependent(image, shot * variance / MID_GREY, (1 - shot) * variance, plane)
+    noisy = _signal_dependent(image, shot * variance / MID_GREY, (1 - shot) * variance, plane)
+    contrast = rng.uniform(*NOISE_CONTRAST)
+    slope = 1 + contrast * (6 * image * (1 - image) - 1)  # of the curve (1 - c)·v + c·(3v² - 2v³)
+    return image + slope * (noisy - image)
 
 
 def _signal_dependent(image: Tensor, gain: float, floor: float, plane: Tensor) -> Tensor:
@@ -165,7 +169,7 @@ def _signal_dependent(image: Tensor, gain: float, floor: float, plane: Tensor) -
 
 def _camera_plane(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Draw noise of unit variance as cameras leave it: smoothed, its colour more than its grey."""
-    margin = 4
+    margin = 8
     height, width = (side + 2 * margin for side in image.shape[-2:])
     luma, chroma = rng.uniform(*LUMA_SMOOTHING), rng.uniform(*CHROMA_SMOOTHING)
     offsets = np.arange(-margin, margin + 1)
