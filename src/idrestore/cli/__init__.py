@@ -1,0 +1,28 @@
+"""The command: a file a verb; parse, one call, print. No image logic, and nothing heavy is imported before its use."""
+
+import typer
+
+from idrestore.cli.common import EXIT_CODES
+from idrestore.cli.degrade import degrade_command
+from idrestore.cli.evaluate import evaluate_command
+from idrestore.cli.info import info_command
+from idrestore.cli.restore import restore_command
+from idrestore.cli.train import train_command
+
+app = typer.Typer(
+    help=f"Restore photos that are noisy, rainy, hazy, blurred or dark.\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+)
+app.command("restore")(restore_command)
+app.command("degrade")(degrade_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("info")(info_command)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,98 @@
+"""What all commands share: exit codes, options, consoles, the progress bar, one-line complaints."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from idrestore.restore import Restorer
+
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+EXIT_CODES = """\b
+Exit codes:
+  0    all that was asked for was done
+  1    some of it could not be done (each said in a line); the rest was
+  2    the command itself was wrong: nothing was done
+  130  interrupted by Ctrl-C; what was finished stays
+"""
+out_console = Console(soft_wrap=True, highlight=False)
+error_console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model file.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where there are units for it.")]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+
+
+class Bar:
+    """One progress bar with its estimated end, on a terminal only; lines printed meanwhile stay above it."""
+
+    def __init__(self, total: int) -> None:
+        from rich import progress
+
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            console=error_console,
+            disable=not error_console.is_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def step(self, done: int, total: int) -> None:
+        """Show absolute progress."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def photo(self) -> None:
+        """Count one more photo."""
+        self._progress.update(self._task, advance=1, description="")
+
+    def tile(self, job: object, done: int, total: int) -> None:
+        """Show how far the photo at work is."""
+        source = getattr(job, "source", "")
+        self._progress.update(self._task, description=escape(f"{Path(source).name} {done}/{total}"))
+
+    def print(self, text: str) -> None:
+        """Print a line of results."""
+        out_console.print(text, markup=False)
+
+
+def load_model(model: str, device: str, precision: str, tile: int = 1024) -> "Restorer":
+    from idrestore import restore as restoration
+
+    try:
+        return restoration.load(model, device, precision, tile)  # type: ignore[arg-type]
+    except ValueError as error:
+        refuse(str(error))
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            raise NotADirectoryError
+    except OSError as error:
+        refuse(f"--out: {folder} cannot be made or written ({error.strerror or 'not a folder'})")
+
+
+def complain(message: str) -> None:
+    """Print one line about something that could not be done."""
+    error_console.print(f"idrestore: {message}", style="red", markup=False)
+
+
+def refuse(message: str) -> NoReturn:
+    """Print one line about a wrong command and leave."""
+    complain(message)
+    raise typer.Exit(WRONG_USAGE)

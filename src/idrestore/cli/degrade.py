@@ -1,0 +1,44 @@
+"""`idrestore degrade`: clean photos in, pairs out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idrestore.cli.common import DONE, SOME_FAILED, OutFolder, complain, out_console, refuse
+
+
+def degrade_command(
+    clean: Annotated[list[Path], typer.Argument(help="Clean photos, or folders of them.")],
+    out: OutFolder,
+    kind: Annotated[str, typer.Option(help="noise, rain, haze, blur, low_light, under_display; or haze+noise@0.3")],
+    strength: Annotated[float, typer.Option(help="0, barely visible, to 1, strongest; for kinds without an @.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+) -> None:
+    """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
+    from idrestore import batch
+    from idrestore.data import degrade as physics
+
+    strengths = {}
+    for part in kind.split("+"):
+        name, _, own = part.partition("@")
+        try:
+            strengths[name] = float(own) if own else strength
+        except ValueError:
+            refuse(f"--kind: got {part!r}, expected KIND or KIND@STRENGTH")
+        if name not in physics.KINDS or not 0 <= strengths[name] <= 1:
+            refuse(f"--kind: got {part!r}, expected some of {', '.join(physics.KINDS)}, at a strength of 0 to 1")
+    jobs, problems = batch.plan(clean, out / "degraded")
+    failed = len(problems)
+    for problem in problems:
+        complain(problem.message)
+    for index, job in enumerate(jobs):
+        try:
+            degraded = job.target.with_suffix(".png")
+            pair = degraded, out / "clean" / degraded.relative_to(out / "degraded")
+            batch.degrade_file(job.source, *pair, strengths, seed + index)
+            out_console.print(f"{job.source} → {degraded}", markup=False)
+        except batch.FILE_ERRORS as error:
+            failed += 1
+            complain(batch.one_line(job.source, error))
+    raise typer.Exit(SOME_FAILED if failed else DONE)
