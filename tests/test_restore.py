@@ -194,3 +194,53 @@ def test_bf16_stays_close_to_fp32(photo):
     half = Restorer(full.model, "cpu", "bf16")
     difference = full.restore(photo).image.astype(float) - half.restore(photo).image
     assert np.abs(difference).mean() < 1
+
+
+def rows_seen(subject, photo, **steering):
+    """Return the ingredients (M, K) that reached the network last."""
+    seen = []
+    subject.network.register_forward_hook(lambda _, given, __: seen.append(given[1]))
+    subject.restore(photo, **steering)
+    return seen[-1][0]
+
+
+def test_given_ingredients_take_the_routers_place_and_the_rest_is_clean(photo):
+    rows = rows_seen(restorer(), photo, ingredients={"rain": 0.5, "noise": 0.2})
+    torch.testing.assert_close(rows, torch.tensor([[0.2, 0.5, 0, 0, 0, 0.3]] * 3))
+
+
+def test_strengths_of_single_degradations_scale_their_shares(photo):
+    given = {"rain": 0.5, "noise": 0.2, "haze": 0.3}
+    rows = rows_seen(restorer(), photo, ingredients=given, strength={"rain": 0.5, "haze": 0})
+    torch.testing.assert_close(rows, torch.tensor([[0.2, 0.25, 0, 0, 0, 0.55]] * 3))
+
+
+def test_only_is_a_strength_of_zero_for_the_others(photo):
+    only = restorer().restore(photo, only={"rain"})
+    zero = restorer().restore(photo, strength=dict.fromkeys(set(TINY.degradations) - {"rain"}, 0.0))
+    np.testing.assert_array_equal(only.image, zero.image)
+
+
+@pytest.mark.parametrize("shape", [(45, 37, 3), (300, 300, 4)])
+def test_an_explanation_restores_as_usual(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    subject = restorer()
+    explained, restored = subject.explain(image), subject.restore(image)
+    np.testing.assert_array_equal(explained.result.image, restored.image)
+    assert explained.result.ingredients == restored.ingredients
+    assert list(explained.routers) == ["encoder2", "encoder3", "decoder2"]
+    means = {name: np.mean([row[name] for row in explained.routers.values()]) for name in TINY.degradations}
+    assert means == pytest.approx(restored.ingredients, abs=1e-6)
+    assert all(heat.shape == shape[:2] and (heat >= 0).all() for heat in explained.heat.values())
+
+
+def test_the_latent_pictures_are_the_networks(photo):
+    subject = restorer()
+    explained = subject.explain(photo)
+    padded = np.pad(photo, ((0, 3), (0, 11), (0, 0)), mode="reflect")
+    with torch.no_grad():
+        output = subject.network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255)
+    for maps, block in zip(explained.latents.values(), output.latents, strict=True):
+        for ours, theirs in zip(maps, block, strict=True):
+            np.testing.assert_allclose(ours, theirs[0], atol=1e-4)
+    assert explained.region == (slice(0, 45), slice(0, 37))

@@ -1,17 +1,19 @@
 """Many files: which photo goes where, one after the other, and none lost because another is broken."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 
 from idrestore import image
 from idrestore.data.degrade import mix
 from idrestore.data.pairs import read_8_bit, to_pixels
 from idrestore.image import ImageError
-from idrestore.restore import Progress, Restorer
+from idrestore.restore import Restorer, Result
 
 SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
 """Endings of formats that can be read but not written, and what is written instead."""
@@ -68,8 +70,9 @@ def plan(inputs: Sequence[Path], out: Path) -> tuple[list[Job], list[Problem]]:
 def restore_files(
     restorer: Restorer,
     jobs: Sequence[Job],
-    strength: float = 1.0,
+    strength: float | Mapping[str, float] = 1.0,
     only: Collection[str] | None = None,
+    ingredients: Mapping[str, float] | None = None,
     overwrite: bool = False,
     max_pixels: int = image.MAX_PIXELS,
     progress: Callable[[Job, int, int], None] = lambda job, done, total: None,
@@ -84,8 +87,9 @@ def restore_files(
             def tell(done: int, total: int, job: Job = job) -> None:
                 progress(job, done, total)
 
-            ingredients, notes = _restore_file(restorer, job, strength, only, overwrite, max_pixels, tell)
-            yield Outcome(job, "", ingredients, notes, perf_counter() - start)
+            restore = partial(restorer.restore, strength=strength, only=only, ingredients=ingredients, progress=tell)
+            found, notes = _restore_file(restore, job, overwrite, max_pixels)
+            yield Outcome(job, "", found, notes, perf_counter() - start)
         except FILE_ERRORS as error:
             yield Outcome(job, one_line(job.source, error), {}, (), perf_counter() - start)
 
@@ -107,17 +111,11 @@ def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[s
 
 
 def _restore_file(
-    restorer: Restorer,
-    job: Job,
-    strength: float,
-    only: Collection[str] | None,
-    overwrite: bool,
-    max_pixels: int,
-    progress: Progress,
+    restore: Callable[[NDArray[Any]], Result], job: Job, overwrite: bool, max_pixels: int
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Read, restore, write."""
     photo = image.read(job.source, max_pixels)
-    result = restorer.restore(photo.pixels, strength, only, progress)
+    result = restore(photo.pixels)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     lost = image.write(result.image, job.target, photo, overwrite=overwrite)
     return result.ingredients, (*photo.notes, *lost)

@@ -1,22 +1,27 @@
 """The product: a degraded photo goes in as an array, and comes out restored with the reasons."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from idrestore import checkpoint, tiling
 from idrestore.checkpoint import Model
+from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
+from idrestore.model.prior_block import Latents
 
 Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
+Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
+"""Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""
 
 TILE = 1024
 """Default side of a tile, px: about 0.5 GB while `fast` works on it."""
@@ -38,6 +43,43 @@ class Result:
     """Same shape and dtype as what came in"""
     ingredients: dict[str, float]
     """Share of each degradation, the largest first; they sum to 1"""
+
+
+class Steering(NamedTuple):
+    """What a user wishes, in numbers; the default leaves everything to the model."""
+
+    strength: float = 1.0
+    """Factor on the change of every pixel"""
+    factors: Tensor | None = None
+    """(K,) factors on the shares of the degradations"""
+    ingredients: Tensor | None = None
+    """(1, M, K) in place of the routers' decision"""
+
+
+class LatentMaps(NamedTuple):
+    """What one meta-prior block made of a photo, or of a part of it (supplement, Fig. 2); (C, h, w) each."""
+
+    features: NDArray[np.float32]
+    """F: what entered the block"""
+    degradation: NDArray[np.float32]
+    """h_p: the prior-oriented degradation representation"""
+    pseudo_clean: NDArray[np.float32]
+    """x': what left the block"""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A restored photo, and how it came about; dictionaries run over the meta-prior blocks, by their level."""
+
+    result: Result
+    routers: dict[str, dict[str, float]]
+    """Each router's own shares"""
+    heat: dict[str, NDArray[np.float32]]
+    """Where the degradation is: root mean square of h_p over its channels, (H, W), at the photo's size"""
+    latents: dict[str, LatentMaps]
+    """F, h_p and x' of `region`, as fine as the level is"""
+    region: tuple[slice, slice]
+    """Rows and columns of the photo that `latents` show: all, or the tile of largest h_p if there are several"""
 
 
 class Restorer:
@@ -64,51 +106,102 @@ class Restorer:
     def restore(
         self,
         image: ArrayLike,
-        strength: float = 1.0,
+        strength: float | Mapping[str, float] = 1.0,
         only: Collection[str] | None = None,
+        ingredients: Mapping[str, float] | None = None,
         progress: Progress = lambda done, total: None,
     ) -> Result:
         """Restore a photo.
 
         `image` is (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha
-        passes through. `strength` in [0, 1] scales the change; `only` names the degradations to remove. `progress`
-        is told how many tiles are done, and of how many. Raises `ValueError` for anything else.
+        passes through. `progress` is told how many tiles are done, and of how many. The cure can be steered:
+
+        - `strength`, a number in [0, 1], scales the change of every pixel: 0 returns the photo.
+        - `strength`, a mapping such as {"haze": 0.5}, scales the shares of single degradations (others: 1). What they
+          lose goes to `clean`: the network does less, and leaves that degradation in the photo.
+        - `only` names what to remove: a strength of 0 for every other degradation.
+        - `ingredients`, such as {"rain": 0.7, "noise": 0.3}, takes the place of what the routers find; what is missing
+          to 1 is `clean`. `strength` and `only` then act on it.
+
+        Raises `ValueError` for anything else.
         """
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength: got {strength}, expected 0 to 1")
+        return self._work(image, self.steer(strength, only, ingredients), progress)[0]
+
+    def explain(self, image: ArrayLike, progress: Progress = lambda done, total: None) -> Explanation:
+        """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
+
+        `image` and `progress` are those of `restore`.
+        """
+        levels = PLACEMENTS[self.model.network.config.placement]
+        strongest: tuple[float, tiling.Tile, list[Latents]] | None = None
+
+        def look(tile: tiling.Tile, output: NetworkOutput) -> NDArray[np.float32]:
+            nonlocal strongest
+            size = output.restored.shape[-2:]
+            maps = [block.degradation.float().square().mean(dim=1, keepdim=True).sqrt() for block in output.latents]
+            planes = torch.cat([F.interpolate(each, size, mode="bilinear") for each in maps], dim=1)[0]
+            mean = float(planes.mean())
+            if strongest is None or mean > strongest[0]:
+                strongest = (mean, tile, output.latents)
+            return planes.permute(1, 2, 0).cpu().numpy()
+
+        result, rows, planes = self._work(image, Steering(), progress, look)
+        assert strongest is not None and planes is not None
+        _, tile, latents = strongest
+        arrays = [LatentMaps(*(each[0].float().cpu().numpy() for each in block)) for block in latents]
+        return Explanation(
+            result,
+            {level: self._name(rows[:, index]) for index, level in enumerate(levels)},
+            {level: planes[..., index] for index, level in enumerate(levels)},
+            dict(zip(levels, arrays, strict=True)),
+            (tile.rows, tile.columns),
+        )
+
+    def _work(
+        self,
+        image: ArrayLike,
+        steering: Steering,
+        progress: Progress,
+        look: Look | None = None,
+    ) -> tuple[Result, Tensor, NDArray[np.float32] | None]:
+        """Restore a photo.
+
+        Returns the result, the ingredients (1, M, K) in force, and the blended planes (H, W, C) of `look`.
+        """
         array = np.asarray(image)
         colour, rest, peak = _colour_of(array)
         height, width = colour.shape[:2]
         tiles = tiling.tiles(height, width, self.tile, OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
-        rows = None if only is None and len(tiles) == 1 else self._route(colour, peak)
-        wanted = rows if rows is None or only is None else self._keep_only(rows, only)
+        rows, factors = steering.ingredients, steering.factors
+        if rows is None and (factors is not None or len(tiles) > 1):
+            rows = self._route(colour, peak)
+        wanted = rows if rows is None or factors is None else self._weaken(rows, factors)
         restored = np.empty(colour.shape, array.dtype)
+        planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
             patch = _scaled(colour[tile.rows, tile.columns], peak)
-            changed, rows_of_tile = self._run(patch, wanted)
-            found.append(rows_of_tile)
+            output = self._forward(tiling.pad_to_multiple(patch, self.multiple)[None], wanted)
+            found.append(output.logits.softmax(dim=2) if wanted is None else wanted)
+            changed = output.restored[0].permute(1, 2, 0).float().cpu().numpy()
+            seen = [] if look is None else [tiling.crop(look(tile, output), *tile.shape)]
             progress(len(found), len(tiles))
-            return patch + np.float32(strength) * (changed - patch)
+            mixed = patch + np.float32(steering.strength) * (tiling.crop(changed, *tile.shape) - patch)
+            return np.concatenate([mixed, *seen], axis=2)
 
         top = 0
         for band in tiling.blend(tiles, run):
-            scaled = band.clip(0, 1) * peak
+            scaled = band[..., :3].clip(0, 1) * peak
             if array.dtype.kind == "u":
                 scaled = scaled.round()
             restored[top : top + len(band)] = scaled
+            planes.append(band[..., 3:])
             top += len(band)
-        return Result(_with_rest(restored, rest, array), self._name(found[0] if rows is None else rows))
-
-    def _run(self, patch: NDArray[np.float32], rows: Tensor | None) -> tuple[NDArray[np.float32], Tensor]:
-        """Pass one patch (h, w, 3) in [0, 1] through the network; return it restored, and its ingredients (1, M, K)."""
-        padded = tiling.pad_to_multiple(patch, self.multiple)
-        output = self._forward(padded[None], rows)
-        restored = output.restored[0].permute(1, 2, 0).float().cpu().numpy()
-        rows = output.logits.softmax(dim=2) if rows is None else rows
-        return tiling.crop(restored, *patch.shape[:2]), rows
+        rows = found[0] if rows is None else rows
+        result = Result(_with_rest(restored, rest, array), self._name(rows.mean(dim=1)))
+        return result, rows, None if look is None else np.concatenate(planes)
 
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
         """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
@@ -124,23 +217,53 @@ class Restorer:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             return self.network(degraded, rows, one_photo)
 
-    def _keep_only(self, rows: Tensor, only: Collection[str]) -> Tensor:
-        """Give the share of every degradation that is not to be removed to `clean`."""
-        unknown = set(only) - set(self.names)
-        if unknown or not only:
-            got = ", ".join(sorted(unknown)) or "nothing"
-            raise ValueError(f"only: got {got}, expected some of {', '.join(self.names)}")
-        if "clean" not in self.names:
-            raise ValueError("only: this model knows no clean photos, so nothing can be left out")
-        keep = torch.tensor([float(name in only) for name in self.names], device=rows.device)
+    def steer(
+        self,
+        strength: float | Mapping[str, float],
+        only: Collection[str] | None,
+        ingredients: Mapping[str, float] | None,
+    ) -> Steering:
+        """Turn what the user wishes into numbers; raise `ValueError` for what cannot be."""
+        of_each = dict(strength) if isinstance(strength, Mapping) else {}
+        overall = 1.0 if isinstance(strength, Mapping) else strength
+        if not 0 <= overall <= 1:
+            raise ValueError(f"strength: got {overall}, expected 0 to 1")
+        self._check("strength", of_each)
+        if only is not None:
+            self._check("only", dict.fromkeys(only, 1.0) if only else {"nothing": 1.0})
+            of_each = {name: of_each.get(name, 1.0) if name in only else 0.0 for name in self.names}
+        if ingredients is not None:
+            self._check("ingredients", ingredients)
+        if (of_each or ingredients is not None) and "clean" not in self.names:
+            raise ValueError("strength: this model knows no clean photos, so no share can be taken away")
+        factors = torch.tensor([of_each.get(name, 1.0) for name in self.names]) if of_each else None
+        if ingredients is None:
+            return Steering(overall, factors, None)
+        total = sum(ingredients.values())
+        if total > 1 + 1e-6:
+            raise ValueError(f"ingredients: got a sum of {total:g}, expected at most 1")
+        row = torch.tensor([ingredients.get(name, 0.0) for name in self.names])
+        rows = row.expand(1, len(PLACEMENTS[self.model.network.config.placement]), -1).to(self.device)
+        return Steering(overall, factors, self._weaken(rows, torch.ones(len(self.names))))
+
+    def _check(self, what: str, values: Mapping[str, float]) -> None:
+        """Raise `ValueError` for names that the model does not know, and for values outside [0, 1]."""
+        if unknown := set(values) - set(self.names):
+            raise ValueError(f"{what}: got {', '.join(sorted(unknown))}, expected some of {', '.join(self.names)}")
+        for name, value in values.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
+
+    def _weaken(self, rows: Tensor, factors: Tensor) -> Tensor:
+        """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `clean`."""
         clean = torch.tensor([float(name == "clean") for name in self.names], device=rows.device)
-        kept = rows * keep
+        kept = rows * factors.to(rows.device)
         return kept + (1 - kept.sum(dim=2, keepdim=True)) * clean
 
-    def _name(self, rows: Tensor) -> dict[str, float]:
-        """Return the mean over the meta-prior blocks of ingredients (1, M, K), by name, the largest first."""
-        shares = dict(zip(self.names, rows.mean(dim=(0, 1)).tolist(), strict=True))
-        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+    def _name(self, shares: Tensor) -> dict[str, float]:
+        """Return shares (1, K) by name, the largest first."""
+        named = dict(zip(self.names, shares[0].tolist(), strict=True))
+        return dict(sorted(named.items(), key=lambda item: -item[1]))
 
 
 def load(model: str | Path = "fast", device: str = "auto", precision: Precision = "auto", tile: int = TILE) -> Restorer:

@@ -1,7 +1,7 @@
 """What all commands share: exit codes, options, consoles, the progress bar, one-line complaints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -76,6 +76,28 @@ def load_model(model: str, device: str, precision: str, tile: int = 1024) -> "Re
         return restoration.load(model, device, precision, tile)  # type: ignore[arg-type]
     except ValueError as error:
         refuse(str(error))
+
+
+def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]:
+    """Read --strength, --only and --ingredients as `Restorer.restore` takes them."""
+    parsed: dict[str, Any] = {"only": {name.strip() for name in only.split(",")} if only else None}
+    try:
+        parsed["strength"] = float(strength)
+    except ValueError:
+        parsed["strength"] = _parse_shares("--strength", strength)
+    return parsed | {"ingredients": _parse_shares("--ingredients", ingredients) if ingredients else None}
+
+
+def _parse_shares(flag: str, text: str) -> dict[str, float]:
+    """Read NAME=NUMBER,NAME=NUMBER..."""
+    shares = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            shares[name.strip()] = float(number)
+        except ValueError:
+            refuse(f"{flag}: got {part!r}, expected NAME=NUMBER, such as haze=0.5")
+    return shares
 
 
 def make_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from idrestore.cli.common import (
     load_model,
     make_folder,
     out_console,
+    parse_steering,
     refuse,
 )
 
@@ -24,8 +25,9 @@ def restore_command(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; for one photo, or a file's name.")],
     model: ModelOption = "fast",
-    strength: Annotated[float, typer.Option(help="How much of the change to apply, 0 to 1.")] = 1.0,
+    strength: Annotated[str, typer.Option(help="How much to do, 0 to 1; or haze=0.5,noise=0.8.")] = "1",
     only: Annotated[str, typer.Option(help="Remove only these, such as rain,haze.")] = "",
+    ingredients: Annotated[str, typer.Option(help="What is wrong, such as rain=0.7,noise=0.3.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier run.")] = False,
     tile: Annotated[int, typer.Option(help="Side of the tiles in which large photos are worked on, px.")] = 1024,
     device: DeviceOption = "auto",
@@ -35,12 +37,12 @@ def restore_command(
     """Restore photos; inputs are never changed, and each result keeps its format, depth and metadata."""
     from idrestore import batch
 
-    if not 0 <= strength <= 1:
-        refuse(f"--strength: got {strength}, expected 0 to 1")
     restorer = load_model(model, device, precision, tile)
-    names = {name.strip() for name in only.split(",")} if only else None
-    if names is not None and (unknown := names - set(restorer.names)):
-        refuse(f"--only: got {', '.join(sorted(unknown))}, expected some of {', '.join(restorer.names)}")
+    wish = parse_steering(strength, only, ingredients)
+    try:
+        restorer.steer(**wish)
+    except ValueError as error:
+        refuse(f"--{error}")
     try:
         jobs, problems = batch.plan(photos, out)
     except (OSError, RuntimeError) as error:  # a name too long, a loop of links
@@ -52,7 +54,9 @@ def restore_command(
     make_folder(out if len(jobs) > 1 or jobs[0].target != out else out.parent)
     failed = len(problems)
     with Bar(len(jobs)) as bar:
-        for outcome in batch.restore_files(restorer, jobs, strength, names, overwrite, max_pixels, bar.tile):
+        for outcome in batch.restore_files(
+            restorer, jobs, **wish, overwrite=overwrite, max_pixels=max_pixels, progress=bar.tile
+        ):
             bar.photo()
             if outcome.error:
                 failed += 1
