@@ -205,3 +205,52 @@ def test_help_and_import_are_light():
     code = "import sys, idrestore.cli; assert not {'torch', 'pyvips', 'skimage'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert run("--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--strength", "2"], "--strength: got 2.0, expected 0 to 1"),
+        (["--strength", "fog=0.5"], "--strength: got fog, expected some of noise"),
+        (["--strength", "haze=much"], "--strength: got 'haze=much', expected NAME=NUMBER"),
+        (["--only", "fog"], "--only: got fog, expected some of noise"),
+        (["--ingredients", "rain=0.7,noise=0.5"], "--ingredients: got a sum of 1.2, expected at most 1"),
+        (["--ingredients", "rain"], "--ingredients: got 'rain', expected NAME=NUMBER"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_before_anything_is_done(tmp_path, model, flags, words):
+    source = photo(tmp_path / "a.png")
+    code, _, errors = run("restore", source, "-o", tmp_path / "out", "--model", model, *flags)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert words in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_wishes_reach_the_network(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    code, out, _ = run("restore", source, "-o", tmp_path / "b.png", "--model", model, "--ingredients", "rain=0.6")
+    assert code == 0
+    assert "[rain 60%, clean 40%]" in out
+    code, *_ = run("restore", source, "-o", tmp_path / "c.png", "--model", model, "--strength", "0")
+    assert code == 0
+    np.testing.assert_array_equal(image.read(tmp_path / "c.png").pixels, image.read(source).pixels)
+
+
+def test_explain_says_what_is_wrong_and_goes_on_after_a_broken_file(tmp_path, model):
+    photo(tmp_path / "in/a.png")
+    (tmp_path / "in/b.jpg").write_text("hello")
+    code, out, errors = run("explain", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert code == 1
+    assert "a.png: " in out
+    assert "b.jpg" in errors
+    assert errors.count("\n") == 1
+    assert (tmp_path / "out/a/explanation.html").is_file()
+
+
+def test_explain_wants_photos_or_priors(tmp_path, model):
+    assert run("explain", "-o", tmp_path / "out", "--model", model)[0] == 2
+    assert run("explain", "--priors", tmp_path, "-o", tmp_path / "out", "--model", model)[0] == 2
+    code, out, _ = run("explain", "--priors", "-o", tmp_path / "out", "--model", model)
+    assert code == 0
+    assert "priors.png" in out

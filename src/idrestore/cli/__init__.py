@@ -5,6 +5,7 @@ import typer
 from idrestore.cli.common import EXIT_CODES
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
+from idrestore.cli.explain import explain_command
 from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
 from idrestore.cli.train import train_command
@@ -17,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("restore")(restore_command)
+app.command("explain")(explain_command)
 app.command("degrade")(degrade_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)

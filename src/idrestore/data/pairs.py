@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from idrestore.data.degrade import KINDS, gaussian_noise, mix, to_8_bit
 from idrestore.data.jpeg import jpeg
 from idrestore.degradations import NAMES
-from idrestore.image import SUFFIXES, is_supported, read
+from idrestore.image import MAX_PIXELS, SUFFIXES, is_supported, read
 
 FOLDERS: tuple[tuple[str, str], ...] = (
     ("degraded", "clean"),
@@ -74,9 +74,9 @@ def find_pairs(folder: Path) -> Pairs:
     return Pairs(tuple(matched), tuple(unmatched))
 
 
-def read_8_bit(path: Path) -> Pixels8:
-    """Return a photo as (H, W, 3) uint8; 16 bits are rounded to 8."""
-    pixels = read(path).pixels
+def read_8_bit(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels8:
+    """Return a photo as (H, W, 3) uint8; 16 bits are rounded to 8. Raise `ImageError`."""
+    pixels = read(path, max_pixels).pixels
     if pixels.dtype == np.uint16:
         return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 / 255 = 257
     return pixels.astype(np.uint8)

@@ -1,0 +1,65 @@
+"""`idrestore explain`: what is wrong with photos, and what a model's priors look like."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idrestore.cli.common import (
+    DONE,
+    SOME_FAILED,
+    Bar,
+    DeviceOption,
+    ModelOption,
+    OutFolder,
+    PrecisionOption,
+    complain,
+    load_model,
+    make_folder,
+    out_console,
+    refuse,
+)
+
+
+def explain_command(
+    out: OutFolder,
+    photos: Annotated[list[Path] | None, typer.Argument(help="Photos, or folders of photos.")] = None,
+    priors: Annotated[bool, typer.Option("--priors", help="Draw the model's priors instead.")] = False,
+    model: ModelOption = "fast",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
+) -> None:
+    """Say what is wrong with photos, who says so and where: a page, pictures and JSON in a folder for each."""
+    if bool(photos) == priors:
+        refuse("expected photos to explain, or --priors to draw the model's priors, and not both")
+    restorer = load_model(model, device, precision)
+    make_folder(out)
+    if priors:
+        from idrestore import embeddings
+
+        try:
+            out_console.print(str(embeddings.write(restorer.model, out)), markup=False)
+        except ImportError as error:
+            refuse(f"--priors: {error.name} is missing: pip install 'idrestore[explain]'")
+        raise typer.Exit(DONE)
+    from idrestore import batch, explain
+
+    jobs, problems = batch.plan(photos or [], out)
+    failed = len(problems)
+    for problem in problems:
+        complain(problem.message)
+    with Bar(len(jobs)) as bar:
+        folders: set[Path] = set()
+        for job in jobs:
+            folder = job.target.with_suffix("")
+            folder = job.target if folder in folders else folder  # a.jpg beside a.png
+            folders.add(folder)
+            try:
+                told = explain.explain_file(restorer, job.source, folder, max_pixels)
+                bar.print(f"{job.source}: {told.sentence} → {told.page}")
+            except batch.FILE_ERRORS as error:
+                failed += 1
+                complain(batch.one_line(job.source, error))
+            bar.photo()
+    raise typer.Exit(SOME_FAILED if failed else DONE)
