@@ -16,6 +16,7 @@ from torch import Tensor
 from idrestore import checkpoint
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos
+from idrestore.degradations import NAMES
 from idrestore.losses import Balance, losses
 from idrestore.metrics import psnr_batch
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
@@ -202,10 +203,10 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
 
 
 def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
-    """Return the same few samples of every degradation, and mixtures, at every call."""
+    """Return the same few samples of every degradation that can be synthesised, and mixtures, at every call."""
     size = (config.integrate if config.integrate.steps else config.collect).patch
     rows = []
-    for name in (*config.model.degradations, MIXTURE):
+    for name in (*(name for name in config.model.degradations if name in NAMES), MIXTURE):
         samples = Samples(photos, config.model.degradations, {name: 1.0}, size, config.seed + 1)
         rows += [samples[index] for index in range(each)]
     return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))

@@ -6,6 +6,7 @@ from idrestore.cli.common import EXIT_CODES
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
 from idrestore.cli.explain import explain_command
+from idrestore.cli.extend import extend_command
 from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
 from idrestore.cli.train import train_command
@@ -21,6 +22,7 @@ app.command("restore")(restore_command)
 app.command("explain")(explain_command)
 app.command("degrade")(degrade_command)
 app.command("train")(train_command)
+app.command("extend")(extend_command)
 app.command("evaluate")(evaluate_command)
 app.command("info")(info_command)
 

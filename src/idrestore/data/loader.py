@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from idrestore.data.degrade import sample
+from idrestore.data.degrade import KINDS, sample
 from idrestore.data.pairs import PairedPhotos, list_photos, read_8_bit
 
 MIXTURE = "mixture"
@@ -98,7 +98,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         choice = self.choices[generator.choice(len(self.choices), p=self.chances)]
         if choice != MIXTURE:
             return (choice,)
-        kinds = [name for name in self.degradations if name != "clean"]
+        kinds = [name for name in self.degradations if name in KINDS]
         number = int(generator.integers(2, 4))
         return tuple(generator.permutation(kinds)[:number].tolist())
 

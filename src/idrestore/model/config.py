@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_origin
 
-from idrestore.degradations import FIVE, NAMES
+from idrestore.degradations import FIVE, NAMES, Operation, operation_of
 
 Backbone = Literal["transformer", "convolution"]
 Placement = Literal["2E+1D", "3E", "3D"]
@@ -46,6 +46,8 @@ class ModelConfig:
     """Decoder level 1 keeps the concatenated skip's doubled width, as Restormer does."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
+    added: tuple[tuple[str, Operation], ...] = ()
+    """Those of `degradations` that are in no table but were learned later, and what undoes them: (name, operation)"""
     placement: Placement = "2E+1D"
     """Meta-prior blocks in the encoder (E) and decoder (D)."""
     num_priors: int = 24
@@ -69,7 +71,7 @@ class ModelConfig:
         for field in fields(self):
             value, allowed = getattr(self, field.name), field.type
             if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
+                object.__setattr__(self, field.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
             if get_origin(allowed) is Literal and value not in get_args(allowed):
                 raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
             least = 0 if field.name == "refinement" else 1
@@ -89,8 +91,10 @@ class ModelConfig:
             raise ValueError(f"num_priors: got {self.num_priors}, expected at most 8 dim = {self.prior_width}")
         if any((self.dim << level) % heads for level, heads in enumerate(self.heads)):
             raise ValueError(f"heads: got {self.heads}, expected divisors of each level's channels")
-        distinct = set(self.degradations)
-        if not distinct or distinct - set(NAMES) or len(distinct) < len(self.degradations):
+        if any(len(pair) != 2 or pair[0] in NAMES or pair[1] not in get_args(Operation) for pair in self.added):
+            raise ValueError(f"added: got {self.added}, expected pairs of a new name and one of {get_args(Operation)}")
+        distinct, known = set(self.degradations), {*NAMES, *dict(self.added)}
+        if not distinct or distinct - known or len(distinct) < len(self.degradations):
             raise ValueError(f"degradations: got {self.degradations}, expected different names among {NAMES}")
 
     @property
@@ -102,6 +106,12 @@ class ModelConfig:
     def size_multiple(self) -> int:
         """Heights and widths must be multiples of this."""
         return 8 * self.stem_stride
+
+    def operation_of(self, name: str) -> Operation:
+        """Return what undoes a degradation: by its physics, or all in the same way (ablation)."""
+        if self.operations == "additive":
+            return "additive"
+        return dict(self.added).get(name) or operation_of(name)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from idrestore.degradations import Operation, operation_of
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
 from idrestore.model.hub import Hub, PriorHub
@@ -117,9 +116,7 @@ class RestorationNetwork(nn.Module):
 
     def _make_prior_block(self, level: str, dim: int) -> MetaPriorBlock:
         config = self.config
-        operations: tuple[Operation, ...] = tuple(
-            operation_of(name) if config.operations == "physics" else "additive" for name in config.degradations
-        )
+        operations = tuple(map(config.operation_of, config.degradations))
         make_operations = SeparateOperations if config.predictor == "separate" else SharedOperations
         heads = config.heads[int(level[-1]) - 1]
         return MetaPriorBlock(
