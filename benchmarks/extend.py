@@ -1,0 +1,79 @@
+"""What extending `fast` by the under-display camera brings: from 5, 20 and 50 pairs, and against learning it alone.
+
+    python benchmarks/extend.py PHOTOS_TO_LEARN_FROM OTHER_PHOTOS OUT [STEPS]
+
+The camera is synthesised (`under_display` in `idrestore/data/degrade.py`); no shipped model is trained on it. Photos
+are shrunk to 768 px first. Prints a Markdown table of PSNR on the pairs made from OTHER_PHOTOS: of the new degradation,
+and of the old ones, before and after.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pyvips
+
+from idrestore import checkpoint, extend
+from idrestore.batch import degrade_file
+from idrestore.data.pairs import list_photos, parse_data
+from idrestore.evaluate import evaluate
+from idrestore.model.config import PRESETS
+from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
+from idrestore.restore import Restorer
+from idrestore.train import train
+
+NAME, STRENGTH, NUM_OTHERS, SIDE = "under_display", 0.4, 16, 768
+
+
+def make(photos: list[Path], folder: Path) -> Path:
+    """Make pairs of shrunk photos."""
+    for index, path in enumerate(photos):
+        small = folder / "small.png"
+        folder.mkdir(parents=True, exist_ok=True)
+        pyvips.Image.thumbnail(str(path), SIDE, size="down").pngsave(str(small))
+        pair = (folder / side / f"{index:02}.png" for side in ("degraded", "clean"))
+        degrade_file(small, *pair, {NAME: STRENGTH}, index)
+        small.unlink()
+    return folder
+
+
+def learn_alone(pairs: Path, folder: Path, steps: int) -> Path:
+    """Train a network of the same size on nothing else."""
+    model = dataclasses.replace(PRESETS["fast"], degradations=(NAME,), added=((NAME, "affine"),), integration="none")
+    stage = StageConfig(steps=steps, batch=extend.BATCH, patch=extend.PATCH, told=1.0, loss=extend.LOSS)
+    clean = tuple(map(str, list_photos(pairs / "clean")))
+    data = DataConfig(clean, (PairFolder(str(pairs), NAME, 1.0),), ratios={NAME: 1.0}, held_out=0)
+    optimizer = OptimizerConfig(1e-3, 1e-6, max(1, steps // 20), clip=0.5, ema=0.99, balance=0.0)
+    train(TrainConfig(precision="bf16", model=model, data=data, optimizer=optimizer, collect=stage), folder)
+    return folder / "last.safetensors"
+
+
+def main(learn: Path, other: Path, out: Path, steps: int = 400) -> None:
+    """Run everything and print the table."""
+    learned_from, spacing = list_photos(learn), max(1, len(list_photos(learn)) // 50)
+    validation = make(list_photos(other)[:NUM_OTHERS], out / "validation")
+    fast = checkpoint.load("fast")
+    print("| model | under_display | noise | rain | haze | blur | low_light |\n|---|---|---|---|---|---|---|")
+    first = None
+    for number in (5, 20, 50):
+        pairs = make(learned_from[::spacing][:number], out / f"pairs{number}")
+        made = extend.extend(fast, pairs, NAME, "affine", out / f"extended{number}", steps, validation)
+        changes = {change.name: change for change in made.changes}
+        if first is None:
+            first = changes
+            row(f"input ({NUM_OTHERS} pairs; 8 photos each)", {k: c.degraded for k, c in changes.items()})
+            row("fast, which has never seen it", {k: c.before for k, c in changes.items()})
+        row(f"extended with {number} pairs", {k: c.after for k, c in changes.items()})
+    alone = Restorer(checkpoint.load(learn_alone(out / "pairs50", out / "alone", steps)))
+    mean = evaluate(alone, parse_data([f"{NAME}={validation}"])).summaries()[NAME].psnr_restored.value
+    row("the same size, from scratch on 50 pairs", {NAME: mean})
+
+
+def row(label: str, values: dict[str, float]) -> None:
+    """Print one line of the table."""
+    names = (NAME, "noise", "rain", "haze", "blur", "low_light")
+    print(f"| {label} | " + " | ".join(f"{values[n]:.2f}" if n in values else "–" for n in names) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:5]))
