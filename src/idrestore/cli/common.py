@@ -30,7 +30,7 @@ OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the res
 class Bar:
     """One progress bar with its estimated end, on a terminal only; lines printed meanwhile stay above it."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, shown: bool = True) -> None:
         from rich import progress
 
         self._progress = progress.Progress(
@@ -39,7 +39,7 @@ class Bar:
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),
             console=error_console,
-            disable=not error_console.is_terminal,
+            disable=not (shown and error_console.is_terminal),
             transient=True,
         )
         self._task = self._progress.add_task("", total=total)
