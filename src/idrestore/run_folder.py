@@ -111,7 +111,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, _: object) -> None:
         wishes.append(number)
-        signal.signal(number, previous[number])
+        if distributed.size() == 1:  # torchrun repeats what the terminal sent, and kills after a while
+            signal.signal(number, previous[number])
 
     if threading.current_thread() is threading.main_thread():
         previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
