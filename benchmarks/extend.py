@@ -15,7 +15,8 @@ import pyvips
 
 from idrestore import checkpoint, extend
 from idrestore.batch import degrade_file
-from idrestore.data.pairs import list_photos, parse_data
+from idrestore.data.layouts import list_photos
+from idrestore.data.pairs import parse_data
 from idrestore.evaluate import evaluate
 from idrestore.model.config import PRESETS
 from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -6,10 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import pyvips
+from skimage.metrics import structural_similarity
 
 from idrestore.data.pairs import SetSpec
-from idrestore.evaluate import PROTOCOL, evaluate
+from idrestore.evaluate import evaluate, find_other
 from idrestore.metrics import psnr, ssim
+from idrestore.report import PROTOCOLS, Report, merge
 
 
 def picture(seed=0, height=16, width=20):
@@ -214,11 +217,11 @@ def test_time_is_that_of_restoring_alone_per_megapixel(rain, monkeypatch):
 
 def test_json_holds_everything_unrounded(rain):
     data = {"x": SetSpec(rain, limit=2, first="rain"), "y": SetSpec(rain / "clean", sigma=25)}
-    report = evaluate(FakeRestorer(perfect(1)), data)
-    record = json.loads(report.to_json({"model": "fast"}))
+    report = evaluate(FakeRestorer(perfect(1)), data, about={"model": "fast"})
+    record = json.loads(report.to_json())
     assert record["format_version"] == 1
     assert record["about"] == {"model": "fast"}
-    assert record["protocol"] == PROTOCOL
+    assert (record["protocol"], record["protocol_text"]) == ("full", PROTOCOLS["full"])
     assert record["sets"]["x"]["spec"] == {
         "folder": rain.as_posix(),
         "sigma": None,
@@ -251,7 +254,7 @@ def test_the_table_is_rounded_and_says_its_protocol(rain, monkeypatch):
             "| rain 67% | rain 0.60, noise 0.40 | 0.00 |",
             "| same | 3 | inf | inf | +0.00 | 1.0000 | 1.0000 | 0% | – | rain 0.75, noise 0.25 | 0.00 |",
             "",
-            PROTOCOL,
+            PROTOCOLS["full"],
             "",
         ]
     )
@@ -259,10 +262,133 @@ def test_the_table_is_rounded_and_says_its_protocol(rain, monkeypatch):
 
 def test_the_protocol_says_what_the_numbers_are():
     for fact in ("RGB", "8 bit", "scikit-image", "nothing is cropped", "7x7"):
-        assert fact in PROTOCOL
+        assert fact in PROTOCOLS["full"]
 
 
 def test_reports_do_not_depend_on_where_the_folder_lies(rain, monkeypatch):
     monkeypatch.chdir(rain.parent)
     report = evaluate(FakeRestorer(), {"x": SetSpec(Path(rain.name))})
     assert [row.file for row in report.rows] == [f"degraded/{n}.png" for n in range(3)]
+
+
+# ---- the protocol of research scripts
+
+
+def test_the_research_protocol_crops_about_the_middle_and_does_not_round(tmp_path):
+    """As the scripts of the field do it, written out: crop, restore in floats, compare in floats."""
+    clean = picture(0, 71, 101)
+    degraded = clean + np.uint8(20)
+    save(tmp_path / "clean" / "a.png", clean)
+    save(tmp_path / "degraded" / "a.png", degraded)
+
+    def restore(pixels):
+        assert (pixels.shape, pixels.dtype) == ((64, 96, 3), np.float32)
+        return (pixels - 20.3 / 255).clip(0, 1)
+
+    row = evaluate(FakeRestorer(restore), {"x": SetSpec(tmp_path)}, protocol="research").rows[0]
+    part = np.s_[3:67, 2:98]
+    restored, truth = (degraded[part] / 255 - 20.3 / 255).clip(0, 1), clean[part] / 255
+    expected = -10 * np.log10(((restored - truth) ** 2).mean())
+    assert row.psnr_restored == pytest.approx(expected, abs=1e-4)
+    similarity = structural_similarity(restored, truth, data_range=1, channel_axis=2)
+    assert row.ssim_restored == pytest.approx(similarity, abs=1e-6)
+    assert row.psnr_input == pytest.approx(psnr(degraded[part], clean[part]))
+    assert row.megapixels == 64 * 96 / 1e6
+
+
+def test_a_photo_too_small_for_the_research_protocol_is_a_failure(rain):
+    report = evaluate(FakeRestorer(), {"x": SetSpec(rain)}, protocol="research")
+    assert not report.rows
+    assert "sides of at least 32 pixels, got 16" in report.failures[0].message
+    assert PROTOCOLS["research"] in report.to_markdown()
+
+
+# ---- other methods
+
+
+def test_other_methods_stand_in_the_same_table(rain, tmp_path_factory):
+    others = tmp_path_factory.mktemp("others")
+    for number, offset in enumerate(OFFSETS):
+        save(others / "mine" / f"{number}.png", picture(number) + np.uint8(offset // 2))
+        save(others / "theirs" / "degraded" / f"{number}.jpg", picture(number))
+    (others / "theirs" / "degraded" / "2.jpg").unlink()
+    save(others / "theirs" / "degraded" / "1.jpg", picture(1)[1:])
+    versus = {"mine": others / "mine", "theirs": others / "theirs"}
+    report = evaluate(FakeRestorer(), {"x": SetSpec(rain)}, versus=versus)
+    assert [row.others["mine"].psnr for row in report.rows] == pytest.approx([offset_psnr(o // 2) for o in OFFSETS])
+    assert [set(row.others) for row in report.rows] == [{"mine", "theirs"}, {"mine"}, {"mine"}]
+    messages = [failure.message for failure in report.failures]
+    assert "theirs" in messages[0] and "is 20x15, expected 20x16" in messages[0]
+    assert messages[1] == "theirs: no result named 2"
+    mean = np.mean([offset_psnr(o // 2) for o in OFFSETS])
+    assert report.summaries()["x"].others["mine"].psnr.value == pytest.approx(mean)
+    table = report.to_markdown().splitlines()
+    assert "| PSNR mine | SSIM mine | PSNR theirs | SSIM theirs |" in table[0]
+    assert f"| {mean:.2f} |" in table[2]
+
+
+def test_several_sets_have_their_own_results(rain, tmp_path_factory):
+    others = tmp_path_factory.mktemp("others")
+    save(others / "a" / "0.png", picture(0))
+    data = {"a": SetSpec(rain, limit=1), "b": SetSpec(rain, limit=1)}
+    with pytest.raises(NotADirectoryError, match="each has its own subfolder"):
+        evaluate(FakeRestorer(), data, versus={"x": others})
+    save(others / "b" / "0.png", picture(0) + np.uint8(5))
+    report = evaluate(FakeRestorer(), data, versus={"x": others})
+    assert [row.others["x"].psnr for row in report.rows] == [math.inf, pytest.approx(offset_psnr(5))]
+
+
+@pytest.mark.parametrize("result", ["seq/blur/1.png", "seq/1.png", "blur/1.png"])
+def test_results_lie_where_the_photos_lie_or_a_folder_higher(result):
+    photos = {result.removesuffix(".png"): Path(result), "other/1": Path("wrong"), "1": Path("wrong")}
+    assert find_other(photos, "seq/blur/1.jpg") == Path(result)
+
+
+# ---- shards
+
+
+def test_shards_join_to_the_whole(rain):
+    (rain / "degraded" / "1.png").write_bytes(b"broken")
+    save(rain / "clean" / "alone.png", picture())
+    data = {"x": SetSpec(rain, first="rain"), "y": SetSpec(rain / "clean", sigma=25)}
+    whole = evaluate(FakeRestorer(perfect(0)), data, about={"model": "m"})
+    parts = [evaluate(FakeRestorer(perfect(0)), data, shard=(n, 3), about={"model": "m"}) for n in (3, 1, 2)]
+    joined = merge([Report.from_json(part.to_json()) for part in parts])
+    assert [row._replace(seconds=0) for row in joined.rows] == [row._replace(seconds=0) for row in whole.rows]
+    assert joined.failures == sorted(whole.failures)
+    for name, summary in joined.summaries().items():
+        expected = dataclasses.replace(whole.summaries()[name], seconds_per_megapixel=0)
+        assert dataclasses.replace(summary, seconds_per_megapixel=0) == expected
+
+
+def test_what_does_not_belong_together_is_not_joined(rain):
+    one, other = (evaluate(FakeRestorer(), {"x": SetSpec(rain)}, shard=(n, 2), about={"n": 0}) for n in (1, 2))
+    with pytest.raises(ValueError, match=r"degraded/0\.png is there twice"):
+        merge([one, other, one])
+    with pytest.raises(ValueError, match="not shards of one evaluation: sets, options, model"):
+        merge([one, dataclasses.replace(other, about={"n": 1})])
+    with pytest.raises(ValueError, match="at least one"):
+        merge([])
+    with pytest.raises(ValueError, match="shard: got 3 of 2"):
+        evaluate(FakeRestorer(), {"x": SetSpec(rain)}, shard=(3, 2))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": 2}', '{"format_version": 1, "sets": 5}'])
+def test_other_files_are_no_results(text):
+    with pytest.raises(ValueError) as error:
+        Report.from_json(text)
+    assert "\n" not in str(error.value)
+
+
+def test_whoever_watches_sees_the_pictures_of_every_photo(rain, tmp_path_factory):
+    others = tmp_path_factory.mktemp("others")
+    save(others / "0.png", picture(7))
+    seen = []
+    data = {"x": SetSpec(rain, limit=1)}
+    evaluate(FakeRestorer(perfect(0)), data, versus={"n": others}, observe=lambda row, p: seen.append((row, p)))
+    ((row, pictures),) = seen
+    assert row.file == "degraded/0.png"
+    np.testing.assert_array_equal(pictures.degraded, picture(0) + np.uint8(10))
+    np.testing.assert_array_equal(pictures.restored, picture(0))
+    np.testing.assert_array_equal(pictures.clean, picture(0))
+    np.testing.assert_array_equal(pictures.others["n"], picture(7))

@@ -10,7 +10,8 @@ from small import BOTH, FAST, network
 
 from idrestore import checkpoint, extend
 from idrestore.checkpoint import Model
-from idrestore.data.pairs import find_pairs, list_photos, read_8_bit
+from idrestore.data.layouts import find_pairs, list_photos
+from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import NAMES
 from idrestore.extend import ExtensionError, add_degradation
 

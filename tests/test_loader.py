@@ -7,8 +7,9 @@ import pytest
 import torch
 from conftest import write_png
 
+from idrestore.data.layouts import list_photos
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
-from idrestore.data.pairs import PairedPhotos, list_photos, read_8_bit
+from idrestore.data.pairs import PairedPhotos, read_8_bit
 from idrestore.degradations import NAMES
 
 
@@ -81,6 +82,29 @@ def test_batches_go_on_where_a_run_stopped(photo_folder):
     assert isinstance(rest[0], Batch)
     assert [tuple(t.shape) for t in rest[0]] == [(3, 3, 8, 8), (3, 3, 8, 8), (3, len(NAMES))]
     torch.testing.assert_close(rest[0].degraded[1], sequence[2 * 3 + 1][0])
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_several_trainings_share_the_batches_of_one(photo_folder, first):
+    sequence = samples(photo_folder)
+    shares = [list(batches(sequence, 2, first, 4, workers=0, part=part, parts=3)) for part in range(3)]
+    for step, whole in enumerate(batches(sequence, 6, first, 4, workers=0)):
+        together = Batch(*(torch.cat(columns) for columns in zip(*(share[step] for share in shares), strict=True)))
+        assert equal(whole, together)
+    assert {len(share) for share in shares} == {4 - first}
+
+
+def test_noise_may_be_that_of_the_benchmarks(photo_folder):
+    sequence = samples(photo_folder, {"noise": 1.0}, patch=48, sigmas=[15, 50])
+    deviations = []
+    for index in range(12):
+        degraded, clean, _ = sequence[index]
+        assert torch.equal(degraded * 255, (degraded * 255).round())
+        inside = (clean > 0.3) & (clean < 0.7)  # where hardly anything is clipped
+        deviations.append(float((degraded - clean)[inside].std() * 255))
+    weak = [value for value in deviations if value < 30]
+    assert 0 < len(weak) < 12
+    assert all(abs(value - (15 if value < 30 else 50)) < 3 for value in deviations)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -104,6 +104,14 @@ def test_what_was_never_seen_counts_as_typical():
     torch.testing.assert_close(balance.weights(torch.eye(3)), known / known.mean())
 
 
+def test_balance_says_what_is_typical():
+    balance = Balance(3, power=0.5)
+    assert balance.typical(torch.eye(3)).tolist() == [1, 1, 1]
+    balance.update(torch.tensor([0.1, 0.3]), torch.eye(3)[:2])
+    torch.testing.assert_close(balance.typical(torch.eye(3)), torch.tensor([0.1, 0.3, 0.2]))
+    torch.testing.assert_close(balance.typical(torch.tensor([[0.5, 0.5, 0]])), torch.tensor([0.2]))
+
+
 def test_balance_state_round_trip():
     balance, other = balanced([0.1, 0.4], 0.5), Balance(2, 0.5)
     other.load(balance.state())

@@ -4,7 +4,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from idrestore.data.degrade import degrade, gaussian_noise
+from idrestore.data.pairs import read_8_bit, to_pixels
 from idrestore.metrics import WINDOW, psnr, psnr_batch, ssim
 
 
@@ -86,9 +89,23 @@ def test_refuses_what_does_not_compare(metric, other):
         metric(other, picture())
 
 
-def test_two_float_pictures_are_refused_too():
-    with pytest.raises(ValueError, match="float64"):
-        psnr(picture() / 255, picture(seed=1) / 255)
+def test_only_exact_floats_are_compared():
+    a, b = picture() / 255, picture(seed=1) / 255
+    assert psnr(a, b) == pytest.approx(psnr(picture(), picture(seed=1)), abs=1e-9)
+    assert ssim(a, b) == pytest.approx(ssim(picture(), picture(seed=1)), abs=1e-9)
+    with pytest.raises(ValueError, match="float32"):
+        psnr(a.astype(np.float32), b.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["noise15", "blur", "low_light"])
+def test_agrees_with_scikit_image_on_photos(photo_folder, name):
+    """Its own defaults, called here directly: a second path to the same numbers."""
+    clean = read_8_bit(photo_folder / "photo0.png")
+    planes = torch.from_numpy(clean).permute(2, 0, 1) / 255
+    made = gaussian_noise(planes, 15, 0) if name == "noise15" else degrade(planes, name, 0.5, 0)
+    photo = to_pixels(made)
+    assert psnr(photo, clean) == pytest.approx(peak_signal_noise_ratio(clean, photo), abs=1e-4)
+    assert ssim(photo, clean) == pytest.approx(structural_similarity(clean, photo, channel_axis=2), abs=1e-4)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim])

@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 import pyvips
 
-from idrestore.data.pairs import (
-    FOLDERS,
-    Pair,
-    PairedPhotos,
-    SetSpec,
-    find_pairs,
-    list_photos,
-    parse_data,
-    parse_set,
-    read_8_bit,
-    read_pair,
-)
+from idrestore.data.layouts import Pair
+from idrestore.data.pairs import PairedPhotos, SetSpec, check, parse_data, parse_set, read_8_bit, read_pair
 from idrestore.degradations import NAMES
 
 
@@ -34,51 +24,6 @@ def touch(*paths):
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-
-
-def test_photos_are_listed_by_name_without_what_is_no_photo(tmp_path):
-    names = ["b.png", "a.JPG", "c.tiff"]
-    touch(*(tmp_path / name for name in [*names, ".hidden.png", "notes.txt", "sub/d.png"]))
-    assert [path.name for path in list_photos(tmp_path)] == ["a.JPG", "b.png", "c.tiff"]
-
-
-def test_folders_without_photos_are_errors(tmp_path):
-    with pytest.raises(ValueError, match=r"no photos, expected files in .*\.png"):
-        list_photos(tmp_path)
-    with pytest.raises(NotADirectoryError, match="missing: no such folder"):
-        list_photos(tmp_path / "missing")
-
-
-@pytest.mark.parametrize(("degraded", "clean"), [*FOLDERS, ("Hazy", "GT")])
-def test_pairs_match_by_name_without_suffix(tmp_path, degraded, clean):
-    touch(tmp_path / degraded / "2.jpg", tmp_path / degraded / "1.png", tmp_path / degraded / "3.PNG")
-    touch(tmp_path / clean / "1.png", tmp_path / clean / "2.png", tmp_path / clean / "4.png")
-    pairs = find_pairs(tmp_path)
-    assert pairs.matched == (
-        Pair(tmp_path / degraded / "1.png", tmp_path / clean / "1.png"),
-        Pair(tmp_path / degraded / "2.jpg", tmp_path / clean / "2.png"),
-    )
-    assert pairs.unmatched == (tmp_path / degraded / "3.PNG", tmp_path / clean / "4.png")
-
-
-def test_the_five_layouts_of_the_usual_data_sets_are_known():
-    expected = {"degraded/clean", "input/target", "low/high", "blur/sharp", "hazy/gt"}
-    assert expected <= {"/".join(names) for names in FOLDERS}
-
-
-def test_a_folder_of_no_or_of_two_layouts_is_an_error(tmp_path):
-    touch(tmp_path / "degraded" / "1.png", tmp_path / "target" / "1.png")
-    with pytest.raises(ValueError, match="got 0 pairs of subfolders, expected one: degraded/clean"):
-        find_pairs(tmp_path)
-    touch(tmp_path / "clean" / "1.png", tmp_path / "input" / "1.png")
-    with pytest.raises(ValueError, match="got 2 pairs of subfolders"):
-        find_pairs(tmp_path)
-
-
-def test_two_photos_of_one_name_are_an_error(tmp_path):
-    touch(*(tmp_path / name for name in ("low/1.png", "high/1.png", "high/1.jpg")))
-    with pytest.raises(ValueError, match=r"high: both 1\.jpg and 1\.png, keep one"):
-        find_pairs(tmp_path)
 
 
 def test_16_bits_are_rounded_to_8(tmp_path):
@@ -258,3 +203,26 @@ def test_several_sets_keep_their_order_and_need_names_of_their_own():
     assert list(parse_data(["b=x", "a=x:clean"])) == ["b", "a"]
     with pytest.raises(ValueError, match="data: got two sets a, expected a name of its own"):
         parse_data(["a=x", "b=x", "a=y"])
+
+
+def test_a_check_names_everything_that_is_wrong(tmp_path):
+    for name, clean in {"good": picture(2), "size": picture(height=13), "alone": None, "broken": picture(3)}.items():
+        save(tmp_path / "input" / f"{name}.png", picture(1))
+        if clean is not None:
+            save(tmp_path / "target" / f"{name}.png", clean)
+    (tmp_path / "target" / "broken.png").write_bytes((tmp_path / "target" / "broken.png").read_bytes()[:300])
+    touch(tmp_path / "input" / "odd.bmp")
+    seen = []
+    count, wrong = check(SetSpec(tmp_path), lambda done, total: seen.append((done, total)))
+    assert count == 3
+    assert [path.name for path, _ in wrong] == ["alone.png", "odd.bmp", "broken.png", "size.png"]
+    messages = [message for _, message in wrong]
+    assert messages[0] == "has no counterpart"
+    assert messages[1].startswith("is in a format that is not read")
+    assert messages[2].startswith("cannot be read")
+    assert messages[3] == "is 16x12, but size.png is 16x13"
+    assert seen == [(n, 6) for n in range(1, 7)]
+
+
+def test_a_check_finds_nothing_wrong_with_good_data(flat):
+    assert check(SetSpec(flat, sigma=25)) == (1, [])

@@ -43,6 +43,24 @@ def test_every_recipe_is_understood(path):
     assert config.integrate.patch % config.model.size_multiple == 0
 
 
+def test_the_recipe_of_the_publication_says_what_it_says():
+    """Released configuration: 1,200 epochs of 2,800 patches of 128, 550 of them collect; noise of three strengths."""
+    config = TrainConfig.from_toml(RECIPES / "paper.toml")
+    assert config.model == PRESETS["paper"]
+    assert config.collect.steps * config.collect.batch == 550 * 2800
+    assert config.integrate.steps * config.integrate.batch == 650 * 2800
+    assert config.collect.patch == config.integrate.patch == 128
+    assert config.data.sigmas == (15, 25, 50)
+    assert (
+        set(config.data.ratios)
+        == set(config.model.degradations)
+        == {"noise"} | {pair.degradation for pair in config.data.pairs}
+    )
+    assert {pair.share for pair in config.data.pairs} == {1.0}
+    assert config.collect.loss == config.integrate.loss == LossWeights()
+    assert config.learning_rate(0) == 1e-4
+
+
 def from_text(tmp_path, text):
     (tmp_path / "recipe.toml").write_text(text)
     return TrainConfig.from_toml(tmp_path / "recipe.toml")

@@ -2,17 +2,19 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
+from conftest import write_png
 
 from idrestore import checkpoint
 from idrestore.data.degrade import gaussian_noise
+from idrestore.data.layouts import list_photos
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples
-from idrestore.data.pairs import list_photos
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
-from idrestore.train import Run, TrainingError, held_out_batch, train
+from idrestore.train import Run, TrainingError, TrainingStoppedError, held_out_batch, train
 
 MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"))
 COLLECT, INTEGRATE = 3, 3
@@ -100,7 +102,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
     run = Run(recipe())
     with torch.no_grad():
         run.network.stem.weight[0] = torch.nan
-    with pytest.raises(TrainingError, match="the loss is nan at step 0; lower the learning rate"):
+    with pytest.raises(TrainingStoppedError, match="the loss is nan at step 0; lower the learning rate"):
         run.learn(simple_batch(), TOLD)
     assert run.step == 0
 
@@ -108,9 +110,22 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
     run = Run(recipe())
     run.network.stem.weight.register_hook(lambda gradient: gradient * torch.inf)
-    with pytest.raises(TrainingError, match="step 0"):
+    with pytest.raises(TrainingStoppedError, match=r"the gradient is (inf|nan) at step 0"):
         run.learn(simple_batch(), TOLD)
     assert all(torch.isfinite(parameter).all() for parameter in run.network.parameters())
+
+
+def test_a_loss_that_leaps_stops_the_run_before_the_weights_change():
+    run, batch = Run(recipe()), simple_batch()
+    for _ in range(2):
+        run.learn(batch, TOLD)
+    before = run.network.stem.weight.detach().clone()
+    with torch.no_grad():
+        run.network.output.weight.mul_(1e4)
+    with pytest.raises(TrainingStoppedError, match=r"the loss leaps to .* at step 2; lower the learning rate"):
+        run.learn(batch, TOLD)
+    assert torch.equal(run.network.stem.weight, before)
+    assert run.step == 2
 
 
 # ---- parts of a step
@@ -225,11 +240,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, photo_folder, finis
     for name in ("last.safetensors", "best.safetensors"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
     states = [dict(flat(torch.load(folder / "state.pt"))) for folder in (tmp_path, finished)]
+    del states[0]["/log_size"], states[1]["/log_size"]  # the log also says how fast it went
     assert states[0].keys() == states[1].keys()
     for key, value in states[0].items():
         same = torch.equal if isinstance(value, torch.Tensor) else lambda a, b: a == b
         assert same(value, states[1][key]), key
-    assert [e["step"] for e in lines(tmp_path) if e.get("event") == "validation"] == list(range(1, 7))
+    said = [[(e["step"], e.get("event"), e.get("stage")) for e in lines(folder)] for folder in (tmp_path, finished)]
+    assert said[0] == said[1]
 
 
 def test_a_run_leaves_its_model_its_state_and_its_log(finished):
@@ -373,3 +390,40 @@ def test_unknown_degradations_are_refused(tmp_path, photo_folder, data, message)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
     with pytest.raises(TrainingError, match=message):
         train(config, tmp_path)
+
+
+def test_a_recipe_without_steps_is_refused(tmp_path, photo_folder):
+    none = {"collect": StageConfig(0, patch=16), "integrate": StageConfig(0, patch=16)}
+    with pytest.raises(TrainingError, match=r"has no steps: set collect\.steps or integrate\.steps"):
+        train(recipe(photo_folder, **none), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def with_pairs(photo_folder, folder, workers=0):
+    """Return a recipe whose noise is real, from pairs in a folder."""
+    config = recipe(photo_folder)
+    data = dataclasses.replace(config.data, pairs=(PairFolder(str(folder), "noise", 1.0),), workers=workers)
+    return dataclasses.replace(config, data=data)
+
+
+def test_pairs_smaller_than_a_patch_are_refused_before_training(tmp_path, photo_folder):
+    for side in ("low", "high"):
+        write_png(tmp_path / "pairs" / side / "a.png", np.zeros((30, 15, 3), np.uint8))
+    with pytest.raises(TrainingError, match=r"low/a\.png is 15x30, expected at least the patch, 16x16"):
+        train(with_pairs(photo_folder, tmp_path / "pairs"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_breaks_while_training_stops_it_in_one_line(tmp_path, photo_folder, workers):
+    grain = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    for side in ("low", "high"):
+        write_png(tmp_path / "pairs" / side / "a.png", grain)
+    damaged = tmp_path / "pairs" / "low" / "a.png"
+    damaged.write_bytes(damaged.read_bytes()[:-500])
+    with pytest.raises(
+        TrainingStoppedError, match=r"a\.png is damaged .*(no checkpoint yet|last good checkpoint is)"
+    ) as error:
+        train(with_pairs(photo_folder, tmp_path / "pairs", workers), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert "Error:" not in str(error.value)

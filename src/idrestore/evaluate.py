@@ -1,249 +1,201 @@
-"""Sets of photos → restorer → tables: how much better, how often worse, was the cause named."""
+"""Sets of photos → restorer → report: how much better, how often worse, was the cause named."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from idrestore.data.pairs import Pair, SetSpec
+import numpy as np
+from numpy.typing import NDArray
+
+from idrestore.data.layouts import Pair, list_photos
+from idrestore.data.pairs import Pixels8, SetSpec, read_8_bit
 from idrestore.metrics import psnr, ssim
+from idrestore.report import Failure, Pictures, Protocol, Report, Row, Score
 
 if TYPE_CHECKING:
     from idrestore.restore import Restorer
 
-FORMAT_VERSION = 1
-PROTOCOL = (
-    "PSNR (dB) and SSIM (uniform 7x7 window) by scikit-image on RGB, 8 bit; every pixel counts, "
-    "nothing is cropped. Means are over finite values, (+n) tells how many were not: PSNR is "
-    "infinite where nothing differs, SSIM undefined where a side is under 7 pixels."
-)
+MULTIPLE = 32
+"""To whose multiples the protocol `research` crops, as the field's scripts do."""
 PHOTO_ERRORS = (OSError, ValueError, RuntimeError, MemoryError)
 """What a broken file, or one too large for the device, raises; the next photo may do well."""
 
 
-class Row(NamedTuple):
-    """What was measured on one photo."""
+Observe = Callable[[Row, Pictures], None]
+
+
+class _Job(NamedTuple):
+    """A photo to measure: the set's name, the place in the set, and the files."""
 
     set: str
-    file: str
-    """Of the photo that went in, within the set's folder."""
-    megapixels: float
-    seconds: float
-    """In `Restorer.restore` alone."""
-    psnr_input: float
-    psnr_restored: float
-    ssim_input: float
-    ssim_restored: float
-    ingredients: dict[str, float]
-
-    @property
-    def gain(self) -> float:
-        """PSNR gained in dB; 0 where an identical picture stayed identical."""
-        unchanged = self.psnr_restored == self.psnr_input
-        return 0.0 if unchanged else self.psnr_restored - self.psnr_input
-
-
-class Failure(NamedTuple):
-    """A photo that could not be measured, and why, in one line."""
-
-    set: str
-    file: str
-    message: str
-
-
-class Mean(NamedTuple):
-    """The mean of the finite values (of all, if none is finite), and how many were not finite."""
-
-    value: float
-    left_out: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The means of one set, unrounded; NaN if no photo could be measured."""
-
-    num_photos: int
-    num_failed: int
-    psnr_input: Mean
-    psnr_restored: Mean
-    gain: Mean
-    ssim_input: Mean
-    ssim_restored: Mean
-    worse: float
-    """Share of the photos whose PSNR fell."""
-    right: float | None
-    """Share whose largest ingredient was the expected one; None where that was not judged."""
-    ingredients: dict[str, float]
-    seconds_per_megapixel: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that an evaluation found. A command that prints it exits with 1 if there are failures."""
-
-    data: Mapping[str, SetSpec]
-    rows: Sequence[Row]
-    failures: Sequence[Failure]
-
-    def summaries(self) -> dict[str, Summary]:
-        """Return the means of each set."""
-        return {
-            name: _summary(
-                [row for row in self.rows if row.set == name],
-                sum(failure.set == name for failure in self.failures),
-                spec.first,
-            )
-            for name, spec in self.data.items()
-        }
-
-    def to_json(self, about: Mapping[str, object] | None = None) -> str:
-        """Return everything, unrounded; numbers that JSON lacks are "inf", "-inf" and "nan".
-
-        `about` says what was evaluated, such as the model's name and hash.
-        """
-        report = {
-            "format_version": FORMAT_VERSION,
-            "about": about or {},
-            "protocol": PROTOCOL,
-            "sets": {
-                name: {"spec": asdict(self.data[name]), "summary": asdict(summary)}
-                for name, summary in self.summaries().items()
-            },
-            "photos": self.rows,
-            "failures": self.failures,
-        }
-        return json.dumps(_plain(report), indent=1, allow_nan=False) + "\n"
-
-    def to_markdown(self) -> str:
-        """Return the table of means, rounded; below it the protocol, and what failed."""
-        table = [_cells(name, self.data[name], mean) for name, mean in self.summaries().items()]
-        lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
-        text = [f"| {' | '.join(line)} |" for line in lines]
-        failed = [f"- failed: {f.set}, {f.file}: {f.message}" for f in self.failures]
-        return "\n".join([*text, "", PROTOCOL, *([""] if failed else []), *failed]) + "\n"
+    number: int
+    pair: Pair
 
 
 def evaluate(
     restorer: Restorer,
     data: Mapping[str, SetSpec],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    protocol: Protocol = "full",
+    versus: Mapping[str, Path] | None = None,
+    shard: tuple[int, int] = (1, 1),
+    observe: Observe | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> Report:
     """Restore every photo of every set, and measure it before and after.
 
-    `progress` is told how many photos are done, and of how many. A photo that fails, or has no
-    counterpart, is a `Failure` in the report, and the rest goes on. Raise `ValueError` or `OSError`
-    before anything is restored if `data` is empty or a folder does not hold what its set says.
+    `progress` is told how many photos are done, and of how many. `versus` names folders of other methods' results, as
+    `find_other` looks for them. `shard` (i, n) measures the i-th of n equal parts, whose reports `merge` joins.
+    `observe` is shown every photo's pictures. `about` goes into the report. A photo that fails, or has no counterpart,
+    is a `Failure` in the report, and the rest goes on. Raise `ValueError` or `OSError` before anything is restored if
+    `data` is empty or a folder does not hold what its set says.
     """
     if not data:
         raise ValueError("data: got no set, expected at least one")
+    part, parts = shard
+    if not 1 <= part <= parts:
+        raise ValueError(f"shard: got {part} of {parts}, expected one of the parts, counted from 1")
     found = {name: spec.find() for name, spec in data.items()}
+    theirs = {
+        name: {other: _list_others(folder, name, len(data) > 1) for other, folder in (versus or {}).items()}
+        for name in data
+    }
     jobs = [
-        (name, index, pair)
+        _Job(name, number, pair)
         for name, pairs in found.items()
-        for index, pair in enumerate(pairs.matched[: data[name].limit])
-    ]
+        for number, pair in enumerate(pairs.matched[: data[name].limit])
+    ][part - 1 :: parts]
     rows: list[Row] = []
     failures = [
         Failure(name, _file(path, data[name]), "has no counterpart")
         for name, pairs in found.items()
         for path in pairs.unmatched
+        if part == 1
     ]
-    for done, (name, index, pair) in enumerate(jobs, start=1):
+    for done, job in enumerate(jobs, start=1):
+        spec = data[job.set]
+        file = _file(job.pair.degraded, spec)
         try:
-            rows.append(_measure(restorer, name, data[name], pair, index))
+            degraded, clean = _cropped(spec.read(job.pair, job.number), protocol)
+            others, missing = _read_others(theirs[job.set], file, clean, protocol)
+            failures += [Failure(job.set, file, message) for message in missing]
+            row, pictures = _measure(restorer, job, file, degraded, clean, others, protocol)
+            rows.append(row)
+            if observe:
+                observe(row, pictures)
         except PHOTO_ERRORS as error:
-            message = " ".join(str(error).split()) or repr(error)
-            failures.append(Failure(name, _file(pair.degraded, data[name]), message))
+            failures.append(Failure(job.set, file, _one_line(error)))
         progress(done, len(jobs))
-    return Report(data, rows, failures)
+    return Report(data, rows, failures, protocol, about or {})
 
 
-def _measure(restorer: Restorer, name: str, spec: SetSpec, pair: Pair, index: int) -> Row:
-    degraded, clean = spec.read(pair, index)
+def find_other(photos: Mapping[str, Path], file: str) -> Path:
+    """Return another method's result for a photo; raise `ValueError` if there is none.
+
+    `photos` are its results by their place without suffix; `file` is the photo that went in, such as `blur/1.png`. The
+    result lies at the same place, or at one without one of the folders (`1.png`).
+    """
+    *folders, name = Path(file).with_suffix("").parts
+    fewer = [[*folders[:i], *folders[i + 1 :]] for i in range(len(folders))]
+    for place in (folders, *fewer):
+        if (key := "/".join([*place, name])) in photos:
+            return photos[key]
+    raise ValueError(f"no result named {name}")
+
+
+def _list_others(folder: Path, set_name: str, several: bool) -> dict[str, Path]:
+    """Return another method's results for a set by their place without suffix; they lie in `folder/SET` or `folder`."""
+    inside = folder / set_name
+    if several and not inside.is_dir():
+        raise NotADirectoryError(f"{inside}: no such folder; of several sets, each has its own subfolder of results")
+    folder = inside if inside.is_dir() else folder
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in list_photos(folder)}
+
+
+def _read_others(
+    folders: Mapping[str, Mapping[str, Path]], file: str, clean: Pixels8, protocol: Protocol
+) -> tuple[dict[str, Pixels8], list[str]]:
+    """Return the other methods' results for a photo, and what is wrong with those that are not there."""
+    others: dict[str, Pixels8] = {}
+    missing = []
+    for name, photos in folders.items():
+        try:
+            others[name] = _read_other(photos, file, clean, protocol)
+        except PHOTO_ERRORS as error:
+            missing.append(f"{name}: {_one_line(error)}")
+    return others, missing
+
+
+def _read_other(photos: Mapping[str, Path], file: str, clean: Pixels8, protocol: Protocol) -> Pixels8:
+    """Read another method's result; under `research` it may be whole or already cropped."""
+    path = find_other(photos, file)
+    other = read_8_bit(path)
+    if other.shape != clean.shape:
+        (cropped,) = _cropped((other,), protocol)
+        if cropped.shape != clean.shape:
+            sizes = ["x".join(map(str, image.shape[1::-1])) for image in (other, clean)]
+            raise ValueError(f"{path} is {sizes[0]}, expected {sizes[1]}")
+        other = cropped
+    return other
+
+
+def _measure(
+    restorer: Restorer,
+    job: _Job,
+    file: str,
+    degraded: Pixels8,
+    clean: Pixels8,
+    others: dict[str, Pixels8],
+    protocol: Protocol,
+) -> tuple[Row, Pictures]:
+    exact = protocol == "research"
     start = perf_counter()
-    result = restorer.restore(degraded)
+    result = restorer.restore(degraded.astype(np.float32) / 255 if exact else degraded)
     seconds = perf_counter() - start
-    return Row(
-        set=name,
-        file=_file(pair.degraded, spec),
+    score_input = _score(degraded, clean)
+    score = _score(result.image.astype(np.float64), clean / 255) if exact else _score(result.image, clean)
+    row = Row(
+        set=job.set,
+        number=job.number,
+        file=file,
         megapixels=clean.shape[0] * clean.shape[1] / 1e6,
         seconds=seconds,
-        psnr_input=psnr(degraded, clean),
-        psnr_restored=psnr(result.image, clean),
-        ssim_input=ssim(degraded, clean),
-        ssim_restored=ssim(result.image, clean),
+        psnr_input=score_input.psnr,
+        psnr_restored=score.psnr,
+        ssim_input=score_input.ssim,
+        ssim_restored=score.ssim,
         ingredients=dict(result.ingredients),
+        others={name: _score(other, clean) for name, other in others.items()},
     )
+    restored = (result.image * 255).round().astype(np.uint8) if exact else result.image
+    return row, Pictures(degraded, others, restored, clean)
+
+
+def _score(picture: NDArray[Any], clean: NDArray[Any]) -> Score:
+    return Score(psnr(picture, clean), ssim(picture, clean))
+
+
+def _cropped(pictures: tuple[Pixels8, ...], protocol: Protocol) -> tuple[Pixels8, ...]:
+    """Return pictures as a protocol wants them: whole, or the middle, its sides multiples of `MULTIPLE`."""
+    if protocol == "full":
+        return pictures
+    return tuple(picture[tuple(_middle(side) for side in picture.shape[:2])] for picture in pictures)
+
+
+def _middle(side: int) -> slice:
+    kept = side - side % MULTIPLE
+    if not kept:
+        raise ValueError(f"the protocol research needs sides of at least {MULTIPLE} pixels, got {side}")
+    return slice((side - kept) // 2, (side - kept) // 2 + kept)
 
 
 def _file(path: Path, spec: SetSpec) -> str:
     return path.relative_to(spec.folder).as_posix()
 
 
-def _summary(rows: Sequence[Row], num_failed: int, first: str | None) -> Summary:
-    judged = [
-        max(row.ingredients, key=row.ingredients.__getitem__) == first for row in rows if first in row.ingredients
-    ]
-    names = rows[0].ingredients if rows else ()
-    megapixels = sum(row.megapixels for row in rows)
-    return Summary(
-        num_photos=len(rows),
-        num_failed=num_failed,
-        psnr_input=_mean([row.psnr_input for row in rows]),
-        psnr_restored=_mean([row.psnr_restored for row in rows]),
-        gain=_mean([row.gain for row in rows]),
-        ssim_input=_mean([row.ssim_input for row in rows]),
-        ssim_restored=_mean([row.ssim_restored for row in rows]),
-        worse=_mean([row.gain < 0 for row in rows]).value,
-        right=_mean(judged).value if judged else None,
-        ingredients={name: _mean([row.ingredients[name] for row in rows]).value for name in names},
-        seconds_per_megapixel=sum(row.seconds for row in rows) / megapixels if rows else math.nan,
-    )
-
-
-def _mean(values: Collection[float]) -> Mean:
-    finite = [value for value in values if math.isfinite(value)]
-    chosen = finite or values
-    return Mean(sum(chosen) / len(chosen) if chosen else math.nan, len(values) - len(finite))
-
-
-def _cells(name: str, spec: SetSpec, summary: Summary) -> dict[str, str]:
-    """Return a set's line of the table, by column."""
-    largest = sorted(summary.ingredients.items(), key=lambda item: -item[1])[:3]
-    judged = summary.right is not None
-    return {
-        "set": name,
-        "photos": str(summary.num_photos),
-        "PSNR input": _rounded(summary.psnr_input, ".2f"),
-        "PSNR restored": _rounded(summary.psnr_restored, ".2f"),
-        "gain": _rounded(summary.gain, "+.2f"),
-        "SSIM input": _rounded(summary.ssim_input, ".4f"),
-        "SSIM restored": _rounded(summary.ssim_restored, ".4f"),
-        "worse": f"{summary.worse:.0%}",
-        "named first": f"{spec.first} {summary.right:.0%}" if judged else "–",
-        "ingredients": ", ".join(f"{name} {share:.2f}" for name, share in largest),
-        "s/megapixel": f"{summary.seconds_per_megapixel:.2f}",
-    }
-
-
-def _rounded(mean: Mean, form: str) -> str:
-    others = mean.left_out and math.isfinite(mean.value)
-    return f"{mean.value:{form}}" + (f" (+{mean.left_out})" if others else "")
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it: dictionaries, lists, text, finite numbers."""
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value.as_posix() if isinstance(value, Path) else value
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or repr(error)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from idrestore import checkpoint, image
 from idrestore.checkpoint import Model
-from idrestore.data.pairs import find_pairs, parse_data, read_8_bit
+from idrestore.data.layouts import find_pairs
+from idrestore.data.pairs import parse_data, read_8_bit
 from idrestore.degradations import Operation
 from idrestore.evaluate import evaluate
 from idrestore.losses import LossWeights

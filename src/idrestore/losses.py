@@ -93,11 +93,18 @@ class Balance:
 
     def weights(self, ingredients: Tensor) -> Tensor:
         """Return one weight a sample (B,) for true ingredients (B, K)."""
+        relative = self._typical().clamp_min(1e-4) ** -self.power
+        return ingredients @ (relative / relative.mean()).to(ingredients.device)
+
+    def typical(self, ingredients: Tensor) -> Tensor:
+        """Return the restoration term (B,) that samples of true ingredients (B, K) had so far; 1 before the first."""
+        return ingredients @ self._typical().to(ingredients.device)
+
+    def _typical(self) -> Tensor:
+        """Return the running mean for each degradation (K,); what was never seen counts as the mean of the others."""
         typical = self.means / (1 - self.decay**self.seen).clamp_min(1e-12)  # as Adam corrects its start
         known = self.seen > 0
-        typical = torch.where(known, typical, typical[known].mean() if known.any() else torch.ones(()))
-        relative = typical.clamp_min(1e-4) ** -self.power
-        return ingredients @ (relative / relative.mean()).to(ingredients.device)
+        return torch.where(known, typical, typical[known].mean() if known.any() else torch.ones(()))
 
     def update(self, restoration: Tensor, ingredients: Tensor) -> None:
         """Take the terms (B,) of a step's samples into account."""

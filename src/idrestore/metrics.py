@@ -1,7 +1,6 @@
 """How close two pictures are: PSNR and SSIM by scikit-image, and a light PSNR of tensors.
 
-Every number of this project's tables comes from `psnr` and `ssim`: RGB, all pixels, nothing
-cropped.
+Every number of this project's tables comes from `psnr` and `ssim`: RGB, every pixel they are given.
 """
 
 from __future__ import annotations
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+    Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float64]
 
+PEAKS = {"uint8": 255, "uint16": 65535, "float64": 1}
+"""The largest value of a picture of each type that is compared."""
 WINDOW = 7
 """Side of SSIM's uniform window, scikit-image's default."""
 
@@ -23,8 +24,9 @@ WINDOW = 7
 def psnr(a: Pixels, b: Pixels) -> float:
     """Return the peak signal-to-noise ratio of two pictures in dB; infinite if they are identical.
 
-    Both are (H, W, 3) and uint8, or both uint16; the peak is the type's largest value. The squared
-    error is averaged over all pixels and channels. Raise `ValueError` if shape or type differ.
+    Both are (H, W, 3) and uint8, or both uint16, the peak being the type's largest value, or both
+    float64, the peak being 1. The squared error is averaged over all pixels and channels. Raise
+    `ValueError` if shape or type differ.
 
     >>> black, grey = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 51, np.uint8)
     >>> round(psnr(black, grey), 2)  # 20 log10(255 / 51)
@@ -67,12 +69,12 @@ def psnr_batch(restored: Tensor, clean: Tensor) -> Tensor:
 def _peak(a: Pixels, b: Pixels) -> int:
     """Return the largest value of the pictures' common type, or raise `ValueError`."""
     same = a.shape == b.shape and a.dtype == b.dtype
-    if not same or a.ndim != 3 or a.shape[2] != 3 or a.dtype not in (np.uint8, np.uint16):
+    if not same or a.ndim != 3 or a.shape[2] != 3 or a.dtype.name not in PEAKS:
         raise ValueError(
-            f"expected two (H, W, 3) pictures of one size, both uint8 or both uint16; "
+            f"expected two (H, W, 3) pictures of one size, both uint8, both uint16 or both float64; "
             f"got {a.shape} {a.dtype} and {b.shape} {b.dtype}"
         )
-    return int(np.iinfo(a.dtype).max)
+    return PEAKS[a.dtype.name]
 
 
 def _scikit_image() -> Any:

@@ -41,6 +41,8 @@ class DataConfig:
     """Scales at which photos are cropped"""
     ratios: Mapping[str, float] = field(default_factory=dict)
     """How often each degradation, or "mixture", is drawn; by default all of the model's equally, no mixtures"""
+    sigmas: tuple[float, ...] = ()
+    """Standard deviations of white noise, in 8-bit units, as in the benchmarks; empty: noise of all kinds"""
     held_out: int = 16
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1

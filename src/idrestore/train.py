@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 import math
 import time
 from collections import defaultdict
@@ -13,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from idrestore import checkpoint
-from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
+from idrestore import checkpoint, distributed, image
+from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos
 from idrestore.degradations import NAMES
 from idrestore.losses import Balance, losses
@@ -23,28 +22,30 @@ from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
 from idrestore.recipe import StageConfig, TrainConfig, plain
 from idrestore.restore import find_device
+from idrestore.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
 
 FORMAT_VERSION = 1
 ADAM_BETAS = (0.9, 0.99)
 """A second-moment memory of 100 steps: runs on a laptop have thousands of steps, not millions."""
 
 
-class TrainingError(RuntimeError):
-    """Training that cannot start or go on; the message is one line for people."""
+EXPLOSION = 100.0
+"""A batch whose restoration terms exceed their running means by this factor will not come back."""
 
 
 class Run:
     """Everything that changes while training, so that saving and resuming it is exact."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device | None = None) -> None:
         self.step = 0
         self.config = config
-        self.device = find_device(config.device)
+        self.device = device or find_device(config.device)
         torch.manual_seed(config.seed)  # the only global draw: the network's first weights
         self.network = RestorationNetwork(config.model)
         if config.start:
             self._start_from(checkpoint.load(config.start).network)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.balance = Balance(len(config.model.degradations), config.optimizer.balance)
         self.best = -math.inf
@@ -75,6 +76,7 @@ class Run:
         before = self.network.hub
         assert isinstance(before, PriorHub)
         self.network.hub = integrate(before, self.config.model.integration, self.config.seed)
+        distributed.share(self.network)
         self.average.hub = copy.deepcopy(self.network.hub).requires_grad_(False)
         self.optimizer = self._make_optimizer(self.optimizer)
         return forgetting(before, self.network.hub)
@@ -88,21 +90,30 @@ class Run:
             output = self.network(batch.degraded, known)
         terms = losses(output, batch.degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
         loss = terms.total(self.balance.weights(batch.ingredients))
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss is {loss.item()} at step {self.step}; lower the learning rate")
+        seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
+        seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
+        seen = {name: distributed.gather(values) for name, values in seen.items()}
+        self._stop_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
+        typical = self.balance.typical(seen["ingredients"]).mean()
+        self._stop_unless(
+            seen["restoration"].mean() <= EXPLOSION * typical, f"the loss leaps to {seen['loss'].mean().item():.3g}"
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate(self.step)
         self.optimizer.zero_grad()
         loss.backward()
+        distributed.average_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
-        if not torch.isfinite(norm):
-            raise TrainingError(f"the gradient is {norm.item()} at step {self.step}; lower the learning rate")
+        self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
         self.optimizer.step()
-        self.balance.update(terms.restoration, batch.ingredients)
+        self.balance.update(seen.pop("restoration"), seen["ingredients"])
         self._update_average()
         self.step += 1
-        observed = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
-        return observed | {"loss": loss.detach().expand(len(batch.degraded))}
+        return seen
+
+    def _stop_unless(self, well: Tensor, what: str) -> None:
+        if not well:
+            raise TrainingStoppedError(f"{what} at step {self.step}; lower the learning rate")
 
     def _placed(self, batch: Batch) -> Batch:
         """Return a batch on the run's device, its photos in the memory order that convolutions like."""
@@ -145,17 +156,15 @@ class Run:
             "best": self.best,
         }
 
-    def load(self, path: Path) -> None:
-        """Continue from a file written from `state()`."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state.get("format_version") != FORMAT_VERSION:
-            raise TrainingError(f"{path}: unknown format version, expected {FORMAT_VERSION}")
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`; raise `TrainingError` if it is that of another recipe's run."""
+        if state["format_version"] != FORMAT_VERSION:
+            raise TrainingError(f"unknown format version, expected {FORMAT_VERSION}")
         integrated = "hub.left_map" in state["network"]
         if integrated != (state["step"] > self.config.collect.steps and self.config.model.integration != "none"):
-            raise TrainingError(f"{path}: step {state['step']} lies in another stage of the recipe")
-        expected = dataclasses.asdict(self.config.model)
-        if state.get("model", expected) != expected:
-            raise TrainingError(f"{path}: the run trains another model than the recipe's")
+            raise TrainingError(f"step {state['step']} lies in another stage of the recipe")
+        if state["model"] != dataclasses.asdict(self.config.model):
+            raise TrainingError("the run trains another model than the recipe's")
         if integrated and isinstance(self.network.hub, PriorHub):
             self.integrate()
         self.network.load_state_dict(state["network"])
@@ -198,8 +207,17 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
     for pair in config.data.pairs:
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
-    pairs = [(PairedPhotos(Path(p.folder)), p.degradation, p.share) for p in config.data.pairs]
-    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs)
+    pairs = [(_large_enough(PairedPhotos(Path(p.folder)), stage), p.degradation, p.share) for p in config.data.pairs]
+    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, config.data.sigmas)
+
+
+def _large_enough(photos: PairedPhotos, stage: StageConfig) -> PairedPhotos:
+    """Return the pairs, or raise `TrainingError` if a photo is smaller than a patch, by its file's header."""
+    for path in (path for pair in photos.pairs for path in pair):
+        width, height = image.size(path)
+        if stage.steps and min(width, height) < stage.patch:
+            raise TrainingError(f"{path} is {width}x{height}, expected at least the patch, {stage.patch}x{stage.patch}")
+    return photos
 
 
 def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
@@ -221,80 +239,91 @@ def train(
     """Train by a recipe in `folder`; return the best model's file.
 
     The folder gets `log.jsonl`, `state.pt` (for `resume`), `last.safetensors` and `best.safetensors` (averaged
-    weights). Without `resume` it must not hold a run yet.
+    weights). Without `resume` it must not hold a run yet. Under torchrun, N processes take N batches a step. Raise
+    `TrainingError` if it cannot start, `TrainingStoppedError` if it cannot go on; on SIGINT and SIGTERM, save the state
+    after the step at work and raise `KeyboardInterrupt`.
     """
-    state_path, best_path = folder / "state.pt", folder / "best.safetensors"
-    if state_path.exists() and not resume:
+    if not config.steps:
+        raise TrainingError("the recipe has no steps: set collect.steps or integrate.steps")
+    holds_run = (folder / "state.pt").exists()
+    if holds_run and not resume:
         raise TrainingError(f"{folder} holds a run already: pass --resume to continue it, or another folder")
-    if resume and not state_path.exists():
+    if resume and not holds_run:
         raise TrainingError(f"{folder} holds no run to resume")
-    run = Run(config)
-    if resume:
-        run.load(state_path)
-    folder.mkdir(parents=True, exist_ok=True)
+    with distributed.joined(find_device(config.device)) as device:
+        run = Run(config, device)
+        files = RunFolder(folder, run)
+        if resume:
+            files.resume()
+        try:
+            _take_steps(run, files, progress)
+        except SampleError as error:
+            raise TrainingStoppedError(f"{error}; {files.saved}") from None
+    return folder / "best.safetensors"
+
+
+def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]) -> None:
+    """Take all steps of both stages that are left."""
+    config = run.config
     paths = find_photos([Path(source) for source in config.data.photos])
     smallest = max(stage.patch for stage in (config.collect, config.integrate))
     spacing = max(1, len(paths) // max(1, config.data.held_out))
     held = paths[::spacing][: config.data.held_out]
     photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)
     validation = held_out_batch(config, Photos(held or paths, config.data.scales, smallest))
-    log_path = folder / "log.jsonl"
-
-    def log(**entry: Any) -> None:
-        with log_path.open("a") as file:
-            file.write(json.dumps({"step": run.step, **entry}) + "\n")
-
-    def save() -> None:
-        table = run.validate(validation)
-        mean = sum(row["output"] for row in table.values()) / len(table)
-        log(event="validation", mean=round(mean, 3), degradations=table)
-        card = {"step": run.step, "recipe": plain(config), "validation": table}
-        checkpoint.save(folder / "last.safetensors", run.average, card)
-        if mean > run.best:
-            run.best = mean
-            checkpoint.save(best_path, run.average, card)
-        temporary = state_path.with_suffix(".part")
-        torch.save(run.state(), temporary)
-        temporary.replace(state_path)
-
+    stages = [
+        (name, begin, stage, make_samples(config, stage, photos, config.seed + begin))
+        for name, begin, stage in (
+            ("collect", 0, config.collect),
+            ("integrate", config.collect.steps, config.integrate),
+        )
+    ]
     if run.step == 0:
-        log(event="start", recipe=plain(config), photos=len(paths), held_out=[path.name for path in held])
-    for stage, begin, config_of_stage in (
-        ("collect", 0, config.collect),
-        ("integrate", config.collect.steps, config.integrate),
-    ):
-        end = begin + config_of_stage.steps
-        if run.step >= end:
-            continue
-        if stage == "integrate" and run.step == begin and isinstance(run.network.hub, PriorHub):
-            before = run.validate(validation)
-            forgot = run.integrate()
-            log(event="boundary", before=before, after=run.validate(validation), forgotten=forgot)
-            run.best = -math.inf
-        seen: dict[str, list[Tensor]] = defaultdict(list)
-        samples = make_samples(config, config_of_stage, photos, config.seed + begin)
-        clock, waited = time.monotonic(), 0.0
-        stream = batches(samples, config_of_stage.batch, run.step, end, config.data.workers)
-        asked = time.monotonic()
-        for batch in stream:
-            waited += time.monotonic() - asked
-            for name, values in run.learn(batch, config_of_stage).items():
-                seen[name].append(values)
-            progress(run.step, config.steps)
-            if run.step % config.log_every == 0 or run.step == end:
-                columns = {name: torch.cat(values) for name, values in seen.items()}
-                elapsed = time.monotonic() - clock
-                log(
-                    stage=stage,
-                    learning_rate=config.learning_rate(run.step - 1),
-                    loss=round(float(columns["loss"].mean()), 5),
-                    samples_per_second=round(len(columns["loss"]) / elapsed, 2),
-                    waiting_for_data=round(waited / elapsed, 3),
-                    degradations=_table(columns, config),
-                )
-                seen.clear()
-                clock, waited = time.monotonic(), 0.0
-            if run.step % config.save_every == 0 or run.step == config.steps:
-                save()
+        files.start()
+        files.log(event="start", recipe=plain(config), photos=len(paths), held_out=[path.name for path in held])
+    with interruptible() as interrupted:
+        for name, begin, stage, samples in stages:
+            end = begin + stage.steps
+            if run.step >= end:
+                continue
+            if name == "integrate" and run.step == begin and isinstance(run.network.hub, PriorHub):
+                before = run.validate(validation)
+                forgot = run.integrate()
+                files.log(event="boundary", before=before, after=run.validate(validation), forgotten=forgot)
+                run.best = -math.inf
+            seen: dict[str, list[Tensor]] = defaultdict(list)
+            clock, waited = time.monotonic(), 0.0
+            part = distributed.rank(), distributed.size()
+            stream = batches(samples, stage.batch, run.step, end, config.data.workers, *part)
             asked = time.monotonic()
-    return best_path
+            for batch in stream:
+                waited += time.monotonic() - asked
+                try:
+                    learned = run.learn(batch, stage)
+                except TrainingStoppedError as error:
+                    first, size = run.step * stage.batch * distributed.size(), stage.batch * distributed.size()
+                    which = f"its samples are {first} to {first + size - 1} of seed {samples.seed}"
+                    raise TrainingStoppedError(f"{error}; {which}; {files.saved}") from None
+                for key, values in learned.items():
+                    seen[key].append(values)
+                progress(run.step, config.steps)
+                if run.step % config.log_every == 0 or run.step == end:
+                    columns = {key: torch.cat(values) for key, values in seen.items()}
+                    elapsed = time.monotonic() - clock
+                    files.log(
+                        stage=name,
+                        learning_rate=config.learning_rate(run.step - 1),
+                        loss=round(float(columns["loss"].mean()), 5),
+                        samples_per_second=round(len(columns["loss"]) / elapsed, 2),
+                        waiting_for_data=round(waited / elapsed, 3),
+                        degradations=_table(columns, config),
+                    )
+                    seen.clear()
+                    clock, waited = time.monotonic(), 0.0
+                if run.step % config.save_every == 0 or run.step == config.steps:
+                    files.save_model(validation)
+                    files.save_state()
+                if distributed.any_of(interrupted(), run.device) and run.step < config.steps:
+                    files.save_state()
+                    raise KeyboardInterrupt
+                asked = time.monotonic()

@@ -2,7 +2,7 @@
 
 import typer
 
-from idrestore.cli.common import EXIT_CODES
+from idrestore.cli.console import EXIT_CODES
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
 from idrestore.cli.explain import explain_command

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.common import DONE, SOME_FAILED, OutFolder, complain, out_console, refuse
+from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, out_console, refuse
 
 
 def degrade_command(

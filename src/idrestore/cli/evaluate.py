@@ -1,11 +1,13 @@
-"""`idrestore evaluate`: sets of photos in, a table out."""
+"""`idrestore evaluate`: sets of photos in, a table and comparison figures out."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from idrestore.cli.common import (
+from idrestore.cli.console import (
     DONE,
     SOME_FAILED,
     Bar,
@@ -19,31 +21,127 @@ from idrestore.cli.common import (
     refuse,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from idrestore.data.pairs import SetSpec
+    from idrestore.figures import Gallery
+    from idrestore.report import Report
+
 
 def evaluate_command(
-    data: Annotated[list[str], typer.Option(help="NAME=FOLDER[:OPTION]...; see docs/evaluation.md. May be repeated.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Results as JSON; the table goes beside it as Markdown.")],
+    data: Annotated[
+        list[str] | None, typer.Option(help="NAME=FOLDER[:OPTION]...; see docs/evaluation.md. May be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Results as JSON; the table goes beside it as Markdown.")
+    ] = None,
     model: ModelOption = "fast",
+    protocol: Annotated[str, typer.Option(help="full: every pixel; research: as the field's scripts crop.")] = "full",
+    versus: Annotated[
+        list[str] | None, typer.Option(help="NAME=FOLDER of another method's results, to compare. May be repeated.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for comparison figures: PNGs and a page.")] = None,
+    figures_limit: Annotated[int, typer.Option(help="Draw at most this many photos of a set, the first.")] = 8,
+    shard: Annotated[str, typer.Option(help="I/N: measure the I-th of N parts alone; --merge joins them.")] = "1/1",
+    merge: Annotated[list[Path] | None, typer.Option(help="Results of a shard, to be joined; for each.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only read the data, and say what is wrong with it.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Measure a model on folders of pairs, or of clean photos degraded here."""
     from idrestore import evaluate as evaluation
+    from idrestore import report as reports
     from idrestore.data.pairs import parse_data
+    from idrestore.figures import Gallery
 
-    if out.suffix == ".md":
-        refuse(f"--out: got {out}, expected a name for the JSON file; the table is written beside it, as .md")
-    make_folder(out.parent)
     try:
-        sets = parse_data(data)
+        sets = parse_data(data or [])
+        if check:
+            _check(sets)
+        if out is None:
+            refuse("--out: expected the name of a JSON file for the results")
+        if out.suffix == ".md":
+            refuse(f"--out: got {out}, expected a name for the JSON file; the table is written beside it, as .md")
+        if merge:
+            _finish(reports.merge([_results_in(path) for path in merge]), out)
+        if protocol not in reports.PROTOCOLS:
+            refuse(f"--protocol: got {protocol!r}, expected one of {', '.join(reports.PROTOCOLS)}")
+        others = _named_folders(versus or [])
+        part = _shard(shard)
+        if figures and (figures / "index.html").exists():
+            refuse(f"--figures: {figures} holds figures already; name another folder")
+        make_folder(out.parent)
         restorer = load_model(model, device, precision)
+        gallery = Gallery(figures, figures_limit) if figures else None
         with Bar(1) as bar:
-            report = evaluation.evaluate(restorer, sets, bar.step)
-        out.write_text(report.to_json({"model": str(restorer.model.path.name), "sha256": restorer.model.sha256}) + "\n")
-        out.with_suffix(".md").write_text(report.to_markdown())
+            report = evaluation.evaluate(
+                restorer,
+                sets,
+                bar.step,
+                protocol=protocol,
+                versus=others,
+                shard=part,
+                observe=gallery.add if gallery else None,
+                about={"model": restorer.model.path.name, "sha256": restorer.model.sha256},
+            )
+        _finish(report, out, gallery)
     except (ValueError, OSError, ImportError) as error:
         refuse(str(error))
+
+
+def _finish(report: Report, out: Path, gallery: Gallery | None = None) -> NoReturn:
+    """Write and print a report, write the figures' page, and leave."""
+    make_folder(out.parent)
+    out.write_text(report.to_json())
+    out.with_suffix(".md").write_text(report.to_markdown())
+    if gallery:
+        gallery.finish("idrestore: comparison", report.to_markdown())
     out_console.print(report.to_markdown(), markup=False)
     for failure in report.failures:
         complain(f"{failure.set}: {failure.file}: {failure.message}")
     raise typer.Exit(SOME_FAILED if report.failures else DONE)
+
+
+def _check(sets: Mapping[str, SetSpec]) -> NoReturn:
+    """Say what is wrong with data sets, and leave."""
+    from idrestore.data.pairs import check
+
+    if not sets:
+        refuse("--data: got no set, expected at least one")
+    faults = 0
+    for name, spec in sets.items():
+        with Bar(1) as bar:
+            count, wrong = check(spec, bar.step)
+        for path, message in wrong:
+            complain(f"{name}: {path} {message}")
+        out_console.print(f"{name}: {count} photos, {len(wrong) or 'nothing'} wrong", markup=False)
+        faults += len(wrong)
+    raise typer.Exit(SOME_FAILED if faults else DONE)
+
+
+def _results_in(path: Path) -> Report:
+    from idrestore.report import Report
+
+    try:
+        return Report.from_json(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"--merge: {path}: {error}") from None
+
+
+def _named_folders(texts: list[str]) -> dict[str, Path]:
+    """Read NAME=FOLDER."""
+    folders: dict[str, Path] = {}
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if not name or not folder or name in folders or name in ("degraded", "restored", "clean"):
+            refuse(f"--versus: got {text!r}, expected NAME=FOLDER, each name once, not degraded, restored or clean")
+        folders[name] = Path(folder)
+    return folders
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal()):
+        refuse(f"--shard: got {text!r}, expected I/N, such as 1/4")
+    return int(part), int(parts)

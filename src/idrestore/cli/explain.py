@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.common import (
+from idrestore.cli.console import (
     DONE,
     SOME_FAILED,
     Bar,

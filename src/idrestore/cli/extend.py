@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.common import Bar, ModelOption, out_console, refuse
+from idrestore.cli.console import Bar, ModelOption, out_console, refuse
 
 
 def extend_command(
@@ -22,9 +22,9 @@ def extend_command(
     from typing import get_args
 
     from idrestore import checkpoint, extend
-    from idrestore.data.pairs import list_photos
+    from idrestore.data.layouts import list_photos
     from idrestore.degradations import Operation
-    from idrestore.train import TrainingError
+    from idrestore.run_folder import TrainingError
 
     if operation not in get_args(Operation):
         refuse(f"--operation: got {operation!r}, expected one of {', '.join(get_args(Operation))}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.common import out_console, refuse
+from idrestore.cli.console import out_console, refuse
 
 
 def info_command(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.common import Bar, out_console, refuse
+from idrestore.cli.console import SOME_FAILED, Bar, complain, out_console, refuse
 
 
 def train_command(
@@ -15,15 +15,26 @@ def train_command(
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
+    from idrestore import distributed
     from idrestore import train as training
     from idrestore.recipe import TrainConfig, with_photos
+    from idrestore.run_folder import TrainingError, TrainingStoppedError
 
+    speaks = distributed.rank() == 0
     try:
         config = TrainConfig.from_toml(recipe)
         if photos:
             config = with_photos(config, photos)
-        with Bar(config.steps) as bar:
+        with Bar(config.steps, speaks) as bar:
             best = training.train(config, out, resume, bar.step)
-    except (training.TrainingError, ValueError, OSError) as error:
+    except TrainingStoppedError as error:
+        complain(str(error))
+        raise typer.Exit(SOME_FAILED) from None
+    except (TrainingError, ValueError, OSError) as error:
         refuse(str(error))
-    out_console.print(f"best model: {best}", markup=False)
+    except KeyboardInterrupt:
+        if speaks and (out / "state.pt").exists():
+            complain(f"interrupted; the same command with --resume goes on with the run in {out}")
+        raise
+    if speaks:
+        out_console.print(f"best model: {best}", markup=False)

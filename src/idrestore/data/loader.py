@@ -1,5 +1,7 @@
 """Training samples: a pure function of (seed, index), so that any number of workers gives the same sequence."""
 
+import re
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from idrestore.data.degrade import KINDS, sample
-from idrestore.data.pairs import PairedPhotos, list_photos, read_8_bit
+from idrestore.data.degrade import KINDS, gaussian_noise, sample, to_8_bit
+from idrestore.data.layouts import list_photos
+from idrestore.data.pairs import PairedPhotos, read_8_bit
 
 MIXTURE = "mixture"
 """What a recipe's ratios call a sample of two or three degradations at once."""
@@ -27,6 +30,10 @@ class Batch(NamedTuple):
     """(B, 3, h, w) in [0, 1]"""
     ingredients: Tensor
     """(B, K): one-hot, or even over what a mixture contains"""
+
+
+class SampleError(ValueError):
+    """A photo that cannot be read or used while training; the message is one line for people."""
 
 
 class Photos:
@@ -55,7 +62,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """An endless sequence of training samples.
 
     `ratios` says how often each of `degradations`, or `mixture`, is drawn; `pairs` gives folders of real pairs with
-    the degradation they show and how often they take the place of a synthetic sample of it.
+    the degradation they show and how often they take the place of a synthetic sample of it. With `sigmas`, noise is
+    the benchmarks': white, Gaussian, of one of these standard deviations in 8-bit units, and never compressed.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         patch: int,
         seed: int,
         pairs: Sequence[tuple[PairedPhotos, str, float]] = (),
+        sigmas: Sequence[float] = (),
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
@@ -75,6 +84,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.patch = patch
         self.seed = seed
         self.pairs = pairs
+        self.sigmas = tuple(sigmas)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
@@ -86,6 +96,10 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 degraded, clean = _crops(images, self.patch, generator)
                 return degraded, clean, self.label(kinds)
         crop = self.photos.crop(self.patch, generator)
+        if kinds == ("noise",) and self.sigmas:
+            sigma = self.sigmas[generator.integers(len(self.sigmas))]
+            degraded = to_8_bit(gaussian_noise(crop, sigma, int(generator.integers(2**31))))
+            return degraded, crop, self.label(kinds)
         made = sample(crop, kinds, int(generator.integers(2**31)))
         return made.degraded, made.clean, self.label(kinds)
 
@@ -103,19 +117,35 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return tuple(generator.permutation(kinds)[:number].tolist())
 
 
-def batches(samples: Samples, size: int, first: int, last: int, workers: int) -> Iterator[Batch]:
-    """Yield the batches of steps `first` to `last` - 1, made by `workers` processes (0: in this one)."""
+def batches(
+    samples: Samples, size: int, first: int, last: int, workers: int, part: int = 0, parts: int = 1
+) -> Iterator[Batch]:
+    """Yield the batches of steps `first` to `last` - 1, made by `workers` processes (0: in this one).
+
+    Where a step's `parts * size` samples are shared by several trainings in parallel, these are those of number `part`.
+    Raise `SampleError` for a photo that cannot be read or used.
+    """
+    starts = range((first * parts + part) * size, last * parts * size, parts * size)
     loader = DataLoader(
         samples,
-        batch_size=size,
-        sampler=range(first * size, last * size),
+        batch_sampler=([*range(start, start + size)] for start in starts),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_ignore_interrupts,
         # Pairs are read by libvips, whose threads do not survive a fork: a forked worker would wait for ever.
         multiprocessing_context="spawn" if workers and samples.pairs else None,
     )
-    for degraded, clean, ingredients in loader:
-        yield Batch(degraded, clean, ingredients)
+    try:
+        for degraded, clean, ingredients in loader:
+            yield Batch(degraded, clean, ingredients)
+    except (ValueError, OSError) as error:
+        # A worker's error carries its traceback; the last line is what happened.
+        raise SampleError(re.sub(r"^[\w.]+Error: ", "", str(error).splitlines()[-1])) from None
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def find_photos(sources: Sequence[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Photos with their clean counterparts: folders of pairs, and clean photos degraded on the way.
+"""Photos with their clean counterparts: pairs, and clean photos degraded on the way.
 
 >>> name, photos = parse_set("noise25=val/cbsd68:sigma=25:limit=20")
 >>> name, photos.sigma, photos.limit, photos.first
@@ -18,60 +18,13 @@ from numpy.typing import NDArray
 
 from idrestore.data.degrade import KINDS, gaussian_noise, mix, to_8_bit
 from idrestore.data.jpeg import jpeg
+from idrestore.data.layouts import Pair, Pairs, find_pairs, list_photos, unreadable
 from idrestore.degradations import NAMES
-from idrestore.image import MAX_PIXELS, SUFFIXES, is_supported, read
+from idrestore.image import MAX_PIXELS, read
 
-FOLDERS: tuple[tuple[str, str], ...] = (
-    ("degraded", "clean"),
-    ("input", "target"),
-    ("low", "high"),  # LOL
-    ("blur", "sharp"),  # GoPro
-    ("hazy", "gt"),  # RESIDE
-)
-"""Names, in any case, of the two folders of a set of pairs: degraded, clean."""
 DEFAULT_STRENGTH = 0.5
 
 Pixels8 = NDArray[np.uint8]
-
-
-class Pair(NamedTuple):
-    """The files of one degraded photo and its clean counterpart."""
-
-    degraded: Path
-    clean: Path
-
-
-class Pairs(NamedTuple):
-    """What a folder of pairs holds."""
-
-    matched: tuple[Pair, ...]
-    unmatched: tuple[Path, ...]
-    """Photos of either side without counterpart; never to be dropped without a word."""
-
-
-def list_photos(folder: Path) -> list[Path]:
-    """Return the photos directly in `folder`, by name.
-
-    Raise `NotADirectoryError` if there is no such folder, `ValueError` if it holds no photo.
-    """
-    photos = sorted(path for path in _children(folder) if is_supported(path))
-    if not photos:
-        raise ValueError(f"{folder}: no photos, expected files in {' '.join(sorted(SUFFIXES))}")
-    return photos
-
-
-def find_pairs(folder: Path) -> Pairs:
-    """Match the photos of the two subfolders of `folder` by their names without suffix.
-
-    The subfolders are one row of `FOLDERS`; suffixes may differ (`0001.jpg`, `0001.png`). Raise
-    `ValueError` if there is not exactly one such row, or if two photos of one subfolder differ in
-    nothing but their suffix.
-    """
-    degraded, clean = (_by_stem(side) for side in _sides(folder))
-    matched = (Pair(path, clean[stem]) for stem, path in degraded.items() if stem in clean)
-    lonely = degraded.keys() ^ clean.keys()
-    unmatched = (side[stem] for side in (degraded, clean) for stem in side if stem in lonely)
-    return Pairs(tuple(matched), tuple(unmatched))
 
 
 def read_8_bit(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels8:
@@ -89,6 +42,39 @@ def read_pair(pair: Pair) -> tuple[Pixels8, Pixels8]:
         sizes = ["x".join(map(str, image.shape[1::-1])) for image in (degraded, clean)]
         raise ValueError(f"{pair.degraded} is {sizes[0]}, but {pair.clean} is {sizes[1]}")
     return degraded, clean
+
+
+class Wrong(NamedTuple):
+    """A file of a data set that is not as it should be, and why, in one line."""
+
+    path: Path
+    message: str
+
+
+def check(spec: "SetSpec", progress: Callable[[int, int], None] = lambda done, total: None) -> tuple[int, list[Wrong]]:
+    """Read every photo of a set once; return how many pairs (or clean photos) it has, and what is wrong with it.
+
+    Wrong are photos without counterpart, damaged ones, pairs of two sizes, and pictures of a format that is not read.
+    `progress` is told how many photos are done, and of how many. Raise as `SetSpec.find` does.
+    """
+    matched, unmatched = spec.find()
+    wrong = [Wrong(path, "has no counterpart") for path in unmatched]
+    wrong += [Wrong(path, "is in a format that is not read; convert it to PNG") for path in unreadable(spec.folder)]
+    paths = dict.fromkeys(path for pair in matched for path in pair)
+    sizes: dict[Path, str] = {}
+    for done, path in enumerate(paths, start=1):
+        try:
+            height, width, _ = read_8_bit(path).shape
+            sizes[path] = f"{width}x{height}"
+        except (OSError, ValueError, MemoryError) as error:
+            wrong.append(Wrong(path, f"cannot be read: {' '.join(str(error).split())}"))
+        progress(done, len(paths))
+    both = (pair for pair in matched if pair.degraded in sizes and pair.clean in sizes)
+    return len(matched), wrong + [
+        Wrong(degraded, f"is {sizes[degraded]}, but {clean.name} is {sizes[clean]}")
+        for degraded, clean in both
+        if sizes[degraded] != sizes[clean]
+    ]
 
 
 class PairedPhotos:
@@ -238,28 +224,3 @@ def to_pixels(image: torch.Tensor) -> Pixels8:
     """Truncate (3, H, W) in [0, 1] to 8 bit, (H, W, 3)."""
     levels = (to_8_bit(image) * 255).round().byte()
     return np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
-
-
-def _children(folder: Path) -> list[Path]:
-    """Return what lies in `folder`, without hidden files."""
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: no such folder")
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
-
-
-def _sides(folder: Path) -> tuple[Path, Path]:
-    """Return the subfolders of the degraded and of the clean photos."""
-    found = {path.name.lower(): path for path in _children(folder) if path.is_dir()}
-    sides = [(found[a], found[b]) for a, b in FOLDERS if a in found and b in found]
-    expected = " or ".join("/".join(names) for names in FOLDERS)
-    _expect(len(sides) == 1, str(folder), f"{len(sides)} pairs of subfolders", f"one: {expected}")
-    return sides[0]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    photos: dict[str, Path] = {}
-    for path in list_photos(folder):
-        if path.stem in photos:
-            raise ValueError(f"{folder}: both {photos[path.stem].name} and {path.name}, keep one")
-        photos[path.stem] = path
-    return photos

@@ -30,7 +30,7 @@ OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the res
 class Bar:
     """One progress bar with its estimated end, on a terminal only; lines printed meanwhile stay above it."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, shown: bool = True) -> None:
         from rich import progress
 
         self._progress = progress.Progress(
@@ -39,7 +39,7 @@ class Bar:
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),
             console=error_console,
-            disable=not error_console.is_terminal,
+            disable=not (shown and error_console.is_terminal),
             transient=True,
         )
         self._task = self._progress.add_task("", total=total)
@@ -70,6 +70,7 @@ class Bar:
 
 
 def load_model(model: str, device: str, precision: str, tile: int = 1024) -> "Restorer":
+    """Load a model, or refuse."""
     from idrestore import restore as restoration
 
     try:
@@ -101,6 +102,7 @@ def _parse_shares(flag: str, text: str) -> dict[str, float]:
 
 
 def make_folder(folder: Path) -> None:
+    """Make a folder for results, or refuse."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not folder.is_dir():

@@ -1,0 +1,61 @@
+"""Training in two processes, as torchrun starts them, against one with twice the batch."""
+
+import os
+import subprocess
+import sys
+
+import torch
+
+from idrestore import distributed
+from idrestore.recipe import TrainConfig
+from idrestore.train import train
+
+RECIPE = """
+model = {{ preset = "tiny", degradations = ["noise", "low_light"] }}
+data = {{ photos = ["{photos}"], held_out = 1, workers = 0, scales = [1.0] }}
+optimizer = {{ warm_up = 2 }}
+collect = {{ steps = 3, batch = {batch}, patch = 16, told = 0.5 }}
+integrate = {{ steps = 3, batch = {batch}, patch = 16 }}
+log_every = 2
+save_every = 3
+"""
+
+
+def recipe(tmp_path, photos, batch):
+    path = tmp_path / f"batch{batch}.toml"
+    path.write_text(RECIPE.format(photos=photos, batch=batch))
+    return path
+
+
+def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, photo_folder):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = ["-m", "idrestore", "train", recipe(tmp_path, photo_folder, 2), "-o", tmp_path / "two"]
+    done = subprocess.run(
+        [*launch, *arguments], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("best model") == 1
+    train(TrainConfig.from_toml(recipe(tmp_path, photo_folder, 4)), tmp_path / "one")
+    two, one = (torch.load(tmp_path / name / "state.pt") for name in ("two", "one"))
+    assert two["step"] == one["step"] == 6
+    for part in ("network", "average"):
+        for name, tensor in one[part].items():
+            difference = (two[part][name] - tensor).norm() / tensor.norm().clamp_min(1e-12)
+            assert difference < 1e-5, f"{part}: {name} differs by {difference:.2g}"
+    torch.testing.assert_close(two["balance"], one["balance"], rtol=1e-5, atol=0)
+    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("two", "one")]
+    assert len(logs[0]) == len(logs[1])
+
+
+def test_alone_nothing_is_exchanged():
+    values = torch.rand(3, 2)
+    parameter = torch.nn.Parameter(torch.rand(2))
+    parameter.grad = torch.rand(2)
+    before = parameter.grad.clone()
+    distributed.average_gradients([parameter])
+    assert distributed.gather(values) is values
+    assert torch.equal(parameter.grad, before)
+    assert (distributed.rank(), distributed.size()) == (0, 1)
+    assert distributed.any_of(True, torch.device("cpu")) and not distributed.any_of(False, torch.device("cpu"))
+    with distributed.joined(torch.device("cpu")) as device:
+        assert device == torch.device("cpu")
