@@ -1,23 +1,35 @@
 """Many files: plans that never overwrite an input, and runs that one broken file does not stop."""
 
+import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from idrestore import batch, image
-from idrestore.batch import Job, degrade_file, plan, restore_files
+from idrestore.batch import Job, Manifest, Settings, Shard, degrade_file, plan, restore_files
+from idrestore.checkpoint import Model
 from idrestore.restore import Result
 
 
 class Brightener:
-    """A restorer that adds one to every sample, and can be told to fail."""
+    """A restorer that adds one to every sample (two at half the strength), counts photos, and can be told to fail."""
+
+    def __init__(self, sha256="model"):
+        self.model = Model(None, {}, Path("none"), sha256)
+        self.count = 0
 
     def restore(self, pixels, strength=1.0, only=None, ingredients=None, progress=lambda done, total: None):
+        self.count += 1
         if pixels.shape[0] == 13:
             raise RuntimeError("out of\nmemory")
         progress(1, 1)
-        return Result(pixels + 1, {"noise": 1.0})
+        return Result(pixels + round(2 - strength), {"noise": 1.0})
+
+    def smaller(self):
+        return None
 
 
 def write(path, height=8, value=100):
@@ -110,14 +122,14 @@ def test_an_earlier_result_is_kept_unless_told_otherwise(tmp_path):
     (kept,) = restore_files(Brightener(), [job])
     assert "--overwrite" in kept.error
     assert (image.read(target).pixels == 7).all()
-    (replaced,) = restore_files(Brightener(), [job], overwrite=True)
+    (replaced,) = restore_files(Brightener(), [job], Settings(overwrite=True))
     assert replaced.error == ""
     assert (image.read(target).pixels == 101).all()
 
 
 def test_too_large_a_photo_is_refused(tmp_path):
     job = Job(write(tmp_path / "a.png"), tmp_path / "out.png")
-    (outcome,) = restore_files(Brightener(), [job], max_pixels=71)
+    (outcome,) = restore_files(Brightener(), [job], Settings(max_pixels=71))
     assert "72" in outcome.error or "9" in outcome.error
     assert not job.target.exists()
 
@@ -139,3 +151,118 @@ def test_a_pair_is_a_photo_and_what_became_of_it(tmp_path):
 
 def test_every_substitute_can_be_written():
     assert all(Path("a" + ending).suffix in image.SUFFIXES for ending in batch.SUBSTITUTES.values())
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.heic", "x.bmp"])
+def test_a_name_that_cannot_be_written_is_refused_at_once_and_makes_no_folder(tmp_path, name):
+    with pytest.raises(image.ImageError, match="cannot be written: expected a name that ends in"):
+        plan([write(tmp_path / "a.png")], tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.png"])
+def test_several_photos_need_a_folder(tmp_path, name):
+    sources = [write(tmp_path / "a.png"), write(tmp_path / "b.png")]
+    with pytest.raises(ValueError, match="expected a folder for the results of 2 photos"):
+        plan(sources, tmp_path / name)
+    (tmp_path / name).mkdir()
+    assert len(plan(sources, tmp_path / name)[0]) == 2
+    assert len(plan(sources, tmp_path / "summer.2024")[0]) == 2
+
+
+def test_shards_are_disjoint_together_complete_and_independent_of_the_rest(tmp_path):
+    jobs = [Job(tmp_path / f"{n}.png", tmp_path / "out" / f"{n}.png") for n in range(200)]
+    shards = [Shard(number, 3) for number in (1, 2, 3)]
+    parts = [[job for job in jobs if shard.holds(job, tmp_path / "out")] for shard in shards]
+    assert sorted(itertools.chain(*parts)) == sorted(jobs)
+    assert min(map(len, parts)) > 40
+    elsewhere = [Job(job.source, Path("/mnt") / job.target.name) for job in jobs]
+    assert [j.target.name for j in elsewhere if shards[0].holds(j, Path("/mnt"))] == [j.target.name for j in parts[0]]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3"])
+def test_impossible_shards_are_refused(text):
+    with pytest.raises(ValueError, match="expected NUMBER/TOTAL"):
+        Shard.parse(text)
+
+
+def test_a_name_that_lies_about_the_format_is_noted(tmp_path):
+    write(tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    (lied,) = restore_files(Brightener(), [Job(tmp_path / "a.jpg", tmp_path / "out/a.jpg")])
+    assert lied.notes == ("the file is PNG in spite of its name; the result is JPEG",)
+    (kept,) = restore_files(Brightener(), [Job(tmp_path / "a.jpg", tmp_path / "out/a.png")])
+    (asked,) = restore_files(Brightener(), [Job(write(tmp_path / "b.png"), tmp_path / "out/b.jpg")])
+    assert kept.notes == asked.notes == ()
+
+
+def test_what_cannot_be_written_does_not_trouble_the_network(tmp_path):
+    (tmp_path / "file").write_text("")
+    restorer, source = Brightener(), write(tmp_path / "a.png")
+    targets = [tmp_path / "a.gif", tmp_path / "file/a.png", write(tmp_path / "b.png")]
+    outcomes = list(restore_files(restorer, [Job(source, target) for target in targets]))
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 3
+    assert restorer.count == 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_outcomes_come_in_order_and_few_photos_are_in_memory(tmp_path, monkeypatch, workers):
+    for number in range(12):
+        write(tmp_path / f"in/{number:02}.png", 13 if number == 5 else 8, number)
+    read, restorer = [], Brightener()
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "out")
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    for index, outcome in enumerate(restore_files(restorer, jobs, Settings(workers=workers))):
+        assert outcome.job is jobs[index]
+        assert len(read) <= index + 2 * workers + 3
+        assert outcome.error or (image.read(jobs[index].target).pixels == index + 1).all()
+    assert len(read) == restorer.count == 12
+
+
+class Forgetful(Brightener):
+    """A restorer whose memory suffices for tiles of at most 256."""
+
+    def __init__(self, tile, error):
+        super().__init__()
+        self.tile, self.error = tile, error
+
+    def restore(self, *arguments):
+        if self.tile > 256:
+            raise self.error
+        return super().restore(*arguments)
+
+    def smaller(self):
+        return Forgetful(self.tile // 2, self.error) if self.tile > 64 else None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes."),
+    ],
+)
+def test_a_photo_that_needs_too_much_memory_is_done_in_smaller_tiles(tmp_path, error):
+    job = Job(write(tmp_path / "a.png"), tmp_path / "out/a.png")
+    (outcome,) = restore_files(Forgetful(1024, error), [job])
+    assert outcome.notes == ("memory was short: worked on in tiles of 256 px",)
+    assert (image.read(job.target).pixels == 101).all()
+
+
+def test_memory_that_never_suffices_is_a_failure_and_no_endless_loop(tmp_path):
+    job = Job(write(tmp_path / "a.png", 13), tmp_path / "out/a.png")
+    (outcome,) = restore_files(Forgetful(1024, MemoryError()), [job])
+    assert outcome.error.endswith("out of memory")
+
+
+def test_names_that_are_no_text_are_restored_like_others(tmp_path):
+    source = tmp_path / "in" / os.fsdecode(b"caf\xe9.png")
+    try:
+        write(source)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "out")
+    with Manifest(tmp_path / "out") as manifest:
+        assert [o.status for o in restore_files(Brightener(), jobs, manifest=manifest)] == ["done"]
+        assert [o.status for o in restore_files(Brightener(), jobs, manifest=manifest)] == ["skipped"]

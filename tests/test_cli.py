@@ -72,7 +72,7 @@ def test_a_folder_with_broken_files_is_restored_as_far_as_it_can_be(tmp_path, mo
     assert len(complaints) == 5
     for name in ("text.jpg", "empty.png", "cut.png", "bomb.png", "none.jpg"):
         assert sum(name in line for line in complaints) == 1
-    results = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
+    results = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*g"))
     assert results == ["deep/er.png", "good.jpg"]
 
 
@@ -82,6 +82,30 @@ def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
     assert (code, err) == (0, "")
     assert "%" in out
     assert image.size(tmp_path / "b.png") == (30, 20)
+
+
+def test_a_folder_is_finished_over_several_runs_and_reported(tmp_path, model):
+    for name in ("a.png", "b/b.png", "c.png", "d.jpg"):
+        photo(tmp_path / "in" / name)
+    (tmp_path / "in/bad.jpg").write_text("hello")
+    arguments = [tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--workers", 2, "--report", tmp_path / "r.json"]
+    codes, counts = [], {"done": 0, "skipped": 0, "failed": 0}
+    for part in ("1/2", "2/2"):
+        codes.append(run("restore", *arguments, "--shard", part)[0])
+        for status, count in json.loads((tmp_path / "r.json").read_text())["counts"].items():
+            counts[status] += count
+    assert (sorted(codes), counts) == ([0, 1], {"done": 4, "skipped": 0, "failed": 1})
+    code, out, err = run("restore", *arguments)
+    assert code == 1
+    assert "0 restored, 4 done already, 1 failed\n  " in out
+    assert (err.count("bad.jpg"), len(err.strip().splitlines())) == (1, 1)
+    photos = json.loads((tmp_path / "r.json").read_text())["photos"]
+    assert sorted(Path(entry["photo"]).name for entry in photos) == ["a.png", "b.png", "bad.jpg", "c.png", "d.jpg"]
+
+
+def test_a_named_result_leaves_no_manifest(tmp_path, model):
+    assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "-m", model)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize(
@@ -98,11 +122,16 @@ def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
         (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "precision: got 'fp8', expected one of auto"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
+        (["{tmp}/a.png", "-o", "{tmp}/b.gif"], 2, "b.gif cannot be written: expected a name that ends in"),
+        (["{tmp}/a.png", "{tmp}/c.png", "-o", "{tmp}/b.png"], 2, "expected a folder for the results of 2 photos"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--shard", "3/2"], 2, "shard: got '3/2', expected NUMBER/TOTAL"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--report", "{tmp}/a.txt"], 2, "a name that ends in .csv, .json, .html"),
         (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),
     ],
 )
 def test_user_errors_are_one_line_and_a_documented_code(tmp_path, model, arguments, code, message):
     photo(tmp_path / "a.png")
+    photo(tmp_path / "c.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     arguments = [argument.format(tmp=tmp_path) for argument in arguments]
@@ -120,8 +149,8 @@ def test_an_unwritable_folder_is_said(tmp_path, model):
     source = photo(tmp_path / "a.png")
     (tmp_path / "out").mkdir(mode=0o500)
     code, _, err = run("restore", source, "-o", tmp_path / "out", "-m", model)
-    assert code == 1
-    assert "cannot be written" in err
+    assert code == 2
+    assert "--out: " in err
 
 
 def test_degrade_makes_pairs_that_evaluate_reads(tmp_path, model):

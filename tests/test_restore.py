@@ -158,6 +158,20 @@ def test_progress_counts_tiles():
     assert told[-1][1] > 1
 
 
+def test_half_the_tile_needs_a_quarter_of_the_memory_and_not_in_tiles_alone():
+    """Routing, too: no pass of the network sees more pixels than a tile has."""
+    image = np.random.default_rng(0).integers(0, 256, (600, 700, 3), dtype=np.uint8)
+    subject, tiles, sizes = restorer(tile=1024), [], []
+    subject.network.register_forward_pre_hook(lambda _, given: sizes.append(given[0][:, 0].numel()))
+    while subject:
+        tiles.append(subject.tile)
+        sizes.clear()
+        assert subject.restore(image).image.shape == image.shape
+        assert max(sizes) <= subject.tile**2
+        subject = subject.smaller()
+    assert tiles == [1024, 512, 256]
+
+
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [

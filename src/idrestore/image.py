@@ -6,7 +6,6 @@ libvips decodes and encodes; no other module of the package opens a picture file
 import io
 import logging
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
+
+from idrestore import atomic, tiff
+from idrestore.formats import BY_SUFFIX as _BY_SUFFIX
+from idrestore.formats import FORMATS as _FORMATS
+from idrestore.formats import SUFFIXES as SUFFIXES
+from idrestore.formats import Format as _Format
+from idrestore.formats import is_supported as is_supported
 
 Pixels = NDArray[np.unsignedinteger[Any]]
 
@@ -70,48 +76,16 @@ class Photo:
         return bits if bits in (10, 12) else 16
 
 
-@dataclass(frozen=True)
-class _Format:
-    name: str
-    signature: bytes
-    """Regular expression of a file's first bytes: content decides how it is read, not its name."""
-    codec: str
-    bits: int
-    suffixes: tuple[str, ...]
-    options: Mapping[str, Any] | None
-    """What its saver is told, `Q` being the default quality; None = cannot be written."""
-
-
-_JPEG = {"Q": 95, "subsample_mode": "off", "background": [255]}
-_WEBP = {"Q": 95, "smart_subsample": True}
-_TIFF = {"compression": "deflate", "predictor": "horizontal"}
-_AVIF = {"Q": 90, "subsample_mode": "off", "compression": "av1"}
-_FORMATS = (
-    _Format("JPEG", rb"\xff\xd8\xff", "jpeg", 8, (".jpg", ".jpeg", ".jpe", ".jfif"), _JPEG),
-    _Format("PNG", rb"\x89PNG\r\n\x1a\n", "png", 16, (".png",), {}),
-    _Format("WebP", rb"RIFF....WEBP", "webp", 8, (".webp",), _WEBP),
-    _Format("TIFF", rb"II[*+]\0|MM\0[*+]", "tiff", 16, (".tif", ".tiff"), _TIFF),
-    _Format("AVIF", rb"....ftyp(avi[fs]|mi(f1|af)|msf1)", "heif", 12, (".avif",), _AVIF),
-    _Format("HEIC", rb"....ftyphe[iv][cxms]", "heif", 12, (".heic", ".heif"), None),
-)
-_BY_SUFFIX = {suffix: row for row in _FORMATS for suffix in row.suffixes}
 # The brand of AVIF and HEIC sequences; an animated PNG has `acTL` right after its header.
 _SEQUENCE = rb"....ftyp(avis|hev|msf1)|\x89PNG.{33}acTL"
 _HEAD = 64  # bytes, enough for each of these
 _KEPT = "(icc-profile|exif|xmp|iptc)-data|image-description|png-comment-|resolution-unit|bits-per-sample"
 _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}
 
-SUFFIXES = frozenset(_BY_SUFFIX)
-"""Endings, in lower case, that a folder is scanned for; HEIC too, lest it be skipped in silence."""
 
-
-def is_supported(path: Path | str) -> bool:
-    """Tell by the suffix alone whether a folder's scan should take `path`.
-
-    >>> is_supported("holiday.JPG"), is_supported("notes.txt")
-    (True, False)
-    """
-    return Path(path).suffix.lower() in SUFFIXES
+def check_target(path: Path | str) -> None:
+    """Raise `ImageError` if no picture can be written under such a name."""
+    _target(Path(path))
 
 
 def size(source: Path | str | bytes) -> tuple[int, int]:
@@ -121,13 +95,13 @@ def size(source: Path | str | bytes) -> tuple[int, int]:
         return (height, width) if _orientation(header.image) in range(5, 9) else (width, height)
 
 
-def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "") -> Photo:
     """Read a photo from a path or from a file's bytes: exact, upright, metadata kept.
 
     CMYK becomes sRGB and of several pages the first is read; `Photo.notes` says so.
-    Raise `ImageError` for anything but a whole picture of at most `max_pixels`.
+    Raise `ImageError`, which names bytes `name`, for anything but a whole picture of at most `max_pixels`.
     """
-    with _opened(source) as header:
+    with _opened(source, name) as header:
         _check(header, max_pixels)
         image = _upright(_without_cmyk(header.image))
         pixels, alpha = _arrays(image, header.format)
@@ -157,23 +131,37 @@ def write(
     `ImageError`, with `path` as it was, if anything fails or it exists without `overwrite`.
     """
     path = Path(path)
-    target = _target(path)
-    if quality is not None and not 1 <= quality <= 100:
-        raise ImageError(f"quality is {quality}: expected 1 to 100")
     if path.exists() and not overwrite:
         raise ImageError(f"{path} already exists: choose another name, or allow overwriting")
-    photo = replace(like, pixels=pixels)
+    data, losses = encode(pixels, path, like, quality)
     try:
-        with _replacing(path) as file:
-            save = getattr(_to_vips(photo, target), f"{target.codec}save_target")
-            destination = pyvips.Target.new_to_descriptor(file.fileno())
-            save(destination, **_options(photo, target, quality))
-    except pyvips.Error as error:
-        raise ImageError(f"{path} cannot be written as {target.name} ({_cause(error)})") from error
+        with atomic.replacing(path) as file:
+            file.write(data)
     except OSError as error:
         advice = "check the folder, its permissions and the space left"
         raise ImageError(f"{path} cannot be written ({error.strerror}): {advice}") from error
-    return _losses(photo, target)
+    return losses
+
+
+def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """Return what `write` would put into `path`, and what was lost, in words; raise `ImageError`."""
+    target = _target(Path(path))
+    if quality is not None and not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality}: expected 1 to 100")
+    photo = replace(like, pixels=pixels)
+    destination = pyvips.Target.new_to_memory()
+    try:
+        getattr(_to_vips(photo, target), f"{target.codec}save_target")(destination, **_options(photo, target, quality))
+    except pyvips.Error as error:
+        raise ImageError(f"{path} cannot be written as {target.name} ({_cause(error)})") from error
+    return destination.get("blob"), _losses(photo, target)
+
+
+def thumbnail(source: Path, side: int) -> bytes:
+    """Return a small WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
+    with _opened(source) as header:
+        image = header.image.thumbnail_image(side, size="down", export_profile="srgb")
+        return bytes(image.webpsave_buffer(Q=60, keep=pyvips.enums.ForeignKeep.NONE))
 
 
 class _Header(NamedTuple):
@@ -183,12 +171,13 @@ class _Header(NamedTuple):
     format: _Format
     image: pyvips.Image
     sequence: bool
+    exif_in_tiff: bool
 
 
 @contextmanager
-def _opened(source: Path | str | bytes) -> Iterator[_Header]:
+def _opened(source: Path | str | bytes, name: str = "") -> Iterator[_Header]:
     """Keep a picture open while its pixels are read; whatever fails is an `ImageError`."""
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name = name or ("the picture" if isinstance(source, bytes) else str(source))
     try:
         with _stream(source) as stream:
             head = stream.read(_HEAD)
@@ -199,7 +188,8 @@ def _opened(source: Path | str | bytes) -> Iterator[_Header]:
                 data = pyvips.Source.new_from_descriptor(stream.fileno())
             load = getattr(pyvips.Image, f"{row.codec}load_source")
             image = load(data, access="sequential", fail_on="error")
-            yield _Header(name, row, image, bool(re.match(_SEQUENCE, head, re.DOTALL)))
+            sequence = bool(re.match(_SEQUENCE, head, re.DOTALL))
+            yield _Header(name, row, image, sequence, row.name == "TIFF" and tiff.holds_exif(stream))
     except pyvips.Error as error:
         raise ImageError(_explanation(name, row, error)) from error
     except OSError as error:
@@ -299,6 +289,7 @@ def _notes(header: _Header) -> tuple[str, ...]:
     notes = {
         "only the first of several pages was read": header.sequence or pages > 1,
         "pictures inside the TIFF were not read; of a camera's raw file this is a preview": inner,
+        "EXIF in TIFF is not read, and lost": header.exif_in_tiff,
         "CMYK was converted to sRGB": image.interpretation == "cmyk",
         "the HDR gain map was left out": b"hdrgm:Version" in _field(image, "xmp-data", b""),
     }
@@ -361,24 +352,10 @@ def _options(photo: Photo, target: _Format, quality: int | None) -> dict[str, An
 
 
 def _losses(photo: Photo, target: _Format) -> tuple[str, ...]:
-    # In TIFF, libvips neither sees nor writes it.
-    exif = "exif-data" in photo.metadata or photo.format == "TIFF"
     losses = {
         f"{target.name} holds {target.bits} of {photo.depth} bits": photo.depth > target.bits,
         "transparency was laid over white": photo.alpha is not None and target.name == "JPEG",
-        "EXIF is not kept in TIFF": exif and target.name == "TIFF",
+        "EXIF is not kept in TIFF": "exif-data" in photo.metadata and target.name == "TIFF",
         "IPTC was not kept": "iptc-data" in photo.metadata and target.name != photo.format,
     }
     return tuple(loss for loss, applies in losses.items() if applies)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a new file beside `path` that takes its place if, and only if, all went well."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

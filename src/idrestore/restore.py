@@ -1,5 +1,6 @@
 """The product: a degraded photo goes in as an array, and comes out restored with the reasons."""
 
+import copy
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class Restorer:
             raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {2 * OVERLAP}")
         self.model = model
         self.tile = tile
+        self.routing_crops = ROUTING_CROPS
         self.device = find_device(device)
         self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
         self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -203,9 +205,19 @@ class Restorer:
         result = Result(_with_rest(restored, rest, array), self._name(rows.mean(dim=1)))
         return result, rows, None if look is None else np.concatenate(planes)
 
+    def smaller(self) -> "Restorer | None":
+        """Return the same at half the tile, which needs about a quarter of the memory; None if there is no smaller."""
+        tile = self.tile // 2 // self.multiple * self.multiple
+        if tile < 2 * OVERLAP:
+            return None
+        twin = copy.copy(self)
+        twin.tile, twin.routing_crops = tile, max(1, self.routing_crops // 4)
+        return twin
+
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
         """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
-        crops = colour[None] if _is_small(colour) else _seeded_crops(colour)
+        whole = _is_small(colour, self.routing_crops / ROUTING_CROPS)
+        crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(_scaled(crop, peak), self.multiple) for crop in crops])
         return self._forward(padded, one_photo=True).logits[:1].softmax(dim=2)
 
@@ -322,9 +334,9 @@ def _with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray
     return grey.astype(like.dtype).reshape(like.shape)
 
 
-def _is_small(image: NDArray[Any]) -> bool:
-    """Tell whether routing looks at the whole photo."""
-    return math.prod(image.shape[:2]) <= ROUTING_WHOLE
+def _is_small(image: NDArray[Any], share: float) -> bool:
+    """Tell whether routing looks at the whole photo, given a share of the usual memory."""
+    return math.prod(image.shape[:2]) <= share * ROUTING_WHOLE
 
 
 def _scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:

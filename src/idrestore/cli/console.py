@@ -65,8 +65,8 @@ class Bar:
         self._progress.update(self._task, description=escape(f"{Path(source).name} {done}/{total}"))
 
     def print(self, text: str) -> None:
-        """Print a line of results."""
-        out_console.print(text, markup=False)
+        """Print a line of results; bytes of a file's name that are no text are spelled out."""
+        out_console.print(text.encode("utf-8", "backslashreplace").decode(), markup=False)
 
 
 def load_model(model: str, device: str, precision: str, tile: int = 1024) -> "Restorer":

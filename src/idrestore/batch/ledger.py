@@ -1,0 +1,148 @@
+"""What may be written where: decided by the manifest before the work, recorded in it around the writing."""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from idrestore import atomic, image
+from idrestore.batch.manifest import Entry, Manifest, ManifestError
+from idrestore.batch.photo import Encoded, Job, Outcome, failure, printable
+from idrestore.batch.settings import Settings
+from idrestore.image import ImageError
+
+
+class Ledger:
+    """The one who looks up, writes and records the results of a run; threads may share it."""
+
+    def __init__(self, settings: Settings, model_sha256: str, manifest: Manifest | None = None) -> None:
+        """Without a manifest, nothing is known of earlier runs, and nothing is recorded of this one."""
+        self.settings = settings
+        self.model_sha256 = model_sha256
+        self.manifest = manifest
+
+    def known(self, job: Job) -> Entry | None:
+        """Return what an earlier run recorded of a result."""
+        return self.manifest.known(job.target) if self.manifest else None
+
+    def settled(self, job: Job, input_sha256: str) -> Outcome | None:
+        """Return the outcome of a photo of which nothing is to be done, None for one that is to be worked on.
+
+        Raise `ImageError` or `OSError` if its result may not, or cannot, be written.
+        """
+        known = self.known(job)
+        if known and self._is_same_work(known, input_sha256):
+            # "writing" with the result in its place: the run was killed before it could write "done".
+            if known.status != "failed" and _sha256_of(job.target) == known.output_sha256:
+                return Outcome(job, "skipped", "", known.ingredients, known.notes, known.seconds)
+            if known.status == "failed" and not self.settings.retry_failed:
+                return Outcome(job, "failed", f"{known.error} (in an earlier run: --retry-failed tries again)")
+        self._check_target(job, known)
+        return None
+
+    def commit(self, job: Job, made: Encoded, seconds: float) -> Outcome:
+        """Put a result in its place, announced in the manifest before and confirmed after; leave all as it was if not.
+
+        Failures here are the disk's, not the photo's: none is recorded, and the next run tries again.
+        """
+        digest = hashlib.sha256(made.data).hexdigest()
+        outcome = Outcome(job, "done", "", made.ingredients, made.notes, seconds)
+        known = self.known(job)
+        try:
+            with atomic.replacing(job.target) as file:
+                file.write(made.data)
+                self._check_replaceable(job, known)
+                self._record(job, made.input_sha256, "writing", digest, outcome)
+        except OSError as error:
+            return failure(job, _unwritable(job.target, error), seconds)
+        except ValueError as error:  # of the image or the manifest
+            return failure(job, error, seconds)
+        with suppress(ManifestError):  # "writing" is enough for the next run to see that it was done
+            self._record(job, made.input_sha256, "done", digest, outcome)
+        return outcome
+
+    def fail(self, job: Job, error: Exception, input_sha256: str, seconds: float = 0.0) -> Outcome:
+        """Record that a photo, as it is, could not be restored."""
+        outcome = failure(job, error, seconds)
+        known = self.known(job)
+        with suppress(ManifestError):  # then the next run tries again
+            self._record(job, input_sha256, "failed", known.output_sha256 if known else "", outcome)
+        return outcome
+
+    def _is_same_work(self, known: Entry, input_sha256: str) -> bool:
+        now = input_sha256, self.settings.sha256, self.model_sha256
+        return (known.input_sha256, known.settings_sha256, known.model_sha256) == now
+
+    def _check_target(self, job: Job, known: Entry | None) -> None:
+        """Raise unless the result can be written, before the work is done in vain."""
+        image.check_target(job.target)
+        if self.manifest:
+            self.manifest.check()
+        self._check_replaceable(job, known)
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            atomic.check_writable(job.target)
+        except OSError as error:
+            raise _unwritable(job.target, error) from error
+
+    def _check_replaceable(self, job: Job, known: Entry | None) -> None:
+        """Raise if there is a file that is not our own result of the same photo."""
+        if self.settings.overwrite or not job.target.exists():
+            return
+        if not known or not known.output_sha256:
+            raise ImageError(f"{job.target} exists already: pass --overwrite to replace it")
+        if _sha256_of(job.target) not in {known.output_sha256, known.replaced_sha256} - {""}:
+            raise ImageError(f"{job.target} was changed since it was made: pass --overwrite to replace it")
+        if known.source != _absolute(job.source):
+            raise ImageError(f"{job.target} is the result of {known.source}: pass --overwrite to replace it")
+
+    def _record(
+        self,
+        job: Job,
+        input_sha256: str,
+        status: Literal["writing", "done", "failed"],
+        output_sha256: str,
+        what: Outcome,
+    ) -> None:
+        """Write a record, if records are kept."""
+        if not self.manifest:
+            return
+        entry = Entry(
+            output=self.manifest.key(job.target),
+            source=_absolute(job.source),
+            input_sha256=input_sha256,
+            settings_sha256=self.settings.sha256,
+            model_sha256=self.model_sha256,
+            status=status,
+            output_sha256=output_sha256,
+            replaced_sha256=_sha256_of(job.target) if status == "writing" else "",
+            seconds=what.seconds,
+            ingredients=what.ingredients,
+            notes=what.notes,
+            error=what.error,
+        )
+        self.manifest.record(entry)
+
+
+def clean_up(jobs: Iterable[Job]) -> None:
+    """Remove what runs that were killed left half-written; folders that cannot be read are met again later."""
+    with suppress(OSError):
+        atomic.remove_leftovers(job.target for job in jobs)
+
+
+def _sha256_of(target: Path) -> str:
+    """Return the hash of a file, empty if there is none."""
+    if not target.is_file():
+        return ""
+    with target.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _absolute(source: Path) -> str:
+    return printable(source.resolve())
+
+
+def _unwritable(target: Path, error: OSError) -> ImageError:
+    advice = "check the folder, its permissions and the space left"
+    return ImageError(f"{target} cannot be written ({error.strerror}): {advice}")

@@ -1,0 +1,135 @@
+"""One photo: read, restored, written; each step a function of values, so that any process may do it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from idrestore import image
+from idrestore.batch.settings import Settings
+from idrestore.data.degrade import mix
+from idrestore.data.pairs import read_8_bit, to_pixels
+from idrestore.formats import format_named
+from idrestore.image import ImageError
+from idrestore.restore import Progress, Restorer, Result
+
+FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
+"""What one photo may raise without stopping the others."""
+MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a")
+"""How torch and oneDNN ("could not create a primitive") say in a `RuntimeError` that memory is short."""
+
+
+class Job(NamedTuple):
+    """One photo to restore."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    """Skipped: an earlier run had done it"""
+    error: str = ""
+    """One line; empty unless it failed"""
+    ingredients: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What reading, restoring or writing changed or left out"""
+    seconds: float = 0.0
+    """Of work on this photo, waiting left out"""
+
+
+class Decoded(NamedTuple):
+    """A photo in memory, and the hash of the very bytes that it was decoded from."""
+
+    photo: image.Photo
+    sha256: str
+
+
+class Encoded(NamedTuple):
+    """A restored photo as the bytes of its file."""
+
+    data: bytes
+    input_sha256: str
+    ingredients: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def decode(source: Path, data: bytes, settings: Settings) -> Decoded:
+    """Decode a file's bytes; raise `ImageError`."""
+    return Decoded(image.read(data, settings.max_pixels, str(source)), hashlib.sha256(data).hexdigest())
+
+
+def restore(restorer: Restorer, photo: image.Photo, settings: Settings, progress: Progress) -> tuple[Result, str]:
+    """Restore a photo; where memory is short, in smaller and smaller tiles, and return a note that says so."""
+    note = ""
+    while True:
+        try:
+            wish = settings.strength, settings.only, settings.ingredients
+            return restorer.restore(photo.pixels, *wish, progress), note
+        except (RuntimeError, MemoryError) as error:
+            smaller = restorer.smaller() if _is_short_of_memory(error) else None
+            if smaller is None:
+                raise
+        restorer = smaller  # outside the handler, which keeps the failed pass's arrays alive
+        note = f"memory was short: worked on in tiles of {restorer.tile} px"
+
+
+def encode(result: Result, decoded: Decoded, job: Job, note: str) -> Encoded:
+    """Encode a result as its target's name demands, with the notes of the whole way; raise `ImageError`."""
+    data, lost = image.encode(result.image, job.target, decoded.photo)
+    notes = (*decoded.photo.notes, *_misnamed(job, decoded.photo.format), *filter(None, [note]), *lost)
+    return Encoded(data, decoded.sha256, result.ingredients, notes)
+
+
+def whole_way(restorer: Restorer, job: Job, data: bytes, settings: Settings) -> Encoded:
+    """Decode, restore and encode in one go; raise one of `FILE_ERRORS`."""
+    decoded = decode(job.source, data, settings)
+    result, note = restore(restorer, decoded.photo, settings, lambda done, total: None)
+    return encode(result, decoded, job, note)
+
+
+def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:
+    """Return the outcome of a job that raised one of `FILE_ERRORS`."""
+    return Outcome(job, "failed", one_line(job.source, error), seconds=seconds)
+
+
+def one_line(source: Path, error: Exception) -> str:
+    """Say in one line, with the file's name, what went wrong."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    return printable(message if source.name in message else f"{source}: {message}")
+
+
+def printable(text: object) -> str:
+    """Return text that can be printed and stored: bytes of a file's name that are no text are spelled out."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[str, float], seed: int) -> None:
+    """Write a pair of 8-bit PNG files from a clean photo: the photo degraded, and as it is."""
+    pixels = read_8_bit(source)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    made = to_pixels(mix(planes, dict(strengths), seed))
+    for path, values in ((clean, pixels), (degraded, made)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.write(values, path, image.Photo(pixels))
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Tell whether less work at a time would help."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in words for word in MEMORY_WORDS)
+
+
+def _misnamed(job: Job, found: str) -> tuple[str, ...]:
+    """Note that a file was not what its name said, if its result is not what it was either."""
+    named, made = format_named(job.source), format_named(job.target)
+    if found in (named, made):
+        return ()
+    return (f"the file is {found} in spite of its name; the result is {made}",)

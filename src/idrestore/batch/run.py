@@ -1,0 +1,117 @@
+"""A run on this machine: the network takes one photo after the other, threads read and write beside it."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from time import perf_counter
+from typing import NamedTuple
+
+from idrestore.batch import ledger as ledgers
+from idrestore.batch import photo as one
+from idrestore.batch.ledger import Ledger
+from idrestore.batch.manifest import Manifest
+from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome
+from idrestore.batch.settings import Settings
+from idrestore.restore import Restorer, Result
+
+JobProgress = Callable[[Job, int, int], None]
+
+
+class Work(NamedTuple):
+    """A photo that waits for the network."""
+
+    job: Job
+    decoded: Decoded
+    seconds: float
+
+
+def restore_files(
+    restorer: Restorer,
+    jobs: Sequence[Job],
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
+    manifest: Manifest | None = None,
+    progress: JobProgress = lambda job, done, total: None,
+) -> Iterator[Outcome]:
+    """Restore photos and say of each, in their order, how it went; a failure never stops the rest.
+
+    With a manifest, what an earlier run did with the same photo, settings and model is not done again. At most
+    `settings.workers` photos are read ahead of the network, and as many wait to be written behind it.
+    """
+    ledger = Ledger(settings, restorer.model.sha256, manifest)
+    ledgers.clean_up(jobs)
+    pool = ThreadPoolExecutor(settings.workers, "idrestore")
+    try:
+        prepared = _ahead(pool, lambda job: _prepare(ledger, job), jobs, settings.workers)
+        written: deque[Future[Outcome]] = deque()
+        for work in prepared:
+            written.append(_through(pool, restorer, ledger, work, progress))
+            while len(written) > settings.workers or (written and written[0].done()):
+                yield written.popleft().result()
+        while written:
+            yield written.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, step: Callable[[Job], Work | Outcome], jobs: Iterable[Job], number: int
+) -> Iterator[Work | Outcome]:
+    """Map a step over jobs in threads, in order, at most `number` ahead of who takes the results."""
+    rest = iter(jobs)
+    waiting = deque(pool.submit(step, job) for job in islice(rest, number))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(step, job) for job in islice(rest, 1))
+        yield result
+
+
+def _prepare(ledger: Ledger, job: Job) -> Work | Outcome:
+    """Read a photo, unless its result is there, or may not or cannot be written."""
+    start = perf_counter()
+    digest = ""
+    try:
+        data = job.source.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        settled = ledger.settled(job, digest)
+    except FILE_ERRORS as error:
+        return one.failure(job, error, perf_counter() - start)
+    try:
+        return settled or Work(job, one.decode(job.source, data, ledger.settings), perf_counter() - start)
+    except FILE_ERRORS as error:
+        return ledger.fail(job, error, digest, perf_counter() - start)
+
+
+def _through(
+    pool: ThreadPoolExecutor, restorer: Restorer, ledger: Ledger, work: Work | Outcome, progress: JobProgress
+) -> "Future[Outcome]":
+    """Send a photo through the network, here and now, and have it written in a thread."""
+    if isinstance(work, Outcome):
+        return _finished(work)
+    start = perf_counter()
+
+    def tell(done: int, total: int) -> None:
+        progress(work.job, done, total)
+
+    try:
+        result, note = one.restore(restorer, work.decoded.photo, ledger.settings, tell)
+    except FILE_ERRORS as error:
+        return _finished(ledger.fail(work.job, error, work.decoded.sha256, work.seconds))
+    return pool.submit(_write, ledger, work, result, note, work.seconds + perf_counter() - start)
+
+
+def _write(ledger: Ledger, work: Work, result: Result, note: str, seconds: float) -> Outcome:
+    """Encode and write a restored photo."""
+    start = perf_counter()
+    try:
+        made = one.encode(result, work.decoded, work.job, note)
+    except FILE_ERRORS as error:
+        return ledger.fail(work.job, error, work.decoded.sha256, seconds)
+    return ledger.commit(work.job, made, seconds + perf_counter() - start)
+
+
+def _finished(outcome: Outcome) -> "Future[Outcome]":
+    future: Future[Outcome] = Future()
+    future.set_result(outcome)
+    return future

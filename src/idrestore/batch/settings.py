@@ -1,0 +1,48 @@
+"""All that a run is told, in one place, and a hash of what makes two results the same."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from idrestore.image import MAX_PIXELS
+
+HOW = {"how": True}
+"""Marks a field that says how a run goes about its work: another value gives the same pictures."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run; a field counts as part of what a result is made with unless marked `HOW`."""
+
+    strength: float | Mapping[str, float] = 1.0
+    """How much to do, 0 to 1; or of single degradations; as `Restorer.restore` takes it, and so the next two"""
+    only: Collection[str] | None = None
+    """Degradations to remove; None: all"""
+    ingredients: Mapping[str, float] | None = None
+    """What is wrong, in the place of what the routers find"""
+    max_pixels: int = dataclasses.field(default=MAX_PIXELS, metadata=HOW)
+    """Refuse larger photos before decoding them"""
+    overwrite: bool = dataclasses.field(default=False, metadata=HOW)
+    """Replace files that an earlier run did not make"""
+    retry_failed: bool = dataclasses.field(default=False, metadata=HOW)
+    """Try again what failed in an earlier run"""
+    workers: int = dataclasses.field(default=1, metadata=HOW)
+    """Threads that read and write beside the network; with Ray, processes"""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers: got {self.workers}, expected at least 1")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the fields that decide what a result looks like."""
+        fields = [field for field in dataclasses.fields(self) if field.metadata != HOW]
+        kept = {field.name: getattr(self, field.name) for field in fields}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Collection[str]) -> object:
+    """Return a mapping or a set as JSON has them, in an order of their own."""
+    return dict(value) if isinstance(value, Mapping) else sorted(value)

@@ -1,0 +1,95 @@
+"""Reports: each kind read back by what it is made for."""
+
+import base64
+import csv
+import json
+from html.parser import HTMLParser
+
+import pytest
+import pyvips
+from test_batch import write
+
+from idrestore.batch import Job, Outcome, check_report, write_report
+
+NASTY = '<b>&"x".png'
+
+
+@pytest.fixture
+def outcomes(tmp_path):
+    first, second = write(tmp_path / "in" / NASTY, 40), write(tmp_path / "in/b.jpg")
+    done = Job(first, write(tmp_path / "out" / NASTY, 40, 200))
+    failed = Job(second, tmp_path / "out/b.jpg")
+    found = {"rain": 0.8, "noise": 0.2}
+    return [
+        Outcome(done, "done", "", found, ("only the first, of several pages",), 1.5),
+        Outcome(failed, "failed", "b.jpg is damaged, <sadly>"),
+    ]
+
+
+class Page(HTMLParser):
+    """Collects what a page holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.words, self.links = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.images += [attributes] if tag == "img" else []
+        self.links += [value for name, value in attributes.items() if name in {"href", "src"}]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_a_page_needs_nothing_else_and_describes_its_pictures(tmp_path, outcomes):
+    write_report(tmp_path / "r.html", outcomes)
+    page = Page()
+    page.feed((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert all(link.startswith("data:image/webp;base64,") for link in page.links)
+    before, after = page.images[1:]  # what failed comes first, and has nothing after
+    assert "b.jpg" in page.images[0]["alt"]
+    assert before["alt"].startswith("before: ")
+    assert NASTY in before["alt"]
+    assert after["alt"].startswith("after: ")
+    pictures = [pyvips.Image.new_from_buffer(base64.b64decode(p["src"].split(",")[1]), "") for p in (before, after)]
+    assert [round(picture.avg()) for picture in pictures] == [100, 200]
+    words = " ".join(page.words)
+    for expected in ("1 restored, 0 done already, 1 failed", "rain 80%, noise 20%", "<sadly>", "several pages", NASTY):
+        assert expected in words
+
+
+def test_a_table_has_a_row_a_photo(tmp_path, outcomes):
+    write_report(tmp_path / "r.csv", outcomes)
+    with (tmp_path / "r.csv").open(encoding="utf-8", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["photo"].endswith(NASTY)
+    assert (first["ingredients"], first["notes"]) == ("rain 0.8000; noise 0.2000", "only the first, of several pages")
+    assert (second["status"], second["error"]) == ("failed", "b.jpg is damaged, <sadly>")
+
+
+def test_a_document_has_all_and_a_version(tmp_path, outcomes):
+    write_report(tmp_path / "r.json", outcomes)
+    document = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert (document["format_version"], document["counts"]) == (1, {"done": 1, "failed": 1})
+    assert document["photos"][0]["ingredients"] == {"rain": 0.8, "noise": 0.2}
+    assert document["photos"][1]["error"] == "b.jpg is damaged, <sadly>"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".html"])
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path, outcomes, ending):
+    path = tmp_path / f"r{ending}"
+    write_report(path, outcomes)
+    check_report(path)
+    path.write_text("precious")
+    with pytest.raises(ValueError, match="is no report: pass --overwrite"):
+        check_report(path)
+    check_report(path, overwrite=True)
+    assert path.read_text() == "precious"
+
+
+def test_reports_nobody_can_write_are_refused_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match=r"expected a name that ends in \.csv, \.json, \.html"):
+        check_report(tmp_path / "r.pdf")
+    with pytest.raises(OSError, match="No such file"):
+        check_report(tmp_path / "none/r.csv")
