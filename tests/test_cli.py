@@ -98,6 +98,7 @@ def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
         (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "precision: got 'fp8', expected one of auto"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--protect", "{tmp}/no.png"], 2, "no.png is no file: expected a picture"),
         (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),
     ],
 )

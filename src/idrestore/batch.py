@@ -5,12 +5,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from idrestore import image
 from idrestore.data.degrade import mix
 from idrestore.data.pairs import read_8_bit, to_pixels
+from idrestore.guard import find_redactions, mask_of
 from idrestore.image import ImageError
+from idrestore.provenance import stamped
 from idrestore.restore import Progress, Restorer
 
 SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
@@ -73,8 +77,15 @@ def restore_files(
     overwrite: bool = False,
     max_pixels: int = image.MAX_PIXELS,
     progress: Callable[[Job, int, int], None] = lambda job, done, total: None,
+    guard: bool = True,
+    protect: Path | None = None,
+    provenance: bool = True,
 ) -> Iterator[Outcome]:
-    """Restore one photo after the other and say of each how it went; a failure never stops the rest."""
+    """Restore one photo after the other and say of each how it went; a failure never stops the rest.
+
+    `guard` leaves alone what `find_redactions` finds, `protect` what is white in a picture of the photos' size;
+    `provenance` writes into the results' metadata how they were made.
+    """
     for job in jobs:
         start = perf_counter()
         try:
@@ -84,7 +95,8 @@ def restore_files(
             def tell(done: int, total: int, job: Job = job) -> None:
                 progress(job, done, total)
 
-            ingredients, notes = _restore_file(restorer, job, strength, only, overwrite, max_pixels, tell)
+            options = (strength, only, overwrite, max_pixels, guard, protect, provenance)
+            ingredients, notes = _restore_file(restorer, job, *options, tell)
             yield Outcome(job, "", ingredients, notes, perf_counter() - start)
         except FILE_ERRORS as error:
             yield Outcome(job, one_line(job.source, error), {}, (), perf_counter() - start)
@@ -113,14 +125,42 @@ def _restore_file(
     only: Collection[str] | None,
     overwrite: bool,
     max_pixels: int,
+    guard: bool,
+    protect: Path | None,
+    provenance: bool,
     progress: Progress,
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Read, restore, write."""
     photo = image.read(job.source, max_pixels)
-    result = restorer.restore(photo.pixels, strength, only, progress)
+    mask, notes = _left_alone(photo.pixels, guard, protect, max_pixels)
+    result = restorer.restore(photo.pixels, strength, only, progress, protect=mask)
     job.target.parent.mkdir(parents=True, exist_ok=True)
+    if provenance:
+        photo, missing = stamped(photo, restorer.model.path.stem, restorer.model.sha256, result.ingredients)
+        notes = (*notes, *missing)
     lost = image.write(result.image, job.target, photo, overwrite=overwrite)
-    return result.ingredients, (*photo.notes, *lost)
+    return result.ingredients, (*photo.notes, *notes, *lost)
+
+
+def _left_alone(
+    pixels: image.Pixels, guard: bool, protect: Path | None, max_pixels: int
+) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+    """Return the mask (H, W) of what restoring must not touch, None if there is nothing, and say so in words."""
+    height, width = pixels.shape[:2]
+    mask, notes = np.zeros((height, width), np.bool_), []
+    if protect is not None:
+        painted = image.read(protect, max_pixels).pixels
+        if painted.shape != pixels.shape:
+            found = f"{painted.shape[1]} x {painted.shape[0]}"
+            raise ImageError(f"the mask {protect} has {found} pixels: expected the photo's {width} x {height}")
+        mask |= painted[..., 1] > np.iinfo(painted.dtype).max // 2
+        notes.append(f"{mask.mean():.1%} of the photo was left alone, as {protect.name} says")
+    regions = find_redactions(pixels) if guard else []
+    if regions:
+        mask |= mask_of(regions, height, width)
+        kinds = ", ".join(sorted({region.kind for region in regions}))
+        notes.append(f"{len(regions)} regions that look redacted ({kinds}) were left alone; --no-guard restores them")
+    return (mask if mask.any() else None), tuple(notes)
 
 
 def _photos_in(source: Path, out: Path) -> list[tuple[Path, Path]]:

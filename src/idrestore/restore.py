@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from idrestore import checkpoint, tiling
+from idrestore import checkpoint, guard, tiling
 from idrestore.checkpoint import Model
 from idrestore.model.network import NetworkOutput
 
@@ -67,18 +67,22 @@ class Restorer:
         strength: float = 1.0,
         only: Collection[str] | None = None,
         progress: Progress = lambda done, total: None,
+        protect: NDArray[np.bool_] | None = None,
     ) -> Result:
         """Restore a photo.
 
         `image` is (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha
         passes through. `strength` in [0, 1] scales the change; `only` names the degradations to remove. `progress`
-        is told how many tiles are done, and of how many. Raises `ValueError` for anything else.
+        is told how many tiles are done, and of how many. `protect` is an (H, W) mask: where it is True, pixels come
+        back exactly as they were (`guard.FEATHER` pixels outside are blended). Raises `ValueError` for anything else.
         """
         if not 0 <= strength <= 1:
             raise ValueError(f"strength: got {strength}, expected 0 to 1")
         array = np.asarray(image)
         colour, rest, peak = _colour_of(array)
         height, width = colour.shape[:2]
+        if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):
+            raise ValueError(f"protect: got {protect.dtype} {protect.shape}, expected bool {(height, width)}")
         tiles = tiling.tiles(height, width, self.tile, OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
         rows = None if only is None and len(tiles) == 1 else self._route(colour, peak)
@@ -96,11 +100,17 @@ class Restorer:
         top = 0
         for band in tiling.blend(tiles, run):
             scaled = band.clip(0, 1) * peak
+            rows_of_band = slice(top, top + len(band))
+            if protect is not None:
+                scaled += guard.keep(protect, top, top + len(band)) * (colour[rows_of_band] - scaled)
             if array.dtype.kind == "u":
                 scaled = scaled.round()
-            restored[top : top + len(band)] = scaled
+            restored[rows_of_band] = scaled
             top += len(band)
-        return Result(_with_rest(restored, rest, array), self._name(found[0] if rows is None else rows))
+        whole = _with_rest(restored, rest, array)
+        if protect is not None:  # exactly, whatever sums and rounding did
+            whole[protect] = array[protect]
+        return Result(whole, self._name(found[0] if rows is None else rows))
 
     def _run(self, patch: NDArray[np.float32], rows: Tensor | None) -> tuple[NDArray[np.float32], Tensor]:
         """Pass one patch (h, w, 3) in [0, 1] through the network; return it restored, and its ingredients (1, M, K)."""

@@ -31,12 +31,21 @@ def restore_command(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
+    protect: Annotated[Path | None, typer.Option(help="A picture of the photo's size; white is left alone.")] = None,
+    guard: Annotated[
+        bool, typer.Option(help="Leave alone what looks pixelated, blurred or covered on purpose.")
+    ] = True,
+    provenance: Annotated[
+        bool, typer.Option(help="Write into the metadata that, and how, a photo was restored.")
+    ] = True,
 ) -> None:
     """Restore photos; inputs are never changed, and each result keeps its format, depth and metadata."""
     from idrestore import batch
 
     if not 0 <= strength <= 1:
         refuse(f"--strength: got {strength}, expected 0 to 1")
+    if protect is not None and not protect.is_file():
+        refuse(f"--protect: {protect} is no file: expected a picture of the photo's size")
     restorer = load_model(model, device, precision, tile)
     names = {name.strip() for name in only.split(",")} if only else None
     if names is not None and (unknown := names - set(restorer.names)):
@@ -52,7 +61,8 @@ def restore_command(
     make_folder(out if len(jobs) > 1 or jobs[0].target != out else out.parent)
     failed = len(problems)
     with Bar(len(jobs)) as bar:
-        for outcome in batch.restore_files(restorer, jobs, strength, names, overwrite, max_pixels, bar.tile):
+        settings = (strength, names, overwrite, max_pixels, bar.tile, guard, protect, provenance)
+        for outcome in batch.restore_files(restorer, jobs, *settings):
             bar.photo()
             if outcome.error:
                 failed += 1
