@@ -153,7 +153,7 @@ def setting(key, value):
         (setting("stem_stride", 0), "unusable configuration"),
         (entry("hub", ["prior"]), "hub"),
         (setting("num_priors", 6), "wrong shape"),
-        (setting("dim", 2**24), "wrong shape"),  # half a petabyte
+        (setting("dim", 6 * 2**20), "wrong shape"),  # terabytes
         (setting("dim", 2**62), "unusable configuration"),
         (setting("depths", [1, 1, 1, 10**9]), r"unusable configuration \(got depths .*, expected at most 64"),
         (setting("wi\ndth", 8), "unknown model setting 'wi"),
