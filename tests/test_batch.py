@@ -17,16 +17,19 @@ from idrestore.restore import Result
 class Brightener:
     """A restorer that adds one to every sample (two at half the strength), counts photos, and can be told to fail."""
 
-    def __init__(self, sha256="model"):
-        self.model = Model(None, {}, Path("none"), sha256)
+    def __init__(self, sha256="0" * 64):
+        self.model = Model(None, {}, Path("bright.safetensors"), sha256)
         self.count = 0
 
-    def restore(self, pixels, strength=1.0, only=None, ingredients=None, progress=lambda done, total: None):
+    def restore(
+        self, pixels, strength=1.0, only=None, ingredients=None, progress=lambda done, total: None, protect=None
+    ):
         self.count += 1
         if pixels.shape[0] == 13:
             raise RuntimeError("out of\nmemory")
         progress(1, 1)
-        return Result(pixels + round(2 - strength), {"noise": 1.0})
+        changed = pixels + round(2 - strength)
+        return Result(changed if protect is None else np.where(protect[..., None], pixels, changed), {"noise": 1.0})
 
     def smaller(self):
         return None
@@ -266,3 +269,53 @@ def test_names_that_are_no_text_are_restored_like_others(tmp_path):
     with Manifest(tmp_path / "out") as manifest:
         assert [o.status for o in restore_files(Brightener(), jobs, manifest=manifest)] == ["done"]
         assert [o.status for o in restore_files(Brightener(), jobs, manifest=manifest)] == ["skipped"]
+
+
+def redacted(path):
+    """Write a photo 128x160 of noise with a black bar, and return the bar's mask."""
+    pixels = np.random.default_rng(0).integers(60, 200, (128, 160, 3), np.uint8)
+    pixels[40:64, 30:90] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.write(pixels, path, image.Photo(pixels))
+    return (pixels == 0).all(axis=2)
+
+
+def test_redactions_are_left_alone_and_counted_unless_told_otherwise(tmp_path):
+    bar = redacted(tmp_path / "a.png")
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "out.png")])
+    assert "left alone: 1 region that may be redacted on purpose (bar); --no-guard restores all" in outcome.notes
+    restored = image.read(tmp_path / "out.png").pixels
+    assert (restored[bar] == 0).all()
+    assert (restored != image.read(tmp_path / "a.png").pixels).any(axis=2).mean() > 0.85
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "all.png")], Settings(guard=False))
+    assert outcome.notes == ()
+    assert (image.read(tmp_path / "all.png").pixels[bar] == 1).all()
+
+
+def test_a_painted_mask_is_left_alone(tmp_path):
+    source = write(tmp_path / "a.png")
+    painted = np.zeros((8, 9, 3), np.uint8)
+    painted[2:5] = 255
+    image.write(painted, tmp_path / "mask.png", image.Photo(painted))
+    settings = Settings(protect=tmp_path / "mask.png")
+    (outcome,) = restore_files(Brightener(), [Job(source, tmp_path / "out.png")], settings)
+    assert outcome.notes == ("37.5% of the photo was left alone, as mask.png says",)
+    assert (
+        image.read(tmp_path / "out.png").pixels[..., 0] == [[100 if 2 <= row < 5 else 101] * 9 for row in range(8)]
+    ).all()
+    (outcome,) = restore_files(Brightener(), [Job(write(tmp_path / "b.png", 7), tmp_path / "out2.png")], settings)
+    assert "mask.png has 9 x 8 pixels: expected the photo's 9 x 7" in outcome.error
+    assert not (tmp_path / "out2.png").exists()
+
+
+def test_results_say_how_they_were_made_unless_told_otherwise(tmp_path):
+    source = write(tmp_path / "a.png")
+    list(restore_files(Brightener(), [Job(source, tmp_path / "b.png")]))
+    said = image.read(tmp_path / "b.png")
+    assert image.software(said).startswith("idrestore ")
+    for word in (b'model="bright"', b"0" * 64, b"noise 1.000"):
+        assert word in said.metadata["xmp-data"]
+    list(restore_files(Brightener(), [Job(source, tmp_path / "c.png")], Settings(provenance=False)))
+    silent = image.read(tmp_path / "c.png")
+    assert "xmp-data" not in silent.metadata
+    assert image.software(silent) == ""

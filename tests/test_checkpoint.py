@@ -87,6 +87,19 @@ def test_random_bytes(tmp_path, start):
     refused(path, "not a readable safetensors model file")
 
 
+@pytest.mark.parametrize("length", [10**8 + 1, 2**40, 2**63, 2**64 - 1])
+def test_a_header_that_claims_to_be_huge(tmp_path, intact, length):
+    path = tmp_path / "huge.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + intact.read_bytes()[8:])
+    refused(path, "not a readable safetensors model file")
+
+
+def test_a_header_nested_without_end(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata={METADATA_KEY: "[" * 100_000})
+    refused(path, "not a readable safetensors model file")
+
+
 class Malicious:
     """A pickle that would leave a file behind."""
 
@@ -138,7 +151,20 @@ def setting(key, value):
         (setting("heads", [0, 1, 1, 1]), "unusable configuration"),
         (setting("depths", ["1"] * 4), "unusable configuration"),
         (setting("stem_stride", 0), "unusable configuration"),
+        (entry("hub", ["prior"]), "hub"),
         (setting("num_priors", 6), "wrong shape"),
+        (setting("dim", 6 * 2**20), "wrong shape"),  # terabytes
+        (setting("dim", 2**62), "unusable configuration"),
+        (setting("depths", [1, 1, 1, 10**9]), r"unusable configuration \(got depths .*, expected at most 64"),
+        (setting("wi\ndth", 8), "unknown model setting 'wi"),
+        (
+            lambda _, tensors: tensors.update({"stem.weight": tensors["stem.weight"].to(torch.float8_e4m3fn)}),
+            "float8_e4m3fn",
+        ),
+        (
+            lambda _, tensors: tensors.update({"stem.weight": tensors["stem.weight"].int()}),
+            "int32, expected 16- or 32-bit",
+        ),
         (lambda _, tensors: tensors.pop("stem.weight"), "'stem.weight' is missing"),
         (lambda _, tensors: tensors.update(more=torch.zeros(1)), "'more' is missing, unknown"),
         (

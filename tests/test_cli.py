@@ -126,6 +126,7 @@ def test_a_named_result_leaves_no_manifest(tmp_path, model):
         (["{tmp}/a.png", "{tmp}/c.png", "-o", "{tmp}/b.png"], 2, "expected a folder for the results of 2 photos"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--shard", "3/2"], 2, "shard: got '3/2', expected NUMBER/TOTAL"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--report", "{tmp}/a.txt"], 2, "a name that ends in .csv, .json, .html"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--protect", "{tmp}/no.png"], 2, "no.png is no file: expected a picture"),
         (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),
     ],
 )

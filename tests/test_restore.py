@@ -258,3 +258,30 @@ def test_the_latent_pictures_are_the_networks(photo):
         for ours, theirs in zip(maps, block, strict=True):
             np.testing.assert_allclose(ours, theirs[0], atol=1e-4)
     assert explained.region == (slice(0, 45), slice(0, 37))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_what_is_protected_comes_back_exactly_and_only_that(dtype, channels):
+    rng = np.random.default_rng(0)
+    shape = (300, 280) + ((channels,) if channels else ())  # two tiles each way
+    image = (
+        rng.random(shape).astype(dtype)
+        if np.dtype(dtype).kind == "f"
+        else rng.integers(0, np.iinfo(dtype).max, shape, dtype)
+    )
+    mask = np.zeros((300, 280), np.bool_)
+    mask[100:240, 200:260] = True
+    free, kept = (restorer().restore(image, protect=protect).image for protect in (None, mask))
+    np.testing.assert_array_equal(kept[mask], image[mask])
+    assert (free[mask] != image[mask]).any()
+    far = np.ones_like(mask)
+    far[100 - 4 : 240 + 4, 200 - 4 : 260 + 4] = False
+    np.testing.assert_array_equal(kept[far], free[far])
+    assert kept.dtype == image.dtype
+
+
+@pytest.mark.parametrize("mask", [np.zeros((37, 45), bool), np.zeros((45, 37), np.uint8), np.zeros((45, 37, 3), bool)])
+def test_a_mask_of_another_shape_or_type_is_refused(photo, mask):
+    with pytest.raises(ValueError, match=r"protect: got .* expected bool \(45, 37\)"):
+        restorer().restore(photo, protect=mask)

@@ -20,6 +20,10 @@ from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork
 
 FORMAT_VERSION = 1
+FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+"""What a model file's tensors may be."""
+DEEPEST = 64
+"""Blocks a level above which a header is not believed: making their objects would take forever."""
 METADATA_KEY = "idrestore"
 HUBS: dict[str, type[PriorHub] | type[IngredientHub]] = {"prior": PriorHub, "ingredient": IngredientHub}
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -93,22 +97,33 @@ def load(name_or_path: str | Path = "fast") -> Model:
     whose SHA-256 is not the recorded one.
     """
     path = resolve(name_or_path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = _digest(path)
     if str(name_or_path) in SHIPPED and digest != SHIPPED[str(name_or_path)].sha256:
         raise CheckpointError(
             f"{path}: SHA-256 is {digest[:12]}…, expected {SHIPPED[str(name_or_path)].sha256[:12]}…;"
             " the file was changed or damaged, please reinstall idrestore"
         )
     header, tensors = _read(path)
-    network = _build(path, header)
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    with torch.device("meta"):  # a header may claim any size: nothing is allocated before it is known to fit the file
+        expected = {name: tensor.shape for name, tensor in _build(path, header).state_dict().items()}
     for name in expected.keys() | tensors.keys():
         if name not in tensors or name not in expected or tensors[name].shape != expected[name]:
             raise CheckpointError(f"{path}: tensor {name!r} is missing, unknown or of the wrong shape")
+        if tensors[name].dtype not in FLOATS:
+            raise CheckpointError(f"{path}: tensor {name!r} holds {tensors[name].dtype}, expected 16- or 32-bit floats")
         if not torch.isfinite(tensors[name]).all():
             raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinite values")
+    network = _build(path, header)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return Model(network.eval().requires_grad_(False), header["card"], path, digest)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}): check the permissions") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -120,23 +135,29 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
                 raise CheckpointError(f"{path}: not written by idrestore (no {METADATA_KEY!r} entry)")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(text)
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: not a readable safetensors model file ({error})") from error
+    except CheckpointError:
+        raise
+    except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError, MemoryError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors model file ({_one_line(error)})") from error
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path}: unknown format version, expected {FORMAT_VERSION}; update idrestore")
-    if header.get("hub") not in HUBS or not isinstance(header.get("card"), dict):
+    if header.get("hub") not in list(HUBS) or not isinstance(header.get("card"), dict):
         raise CheckpointError(f"{path}: damaged header, no card or none of the hubs {', '.join(HUBS)}")
     return header, tensors
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
         config = ModelConfig.from_mapping(header["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: unusable configuration ({error})") from error
-    network = RestorationNetwork(config)
-    network.hub = HUBS[header["hub"]](len(config.degradations), config.num_priors, config.prior_width)
+        if max(*config.depths, config.refinement) > DEEPEST:
+            raise ValueError(f"got depths {config.depths} and {config.refinement}, expected at most {DEEPEST}")
+        network = RestorationNetwork(config)
+        network.hub = HUBS[header["hub"]](len(config.degradations), config.num_priors, config.prior_width)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
     return network

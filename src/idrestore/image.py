@@ -30,6 +30,9 @@ MAX_PIXELS = 300_000_000
 UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 """Pixels per millimetre of a photo that does not say (EXIF 2.32, tag 282: 72 per inch)."""
 
+SOFTWARE_FIELD = "exif-ifd0-Software"
+"""Key of `Photo.metadata` whose text replaces the Software field of EXIF."""
+
 # libvips would log every damaged tile; the one line that matters is in the exception.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 # A photo is read once: a cache of operations would only keep whole photos in memory.
@@ -162,6 +165,17 @@ def thumbnail(source: Path, side: int) -> bytes:
     with _opened(source) as header:
         image = header.image.thumbnail_image(side, size="down", export_profile="srgb")
         return bytes(image.webpsave_buffer(Q=60, keep=pyvips.enums.ForeignKeep.NONE))
+
+
+def software(photo: Photo) -> str:
+    """Return what EXIF says wrote the photo, or an empty text."""
+    if "exif-data" not in photo.metadata:
+        return ""
+    empty = pyvips.Image.black(1, 1).copy()
+    empty.set_type(pyvips.GValue.blob_type, "exif-data", photo.metadata["exif-data"])
+    # libvips appends the same again with type and size: "GIMP (GIMP, ASCII, 5 components, 5 bytes)".
+    found = re.match(r"(.*) \(\1, ASCII, \d+ comp", str(_field(empty, SOFTWARE_FIELD, "")), re.DOTALL)
+    return found[1].strip() if found else ""
 
 
 class _Header(NamedTuple):
@@ -332,6 +346,8 @@ def _samples(photo: Photo) -> Pixels:
 
 def _metadata_for(photo: Photo, target: _Format) -> dict[str, Any]:
     metadata = {**photo.metadata, "orientation": 1}  # after exif-data, which has its own
+    if SOFTWARE_FIELD in metadata:
+        metadata[SOFTWARE_FIELD] += " (text)"  # libvips cuts off what stands last in brackets
     iptc = metadata.pop("iptc-data", None)
     if iptc is not None and target.name == photo.format:  # each format wraps it differently
         # libvips counts words of 4 bytes where libtiff counts bytes: three quarters would be lost.
@@ -345,7 +361,7 @@ def _options(photo: Photo, target: _Format, quality: int | None) -> dict[str, An
         options["Q"] = quality
     if target.name == "AVIF":
         options["bitdepth"] = min(photo.depth, target.bits)
-    if "exif-data" not in photo.metadata and photo.resolution == UNKNOWN_RESOLUTION:
+    if not {"exif-data", SOFTWARE_FIELD} & photo.metadata.keys() and photo.resolution == UNKNOWN_RESOLUTION:
         # libvips would make some up; in JPEG it needs to, for a resolution.
         options["keep"] = pyvips.enums.ForeignKeep.ALL & ~pyvips.enums.ForeignKeep.EXIF
     return options

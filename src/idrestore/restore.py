@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from idrestore import checkpoint, tiling
+from idrestore import checkpoint, guard, tiling
 from idrestore.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
@@ -112,6 +112,7 @@ class Restorer:
         only: Collection[str] | None = None,
         ingredients: Mapping[str, float] | None = None,
         progress: Progress = lambda done, total: None,
+        protect: NDArray[np.bool_] | None = None,
     ) -> Result:
         """Restore a photo.
 
@@ -124,10 +125,12 @@ class Restorer:
         - `only` names what to remove: a strength of 0 for every other degradation.
         - `ingredients`, such as {"rain": 0.7, "noise": 0.3}, takes the place of what the routers find; what is missing
           to 1 is `clean`. `strength` and `only` then act on it.
+        - `protect`, an (H, W) mask: where it is True, pixels come back exactly as they were, and within `guard.FEATHER`
+          pixels around the restored photo fades in.
 
         Raises `ValueError` for anything else.
         """
-        return self._work(image, self.steer(strength, only, ingredients), progress)[0]
+        return self._work(image, self.steer(strength, only, ingredients), progress, protect=protect)[0]
 
     def explain(self, image: ArrayLike, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
@@ -165,6 +168,7 @@ class Restorer:
         steering: Steering,
         progress: Progress,
         look: Look | None = None,
+        protect: NDArray[np.bool_] | None = None,
     ) -> tuple[Result, Tensor, NDArray[np.float32] | None]:
         """Restore a photo.
 
@@ -173,6 +177,8 @@ class Restorer:
         array = np.asarray(image)
         colour, rest, peak = _colour_of(array)
         height, width = colour.shape[:2]
+        if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):
+            raise ValueError(f"protect: got {protect.dtype} {protect.shape}, expected bool {(height, width)}")
         tiles = tiling.tiles(height, width, self.tile, OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
         rows, factors = steering.ingredients, steering.factors
@@ -196,13 +202,19 @@ class Restorer:
         top = 0
         for band in tiling.blend(tiles, run):
             scaled = band[..., :3].clip(0, 1) * peak
+            rows_of_band = slice(top, top + len(band))
+            if protect is not None:
+                scaled += guard.keep(protect, top, top + len(band)) * (colour[rows_of_band] - scaled)
             if array.dtype.kind == "u":
                 scaled = scaled.round()
-            restored[top : top + len(band)] = scaled
+            restored[rows_of_band] = scaled
             planes.append(band[..., 3:])
             top += len(band)
         rows = found[0] if rows is None else rows
-        result = Result(_with_rest(restored, rest, array), self._name(rows.mean(dim=1)))
+        whole = _with_rest(restored, rest, array)
+        if protect is not None:  # exactly, whatever sums and rounding did
+            whole[protect] = array[protect]
+        result = Result(whole, self._name(rows.mean(dim=1)))
         return result, rows, None if look is None else np.concatenate(planes)
 
     def smaller(self) -> "Restorer | None":

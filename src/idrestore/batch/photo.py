@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from idrestore import image
 from idrestore.batch.settings import Settings
 from idrestore.data.degrade import mix
 from idrestore.data.pairs import read_8_bit, to_pixels
 from idrestore.formats import format_named
+from idrestore.guard import find_redactions, mask_of
 from idrestore.image import ImageError
+from idrestore.provenance import stamped
 from idrestore.restore import Progress, Restorer, Result
 
 FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
@@ -52,6 +56,15 @@ class Decoded(NamedTuple):
     sha256: str
 
 
+class Restored(NamedTuple):
+    """A restored photo in memory, with the metadata that its file will get."""
+
+    result: Result
+    photo: image.Photo
+    input_sha256: str
+    notes: tuple[str, ...]
+
+
 class Encoded(NamedTuple):
     """A restored photo as the bytes of its file."""
 
@@ -66,33 +79,61 @@ def decode(source: Path, data: bytes, settings: Settings) -> Decoded:
     return Decoded(image.read(data, settings.max_pixels, str(source)), hashlib.sha256(data).hexdigest())
 
 
-def restore(restorer: Restorer, photo: image.Photo, settings: Settings, progress: Progress) -> tuple[Result, str]:
-    """Restore a photo; where memory is short, in smaller and smaller tiles, and return a note that says so."""
-    note = ""
+def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: Progress) -> Restored:
+    """Restore a photo, what is to be left alone excepted; where memory is short, in smaller and smaller tiles."""
+    photo = decoded.photo
+    mask, notes = left_alone(photo.pixels, settings)
+    used = restorer
     while True:
         try:
             wish = settings.strength, settings.only, settings.ingredients
-            return restorer.restore(photo.pixels, *wish, progress), note
+            result = used.restore(photo.pixels, *wish, progress, mask)
+            break
         except (RuntimeError, MemoryError) as error:
-            smaller = restorer.smaller() if _is_short_of_memory(error) else None
+            smaller = used.smaller() if _is_short_of_memory(error) else None
             if smaller is None:
                 raise
-        restorer = smaller  # outside the handler, which keeps the failed pass's arrays alive
-        note = f"memory was short: worked on in tiles of {restorer.tile} px"
+        used = smaller  # outside the handler, which keeps the failed pass's arrays alive
+    if used is not restorer:
+        notes = (*notes, f"memory was short: worked on in tiles of {used.tile} px")
+    if settings.provenance:
+        photo, missing = stamped(photo, restorer.model.path.stem, restorer.model.sha256, result.ingredients)
+        notes = (*notes, *missing)
+    return Restored(result, photo, decoded.sha256, notes)
 
 
-def encode(result: Result, decoded: Decoded, job: Job, note: str) -> Encoded:
+def left_alone(pixels: image.Pixels, settings: Settings) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+    """Return the mask (H, W) of what restoring must not touch, None if there is nothing, and say so in words."""
+    height, width = pixels.shape[:2]
+    mask, notes = np.zeros((height, width), np.bool_), []
+    if settings.protect is not None:
+        painted = image.read(settings.protect, settings.max_pixels).pixels
+        if painted.shape != pixels.shape:
+            found = f"{painted.shape[1]} x {painted.shape[0]}"
+            raise ImageError(f"the mask {settings.protect} has {found} pixels: expected the photo's {width} x {height}")
+        mask |= painted[..., 1] > np.iinfo(painted.dtype).max // 2
+        notes.append(f"{mask.mean():.1%} of the photo was left alone, as {settings.protect.name} says")
+    regions = find_redactions(pixels) if settings.guard else []
+    if regions:
+        mask |= mask_of(regions, height, width)
+        kinds = ", ".join(sorted({region.kind for region in regions}))
+        number = "1 region" if len(regions) == 1 else f"{len(regions)} regions"
+        notes.append(f"left alone: {number} that may be redacted on purpose ({kinds}); --no-guard restores all")
+    return (mask if mask.any() else None), tuple(notes)
+
+
+def encode(restored: Restored, job: Job) -> Encoded:
     """Encode a result as its target's name demands, with the notes of the whole way; raise `ImageError`."""
-    data, lost = image.encode(result.image, job.target, decoded.photo)
-    notes = (*decoded.photo.notes, *_misnamed(job, decoded.photo.format), *filter(None, [note]), *lost)
-    return Encoded(data, decoded.sha256, result.ingredients, notes)
+    photo = restored.photo
+    data, lost = image.encode(restored.result.image, job.target, photo)
+    notes = (*photo.notes, *_misnamed(job, photo.format), *restored.notes, *lost)
+    return Encoded(data, restored.input_sha256, restored.result.ingredients, notes)
 
 
 def whole_way(restorer: Restorer, job: Job, data: bytes, settings: Settings) -> Encoded:
     """Decode, restore and encode in one go; raise one of `FILE_ERRORS`."""
     decoded = decode(job.source, data, settings)
-    result, note = restore(restorer, decoded.photo, settings, lambda done, total: None)
-    return encode(result, decoded, job, note)
+    return encode(restore(restorer, decoded, settings, lambda done, total: None), job)
 
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:

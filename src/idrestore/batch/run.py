@@ -12,9 +12,9 @@ from idrestore.batch import ledger as ledgers
 from idrestore.batch import photo as one
 from idrestore.batch.ledger import Ledger
 from idrestore.batch.manifest import Manifest
-from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome
+from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome, Restored
 from idrestore.batch.settings import Settings
-from idrestore.restore import Restorer, Result
+from idrestore.restore import Restorer
 
 JobProgress = Callable[[Job, int, int], None]
 
@@ -95,17 +95,17 @@ def _through(
         progress(work.job, done, total)
 
     try:
-        result, note = one.restore(restorer, work.decoded.photo, ledger.settings, tell)
+        restored = one.restore(restorer, work.decoded, ledger.settings, tell)
     except FILE_ERRORS as error:
         return _finished(ledger.fail(work.job, error, work.decoded.sha256, work.seconds))
-    return pool.submit(_write, ledger, work, result, note, work.seconds + perf_counter() - start)
+    return pool.submit(_write, ledger, work, restored, work.seconds + perf_counter() - start)
 
 
-def _write(ledger: Ledger, work: Work, result: Result, note: str, seconds: float) -> Outcome:
+def _write(ledger: Ledger, work: Work, restored: Restored, seconds: float) -> Outcome:
     """Encode and write a restored photo."""
     start = perf_counter()
     try:
-        made = one.encode(result, work.decoded, work.job, note)
+        made = one.encode(restored, work.job)
     except FILE_ERRORS as error:
         return ledger.fail(work.job, error, work.decoded.sha256, seconds)
     return ledger.commit(work.job, made, seconds + perf_counter() - start)

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from idrestore.image import MAX_PIXELS
 
@@ -22,6 +23,12 @@ class Settings:
     """Degradations to remove; None: all"""
     ingredients: Mapping[str, float] | None = None
     """What is wrong, in the place of what the routers find"""
+    guard: bool = True
+    """Leave alone what looks redacted on purpose"""
+    protect: Path | None = None
+    """A picture of the photos' size; what is white in it is left alone"""
+    provenance: bool = True
+    """Write into the results' metadata that, and how, they were restored"""
     max_pixels: int = dataclasses.field(default=MAX_PIXELS, metadata=HOW)
     """Refuse larger photos before decoding them"""
     overwrite: bool = dataclasses.field(default=False, metadata=HOW)
@@ -43,6 +50,8 @@ class Settings:
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
-def _plain(value: Collection[str]) -> object:
-    """Return a mapping or a set as JSON has them, in an order of their own."""
+def _plain(value: Path | Collection[str]) -> object:
+    """Return a mapping or a set as JSON has them, in an order of their own, and a file as the hash of what it holds."""
+    if isinstance(value, Path):
+        return hashlib.sha256(value.read_bytes()).hexdigest()
     return dict(value) if isinstance(value, Mapping) else sorted(value)

@@ -42,6 +42,13 @@ def restore_command(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
+    protect: Annotated[Path | None, typer.Option(help="A picture of the photo's size; white is left alone.")] = None,
+    guard: Annotated[
+        bool, typer.Option(help="Leave alone what looks pixelated, blurred or covered on purpose.")
+    ] = True,
+    provenance: Annotated[
+        bool, typer.Option(help="Write into the metadata that, and how, a photo was restored.")
+    ] = True,
     workers: Annotated[
         int, typer.Option(min=1, rich_help_panel=MANY, help="Threads to read and write in; with Ray, processes.")
     ] = 1,
@@ -63,6 +70,8 @@ def restore_command(
     from idrestore import batch
     from idrestore.batch import cluster
 
+    if protect is not None and not protect.is_file():
+        refuse(f"--protect: {protect} is no file: expected a picture of the photo's size")
     restorer = load_model(model, "cpu" if engine == "ray" else device, precision, tile)
     wish = parse_steering(strength, only, ingredients)
     try:
@@ -70,7 +79,14 @@ def restore_command(
     except ValueError as error:
         refuse(f"--{error}")
     settings = batch.Settings(
-        **wish, max_pixels=max_pixels, overwrite=overwrite, retry_failed=retry_failed, workers=workers
+        **wish,
+        guard=guard,
+        protect=protect,
+        provenance=provenance,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+        workers=workers,
     )
     try:
         part = batch.Shard.parse(shard) if shard else None

@@ -136,6 +136,8 @@ def keep_signal(network: nn.Module) -> None:
     PyTorch's own start shrinks it by √3 in every convolution (He et al. 2015 say what to do instead). Residual
     branches start at `BRANCH` of that, so that their sum does not grow; what was zeroed stays zero.
     """
+    if any(parameter.is_meta for parameter in network.parameters()):
+        return  # shapes alone, to be compared with those of a file
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.weight.any():
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
