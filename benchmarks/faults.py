@@ -72,11 +72,11 @@ def command(arguments: list[str], pipe: object, memory: int) -> None:
     from rich.console import Console
 
     from idrestore import cli
-    from idrestore.cli import common, restore
+    from idrestore.cli import console, restore
 
     torch.set_num_threads(1)
     printed = io.StringIO()
-    common.error_console = common.out_console = restore.out_console = Console(file=printed, soft_wrap=True)
+    console.error_console = console.out_console = restore.out_console = Console(file=printed, soft_wrap=True)
     if memory:
         in_use = int(re.search(r"VmSize:\s*(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
         resource.setrlimit(resource.RLIMIT_AS, (in_use + memory, in_use + memory))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import idrestore
 from idrestore import checkpoint, image
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
@@ -284,3 +285,22 @@ def test_explain_wants_photos_or_priors(tmp_path, model):
     code, out, _ = run("explain", "--priors", "-o", tmp_path / "out", "--model", model)
     assert code == 0
     assert "priors.png" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "--cost"], "--cost: expected a model or a preset"),
+        (["degrade", "a.png", "-o", "out", "--kind", "rain+rain@0.9"], "got rain twice"),
+        (["degrade", "a.png", "-o", "out", "--kind", "rain", "--seed", "-1"], "-1"),
+    ],
+)
+def test_other_wrong_commands_are_refused(tmp_path, arguments, words):
+    code, _, errors = run(*arguments, cwd=tmp_path)
+    assert code == 2
+    assert words in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_printed():
+    assert run("--version") == (0, f"{idrestore.__version__}\n", "")

@@ -1,8 +1,11 @@
 """The command: a file a verb; parse, one call, print. No image logic, and nothing heavy is imported before its use."""
 
+from typing import Annotated
+
 import typer
 
-from idrestore.cli.console import EXIT_CODES
+import idrestore
+from idrestore.cli.console import EXIT_CODES, out_console
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
 from idrestore.cli.explain import explain_command
@@ -18,6 +21,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        out_console.print(idrestore.__version__)
+        raise typer.Exit
+
+
 app.command("restore")(restore_command)
 app.command("explain")(explain_command)
 app.command("degrade")(degrade_command)

@@ -13,7 +13,7 @@ def degrade_command(
     out: OutFolder,
     kind: Annotated[str, typer.Option(help="noise, rain, haze, blur, low_light, under_display; or haze+noise@0.3")],
     strength: Annotated[float, typer.Option(help="0, barely visible, to 1, strongest; for kinds without an @.")] = 0.5,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
 ) -> None:
     """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
     from idrestore import batch
@@ -22,6 +22,8 @@ def degrade_command(
     strengths = {}
     for part in kind.split("+"):
         name, _, own = part.partition("@")
+        if name in strengths:
+            refuse(f"--kind: got {name} twice, expected it once")
         try:
             strengths[name] = float(own) if own else strength
         except ValueError:

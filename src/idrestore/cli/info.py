@@ -20,6 +20,8 @@ def info_command(
     from idrestore.model.config import PRESETS
     from idrestore.model.network import RestorationNetwork
 
+    if cost and not model:
+        refuse(f"--cost: expected a model or a preset, such as {', '.join(PRESETS)}")
     if not model:
         shipped = ", ".join(checkpoint.SHIPPED) or "none"
         out_console.print(f"idrestore {idrestore.__version__}; models: {shipped}; presets: {', '.join(PRESETS)}")
