@@ -763,3 +763,16 @@ def test_reading_undoes_writing(tmp_path_factory, drawn):
     assert (back.alpha is None) == (alpha is None)
     if alpha is not None:
         np.testing.assert_array_equal(back.alpha, alpha, strict=True)
+
+
+def test_a_comment_whose_keyword_is_no_utf_8_does_not_cost_the_photo(tmp_path):
+    """Keywords of PNG's text chunks are Latin-1."""
+    pixels = np.full((4, 5, 3), 90, np.uint8)
+    image.write(pixels, tmp_path / "a.png", Photo(pixels))
+    data = (tmp_path / "a.png").read_bytes()
+    body = b"tEXtCaf\xe9\0hello"
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    photo = image.read(data[:33] + chunk + data[33:])  # after the header
+    np.testing.assert_array_equal(photo.pixels, pixels)
+    image.write(photo.pixels, tmp_path / "b.png", photo)
+    np.testing.assert_array_equal(image.read(tmp_path / "b.png").pixels, pixels)

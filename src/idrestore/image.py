@@ -7,7 +7,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -290,11 +290,22 @@ def _arrays(image: pyvips.Image, row: _Format) -> tuple[Pixels, Pixels | None]:
 
 
 def _metadata(image: pyvips.Image) -> dict[str, Any]:
-    kept = {name: image.get(name) for name in image.get_fields() if re.match(_KEPT, name)}
+    kept = {}
+    for name in filter(re.compile(_KEPT).match, _fields(image)):
+        with suppress(UnicodeDecodeError):  # a comment that is no text is left out
+            kept[name] = image.get(name)
     if "xmp-data" in kept:  # XMP repeats the orientation, and Adobe's readers believe it
         turned = rb"(tiff:Orientation(?:=[\"']|>))[2-8]"
         kept["xmp-data"] = re.sub(turned, rb"\g<1>1", kept["xmp-data"])
     return kept
+
+
+def _fields(image: pyvips.Image) -> list[str]:
+    """List the names of metadata; where one of them is no text, only those that matter most."""
+    try:
+        return list(image.get_fields())
+    except UnicodeDecodeError:
+        return [f"{name}-data" for name in ("icc-profile", "exif", "xmp", "iptc") if image.get_typeof(f"{name}-data")]
 
 
 def _notes(header: _Header) -> tuple[str, ...]:
@@ -328,7 +339,7 @@ def _to_vips(photo: Photo, target: _Format) -> pyvips.Image:
     kinds = {bytes: "VipsBlob", str: "VipsRefString", int: "gint"}
     for name, value in _metadata_for(photo, target).items():
         image.set_type(pyvips.type_from_name(kinds[type(value)]), name, value)
-    for name in image.get_fields():  # libvips has unfolded exif-data
+    for name in _fields(image):  # libvips has unfolded exif-data
         if name.startswith("exif-ifd1") or name == "jpeg-thumbnail-data":
             image.remove(name)  # the thumbnail shows the degraded photo
     return image
