@@ -284,7 +284,7 @@ def memory(bench: Bench, tries: int) -> Row:
     return Row(f"{MEMORY >> 20} MiB left, a large photo among small ones", tries, wrong, lost, remark)
 
 
-MEMORY = 600 << 20
+MEMORY = 800 << 20
 FAULTS: dict[str, tuple[Callable[[Bench, int], Row], int]] = {
     "killed": (killed, 50),
     "full_disk": (full_disk, 10),

@@ -292,7 +292,7 @@ def test_explain_wants_photos_or_priors(tmp_path, model):
     [
         (["info", "--cost"], "--cost: expected a model or a preset"),
         (["degrade", "a.png", "-o", "out", "--kind", "rain+rain@0.9"], "got rain twice"),
-        (["degrade", "a.png", "-o", "out", "--kind", "rain", "--seed", "-1"], "-1"),
+        (["degrade", "a.png", "-o", "out", "--kind", "rain", "--seed=-1"], "--seed"),
     ],
 )
 def test_other_wrong_commands_are_refused(tmp_path, arguments, words):

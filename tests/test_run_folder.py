@@ -107,6 +107,7 @@ def test_the_command_says_how_an_interrupted_run_goes_on(tmp_path, photo_folder,
 
 
 def test_a_second_interrupt_acts_at_once():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells take from what they start with &
     with interruptible() as interrupted:
         assert not interrupted()
         os.kill(os.getpid(), signal.SIGINT)
