@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore import checkpoint, image
+from idrestore import checkpoint
 from idrestore.checkpoint import Model
-from idrestore.data.layouts import find_pairs
-from idrestore.data.pairs import parse_data, read_8_bit
+from idrestore.data.layouts import Pair, find_pairs
+from idrestore.data.pairs import parse_data, read_8_bit, write_pair
 from idrestore.degradations import Operation
 from idrestore.evaluate import evaluate
 from idrestore.losses import LossWeights
@@ -151,9 +151,8 @@ def make_pairs(degrade: Degrade, photos: Sequence[Path], folder: Path, seed: int
         if degraded.max() > 10:  # 0 to 255, most likely
             raise ExtensionError(f"degrade: got values up to {degraded.max():g}, expected them in [0, 1]")
         made = (degraded.clip(0, 1) * 255).round().astype(np.uint8)
-        for side, pixels in (("degraded", made), ("clean", clean)):
-            (folder / side).mkdir(parents=True, exist_ok=True)
-            image.write(pixels, folder / side / f"{path.stem}-{index}.png", image.Photo(pixels))
+        name = f"{path.stem}-{index}.png"
+        write_pair(made, clean, Pair(folder / "degraded" / name, folder / "clean" / name))
 
 
 def load_function(reference: str) -> Degrade:

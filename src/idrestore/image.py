@@ -141,8 +141,7 @@ def write(
         with atomic.replacing(path) as file:
             file.write(data)
     except OSError as error:
-        advice = "check the folder, its permissions and the space left"
-        raise ImageError(f"{path} cannot be written ({error.strerror}): {advice}") from error
+        raise unwritable(path, error) from error
     return losses
 
 
@@ -158,6 +157,12 @@ def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = 
     except pyvips.Error as error:
         raise ImageError(f"{path} cannot be written as {target.name} ({_cause(error)})") from error
     return destination.get("blob"), _losses(photo, target)
+
+
+def unwritable(path: Path, error: OSError) -> ImageError:
+    """Return the error that says why a file could not be written, and what to do."""
+    advice = "check the folder, its permissions and the space left"
+    return ImageError(f"{path} cannot be written ({error.strerror}): {advice}")
 
 
 def thumbnail(source: Path, side: int) -> bytes:

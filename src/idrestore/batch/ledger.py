@@ -55,7 +55,7 @@ class Ledger:
                 self._check_replaceable(job, known)
                 self._record(job, made.input_sha256, "writing", digest, outcome)
         except OSError as error:
-            return failure(job, _unwritable(job.target, error), seconds)
+            return failure(job, image.unwritable(job.target, error), seconds)
         except ValueError as error:  # of the image or the manifest
             return failure(job, error, seconds)
         with suppress(ManifestError):  # "writing" is enough for the next run to see that it was done
@@ -84,7 +84,7 @@ class Ledger:
             job.target.parent.mkdir(parents=True, exist_ok=True)
             atomic.check_writable(job.target)
         except OSError as error:
-            raise _unwritable(job.target, error) from error
+            raise image.unwritable(job.target, error) from error
 
     def _check_replaceable(self, job: Job, known: Entry | None) -> None:
         """Raise if there is a file that is not our own result of the same photo."""
@@ -141,8 +141,3 @@ def _sha256_of(target: Path) -> str:
 
 def _absolute(source: Path) -> str:
     return printable(source.resolve())
-
-
-def _unwritable(target: Path, error: OSError) -> ImageError:
-    advice = "check the folder, its permissions and the space left"
-    return ImageError(f"{target} cannot be written ({error.strerror}): {advice}")

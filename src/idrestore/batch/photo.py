@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from idrestore import image
 from idrestore.batch.settings import Settings
 from idrestore.data.degrade import mix
-from idrestore.data.pairs import read_8_bit, to_pixels
+from idrestore.data.layouts import Pair
+from idrestore.data.pairs import read_8_bit, to_pixels, write_pair
 from idrestore.formats import format_named
 from idrestore.guard import find_redactions, mask_of
 from idrestore.image import ImageError
@@ -156,10 +157,7 @@ def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[s
     """Write a pair of 8-bit PNG files from a clean photo: the photo degraded, and as it is."""
     pixels = read_8_bit(source)
     planes = torch.from_numpy(pixels).permute(2, 0, 1) / 255
-    made = to_pixels(mix(planes, dict(strengths), seed))
-    for path, values in ((clean, pixels), (degraded, made)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.write(values, path, image.Photo(pixels))
+    write_pair(to_pixels(mix(planes, dict(strengths), seed)), pixels, Pair(degraded, clean))
 
 
 def _is_short_of_memory(error: Exception) -> bool:

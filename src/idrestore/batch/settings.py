@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from idrestore.image import MAX_PIXELS
@@ -42,7 +43,7 @@ class Settings:
         if self.workers < 1:
             raise ValueError(f"workers: got {self.workers}, expected at least 1")
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the fields that decide what a result looks like."""
         fields = [field for field in dataclasses.fields(self) if field.metadata != HOW]

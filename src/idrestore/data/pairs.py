@@ -20,7 +20,7 @@ from idrestore.data.degrade import KINDS, gaussian_noise, mix, to_8_bit
 from idrestore.data.jpeg import jpeg
 from idrestore.data.layouts import Pair, Pairs, find_pairs, list_photos, unreadable
 from idrestore.degradations import NAMES
-from idrestore.image import MAX_PIXELS, read
+from idrestore.image import MAX_PIXELS, Photo, read, write
 
 DEFAULT_STRENGTH = 0.5
 
@@ -33,6 +33,13 @@ def read_8_bit(path: Path, max_pixels: int = MAX_PIXELS) -> Pixels8:
     if pixels.dtype == np.uint16:
         return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 / 255 = 257
     return pixels.astype(np.uint8)
+
+
+def write_pair(degraded: Pixels8, clean: Pixels8, pair: Pair) -> None:
+    """Write both photos (H, W, 3) of a pair, making their folders; raise `ImageError` or `OSError`."""
+    for path, pixels in ((pair.clean, clean), (pair.degraded, degraded)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(pixels, path, Photo(pixels))
 
 
 def read_pair(pair: Pair) -> tuple[Pixels8, Pixels8]:
