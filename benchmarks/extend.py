@@ -44,7 +44,7 @@ def learn_alone(pairs: Path, folder: Path, steps: int) -> Path:
     stage = StageConfig(steps=steps, batch=extend.BATCH, patch=extend.PATCH, told=1.0, loss=extend.LOSS)
     clean = tuple(map(str, list_photos(pairs / "clean")))
     data = DataConfig(clean, (PairFolder(str(pairs), NAME, 1.0),), ratios={NAME: 1.0}, held_out=0)
-    optimizer = OptimizerConfig(1e-3, 1e-6, max(1, steps // 20), clip=0.5, ema=0.99, balance=0.0)
+    optimizer = OptimizerConfig(1e-3, 1e-6, max(1, steps // 20), clip=0.5, ema=0.99)
     train(TrainConfig(precision="bf16", model=model, data=data, optimizer=optimizer, collect=stage), folder)
     return folder / "last.safetensors"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from idrestore.losses import Balance, LossWeights, losses
+from idrestore.losses import LossWeights, Typical, losses
 from idrestore.model.network import NetworkOutput
 
 LABELS = torch.tensor([[1.0, 0, 0, 0, 0], [0, 0.5, 0, 0.5, 0]])
@@ -60,61 +60,33 @@ def test_classification_is_smoothed_cross_entropy_summed_over_blocks():
     torch.testing.assert_close(terms.classification[0], 0.01 * one_hot)
 
 
-def test_total_balances_the_restoration_alone():
+def test_total_weighs_the_restoration_alone():
     terms, _, _ = compare(output([torch.randn(2, 3, 4, 6)]), LossWeights())
-    balance = torch.tensor([0.5, 1.5])
-    expected = balance * terms.restoration + terms.side + terms.classification
-    assert terms.total(balance).item() == pytest.approx(expected.mean().item())
+    weights = torch.tensor([0.5, 1.5])
+    expected = weights * terms.restoration + terms.side + terms.classification
+    assert terms.total(weights).item() == pytest.approx(expected.mean().item())
 
 
-def balanced(errors, power, steps=3):
-    """Return a balance that has seen these errors, one a degradation, in every step."""
-    balance = Balance(len(errors), power)
-    for _ in range(steps):
-        balance.update(torch.tensor(errors), torch.eye(len(errors)))
-    return balance
-
-
-@pytest.mark.parametrize("power", [0, 0.5, 1])
-@pytest.mark.parametrize("steps", [1, 40])
-def test_balance_divides_by_the_typical_error(power, steps):
-    errors = [0.01, 0.04, 0.16]
-    weights = balanced(errors, power, steps).weights(torch.eye(3))
-    expected = np.array(errors) ** -power
-    np.testing.assert_allclose(weights, expected / expected.mean(), rtol=1e-4)
-    assert weights.mean().item() == pytest.approx(1)
-    mixed = balanced(errors, power, steps).weights(torch.tensor([[0.5, 0, 0.5]]))
-    assert mixed.item() == pytest.approx(float(weights[0] + weights[2]) / 2)
-
-
-def test_balance_follows_its_running_mean():
-    balance = Balance(2, power=1, decay=0.5)
+def test_typical_follows_its_running_mean():
+    typical = Typical(2, decay=0.5)
     for first in (0.1, 0.3):
-        balance.update(torch.tensor([first, first + 0.02, 0.1]), torch.eye(2)[[0, 0, 1]])
+        typical.update(torch.tensor([first, first + 0.02, 0.1]), torch.eye(2)[[0, 0, 1]])
     mean = (0.5 * 0.5 * 0.11 + 0.5 * 0.31) / 0.75  # of the batches, start corrected
-    weights = balance.weights(torch.eye(2))
-    assert (weights[1] / weights[0]).item() == pytest.approx(mean / 0.1, rel=1e-5)
+    torch.testing.assert_close(typical.of(torch.eye(2)), torch.tensor([mean, 0.1]))
 
 
 def test_what_was_never_seen_counts_as_typical():
-    balance = Balance(3, power=1)
-    assert balance.weights(torch.eye(3)).tolist() == [1, 1, 1]
-    balance.update(torch.tensor([0.1, 0.3]), torch.eye(3)[:2])
-    known = torch.tensor([0.1, 0.3, 0.2]) ** -1
-    torch.testing.assert_close(balance.weights(torch.eye(3)), known / known.mean())
+    typical = Typical(3)
+    assert typical.of(torch.eye(3)).tolist() == [1, 1, 1]
+    typical.update(torch.tensor([0.1, 0.3]), torch.eye(3)[:2])
+    torch.testing.assert_close(typical.of(torch.eye(3)), torch.tensor([0.1, 0.3, 0.2]))
+    torch.testing.assert_close(typical.of(torch.tensor([[0.5, 0.5, 0]])), torch.tensor([0.2]))
 
 
-def test_balance_says_what_is_typical():
-    balance = Balance(3, power=0.5)
-    assert balance.typical(torch.eye(3)).tolist() == [1, 1, 1]
-    balance.update(torch.tensor([0.1, 0.3]), torch.eye(3)[:2])
-    torch.testing.assert_close(balance.typical(torch.eye(3)), torch.tensor([0.1, 0.3, 0.2]))
-    torch.testing.assert_close(balance.typical(torch.tensor([[0.5, 0.5, 0]])), torch.tensor([0.2]))
-
-
-def test_balance_state_round_trip():
-    balance, other = balanced([0.1, 0.4], 0.5), Balance(2, 0.5)
-    other.load(balance.state())
-    for each in (balance, other):
+def test_typical_state_round_trip():
+    typical, other = Typical(2), Typical(2)
+    typical.update(torch.tensor([0.1, 0.4]), torch.eye(2))
+    other.load(typical.state())
+    for each in (typical, other):
         each.update(torch.tensor([0.2, 0.1]), torch.eye(2))
-    assert torch.equal(balance.weights(torch.eye(2)), other.weights(torch.eye(2)))
+    assert torch.equal(typical.of(torch.eye(2)), other.of(torch.eye(2)))

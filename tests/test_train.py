@@ -378,16 +378,17 @@ def test_another_recipe_does_not_resume_a_run(photo_folder, finished, change, me
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("table", "settings", "message"),
     [
-        ({"ratios": {"nois": 1.0}}, "data.ratios: got .*nois"),
-        ({"ratios": {"haze": 1.0}}, "data.ratios: got .*haze"),  # known, but not to this model
-        ({"pairs": (PairFolder("pairs", "nois"),)}, "data.pairs: got .*nois"),
+        ("data", {"ratios": {"nois": 1.0}}, "data.ratios: got .*nois"),
+        ("data", {"ratios": {"haze": 1.0}}, "data.ratios: got .*haze"),  # known, but not to this model
+        ("data", {"pairs": (PairFolder("pairs", "nois"),)}, "data.pairs: got .*nois"),
+        ("optimizer", {"weights": {"nois": 1.0}}, "optimizer.weights: got .*nois"),
     ],
 )
-def test_unknown_degradations_are_refused(tmp_path, photo_folder, data, message):
+def test_unknown_degradations_are_refused(tmp_path, photo_folder, table, settings, message):
     config = recipe(photo_folder)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    config = dataclasses.replace(config, **{table: dataclasses.replace(getattr(config, table), **settings)})
     with pytest.raises(TrainingError, match=message):
         train(config, tmp_path)
 
@@ -427,3 +428,14 @@ def test_a_photo_that_breaks_while_training_stops_it_in_one_line(tmp_path, photo
         train(with_pairs(photo_folder, tmp_path / "pairs", workers), tmp_path / "run")
     assert "\n" not in str(error.value)
     assert "Error:" not in str(error.value)
+
+
+def test_weights_of_degradations_scale_their_restoration(photo_folder):
+    config = recipe(photo_folder)
+    weights = {"noise": 3.0, "mixture": 0.5}
+    run = Run(dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, weights=weights)))
+    first, second = config.model.degradations[:2]
+    assert first == "noise"
+    rows = torch.eye(len(config.model.degradations))
+    mixed = (rows[:1] + rows[1:2]) / 2
+    assert run.weights(torch.cat([rows[:2], mixed])).tolist() == [3.0, 1.0, 0.5], (first, second)

@@ -186,9 +186,7 @@ def _recipe(
             ratios={name: float(len(old))} | dict.fromkeys(old, 1.0),
             held_out=0,
         ),
-        optimizer=OptimizerConfig(
-            learning_rate=LEARNING_RATE, warm_up=max(1, steps // 20), clip=0.5, ema=0.99, balance=0.0
-        ),
+        optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, warm_up=max(1, steps // 20), clip=0.5, ema=0.99),
         collect=dataclasses.replace(stage, steps=collect, told=0.5),
         integrate=dataclasses.replace(stage, steps=steps - collect),
         save_every=max(1, steps // 2),

@@ -1,4 +1,4 @@
-"""What training minimises: restoration, side images, routing; and how degradations are kept in balance."""
+"""What training minimises: restoration, side images, routing."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,13 +37,13 @@ class Losses(NamedTuple):
     """Terms of the loss, (B,) each."""
 
     restoration: Tensor
-    """Pixels, frequencies and logarithm, not yet weighted by balance"""
+    """Pixels, frequencies and logarithm, not yet weighted"""
     side: Tensor
     classification: Tensor
 
-    def total(self, balance: Tensor) -> Tensor:
-        """Return the scalar to minimise; `balance` (B,) weighs the samples' restoration term."""
-        return (self.restoration * balance + self.side + self.classification).mean()
+    def total(self, weights: Tensor) -> Tensor:
+        """Return the scalar to minimise; `weights` (B,) are those of the samples' restoration term."""
+        return (self.restoration * weights + self.side + self.classification).mean()
 
 
 def losses(
@@ -78,33 +78,20 @@ def losses(
     return Losses(restoration, weights.side * side, weights.classification * classification)
 
 
-class Balance:
-    """Keep degradations of large error from drowning the fine ones.
+class Typical:
+    """Running means of the restoration term, one a degradation."""
 
-    A sample's restoration term is divided by (running mean of the term for its degradation)^power and rescaled so that
-    the mean weight over degradations is 1. Power 0 is the plain L1, power 1 counts relative improvement only.
-    """
-
-    def __init__(self, num_degradations: int, power: float, decay: float = 0.99) -> None:
-        self.power = power
+    def __init__(self, num_degradations: int, decay: float = 0.99) -> None:
         self.decay = decay
         self.means = torch.zeros(num_degradations)
         self.seen = torch.zeros(num_degradations)
 
-    def weights(self, ingredients: Tensor) -> Tensor:
-        """Return one weight a sample (B,) for true ingredients (B, K)."""
-        relative = self._typical().clamp_min(1e-4) ** -self.power
-        return ingredients @ (relative / relative.mean()).to(ingredients.device)
-
-    def typical(self, ingredients: Tensor) -> Tensor:
+    def of(self, ingredients: Tensor) -> Tensor:
         """Return the restoration term (B,) that samples of true ingredients (B, K) had so far; 1 before the first."""
-        return ingredients @ self._typical().to(ingredients.device)
-
-    def _typical(self) -> Tensor:
-        """Return the running mean for each degradation (K,); what was never seen counts as the mean of the others."""
         typical = self.means / (1 - self.decay**self.seen).clamp_min(1e-12)  # as Adam corrects its start
         known = self.seen > 0
-        return torch.where(known, typical, typical[known].mean() if known.any() else torch.ones(()))
+        filled = torch.where(known, typical, typical[known].mean() if known.any() else torch.ones(()))
+        return ingredients @ filled.to(ingredients.device)
 
     def update(self, restoration: Tensor, ingredients: Tensor) -> None:
         """Take the terms (B,) of a step's samples into account."""

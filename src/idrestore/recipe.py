@@ -85,8 +85,8 @@ class OptimizerConfig:
     """Largest norm of the gradient"""
     ema: float = 0.999
     """Decay of the averaged weights, which are what is validated and shipped"""
-    balance: float = 0.5
-    """How far degradations of large error are toned down: 0 not at all, 1 to equal relative progress"""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """How much the restoration of each degradation, or of "mixture", counts; 1 for what is not named"""
 
 
 @dataclass(frozen=True)

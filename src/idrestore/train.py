@@ -16,7 +16,7 @@ from idrestore import checkpoint, distributed, image
 from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos
 from idrestore.degradations import NAMES
-from idrestore.losses import Balance, losses
+from idrestore.losses import Typical, losses
 from idrestore.metrics import psnr_batch
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
@@ -24,7 +24,7 @@ from idrestore.recipe import StageConfig, TrainConfig, plain
 from idrestore.restore import find_device
 from idrestore.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ADAM_BETAS = (0.9, 0.99)
 """A second-moment memory of 100 steps: runs on a laptop have thousands of steps, not millions."""
 
@@ -47,7 +47,7 @@ class Run:
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.balance = Balance(len(config.model.degradations), config.optimizer.balance)
+        self.typical = Typical(len(config.model.degradations))
         self.best = -math.inf
         self.optimizer = self._make_optimizer()
 
@@ -89,12 +89,12 @@ class Run:
         with self._autocast():
             output = self.network(batch.degraded, known)
         terms = losses(output, batch.degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
-        loss = terms.total(self.balance.weights(batch.ingredients))
+        loss = terms.total(self.weights(batch.ingredients))
         seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
         seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
         seen = {name: distributed.gather(values) for name, values in seen.items()}
         self._stop_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
-        typical = self.balance.typical(seen["ingredients"]).mean()
+        typical = self.typical.of(seen["ingredients"]).mean()
         self._stop_unless(
             seen["restoration"].mean() <= EXPLOSION * typical, f"the loss leaps to {seen['loss'].mean().item():.3g}"
         )
@@ -106,10 +106,17 @@ class Run:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
         self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
         self.optimizer.step()
-        self.balance.update(seen.pop("restoration"), seen["ingredients"])
+        self.typical.update(seen.pop("restoration"), seen["ingredients"])
         self._update_average()
         self.step += 1
         return seen
+
+    def weights(self, ingredients: Tensor) -> Tensor:
+        """Return how much each sample's restoration counts, (B,), by the true ingredients (B, K)."""
+        weights = self.config.optimizer.weights
+        singles = ingredients.new_tensor([weights.get(name, 1.0) for name in self.config.model.degradations])
+        several = (ingredients > 0).sum(dim=1) > 1
+        return torch.where(several, weights.get(MIXTURE, 1.0), ingredients @ singles)
 
     def _stop_unless(self, well: Tensor, what: str) -> None:
         if not well:
@@ -152,7 +159,7 @@ class Run:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "balance": self.balance.state(),
+            "typical": self.typical.state(),
             "best": self.best,
         }
 
@@ -170,7 +177,7 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.balance.load(state["balance"])
+        self.typical.load(state["typical"])
         self.step, self.best = state["step"], state["best"]
 
 
@@ -202,8 +209,9 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
     """Return the sample sequence of a stage."""
     known = set(config.model.degradations)
     ratios = dict(config.data.ratios) or dict.fromkeys(config.model.degradations, 1.0)
-    if set(ratios) - known - {MIXTURE}:
-        raise TrainingError(f"data.ratios: got {sorted(ratios)}, expected names among {sorted(known)} or {MIXTURE}")
+    for setting, given in (("data.ratios", ratios), ("optimizer.weights", config.optimizer.weights)):
+        if set(given) - known - {MIXTURE}:
+            raise TrainingError(f"{setting}: got {sorted(given)}, expected names among {sorted(known)} or {MIXTURE}")
     for pair in config.data.pairs:
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
