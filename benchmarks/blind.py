@@ -1,0 +1,78 @@
+"""Would someone who does not know which is which call a restored photo worse? Contact sheets for such a judge.
+
+    python benchmarks/blind.py sheets OUT FOLDER... [--seed 0]     draw the sheets
+    python benchmarks/blind.py count OUT ANSWERS.json              count the answers
+
+`sheets` restores every photo of the folders with the shipped model and draws it beside what it was made from, left or
+right by chance (seeded), with a detail of each enlarged: OUT/NUMBER.png, and OUT/key.json, not for the judge's eyes.
+Answers are `{"1": "left", "2": "same", ...}`: which side looks better.
+"""
+
+import argparse
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pyvips
+
+from idrestore.data.layouts import list_photos
+from idrestore.data.pairs import read_8_bit
+from idrestore.figures import Panel, draw, most_different
+from idrestore.restore import load
+
+SIDES = ("left", "right")
+
+
+def sheets(out: Path, folders: list[Path], seed: int) -> None:
+    """Draw a sheet for each photo, in an order and with sides decided by chance."""
+    restorer, chance = load("fast"), random.Random(seed)
+    photos = [photo for folder in folders for photo in list_photos(folder)]
+    chance.shuffle(photos)
+    out.mkdir(parents=True)
+    key = {}
+    for number, path in enumerate(photos, 1):
+        degraded = read_8_bit(path)
+        result = restorer.restore(degraded)
+        restored_on = chance.choice(SIDES)
+        pair = [degraded, result.image] if restored_on == "right" else [result.image, degraded]
+        box = most_different(degraded, result.image, degraded)
+        panels = [Panel(side, pixels, "") for side, pixels in zip(SIDES, pair, strict=True)]
+        pyvips.Image.new_from_array(draw(panels, box)).pngsave(str(out / f"{number}.png"))
+        key[str(number)] = {"photo": path.name, "restored": restored_on, "found": next(iter(result.ingredients))}
+    (out / "key.json").write_text(json.dumps(key, indent=1))
+
+
+def count(out: Path, answers: Path) -> None:
+    """Print how often the restored photo was called better, the same and worse, by what was found in it."""
+    key, said = json.loads((out / "key.json").read_text()), json.loads(answers.read_text())
+    if set(said) != set(key):
+        raise SystemExit(f"{answers}: expected an answer for each of 1 to {len(key)}, got {len(said)}")
+    counts: dict[str, Counter[str]] = {}
+    for number, row in key.items():
+        verdict = {row["restored"]: "better", "same": "same"}.get(said[number], "worse")
+        for group in (row["found"], "all"):
+            counts.setdefault(group, Counter())[verdict] += 1
+        if verdict == "worse":
+            print(f"worse: {row['photo']} ({row['found']}), sheet {number}")
+    print("| found first | better | same | worse |\n|---|---|---|---|")
+    for group in sorted(counts, key=lambda name: name == "all"):
+        print(
+            f"| {group} | " + " | ".join(str(counts[group][verdict]) for verdict in ("better", "same", "worse")) + " |"
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    drawing, counting = commands.add_parser("sheets"), commands.add_parser("count")
+    drawing.add_argument("out", type=Path)
+    drawing.add_argument("folders", type=Path, nargs="+")
+    drawing.add_argument("--seed", type=int, default=0)
+    counting.add_argument("out", type=Path)
+    counting.add_argument("answers", type=Path)
+    given = parser.parse_args()
+    if given.command == "sheets":
+        sheets(given.out, given.folders, given.seed)
+    else:
+        count(given.out, given.answers)
