@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from idrestore import restore
 from idrestore.checkpoint import Model
 from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
+from idrestore.model.network import NetworkOutput, RestorationNetwork
 from idrestore.restore import Restorer
 
 TINY = PRESETS["tiny"]
@@ -32,6 +32,12 @@ def restorer(seed=0, change=None, tile=256, **config):
 @pytest.fixture
 def photo():
     return np.random.default_rng(0).integers(0, 256, (45, 37, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def once(monkeypatch):
+    """Let no photo be looked at again: an untrained network hints at everything."""
+    monkeypatch.setattr(restore, "HINT", 2)
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,6 +105,7 @@ def test_strength_scales_the_change(strength):
     assert np.abs(part - (photo + strength * (full - photo))).max() <= 1
 
 
+@pytest.mark.usefixtures("once")
 def test_only_gives_the_rest_to_clean(photo):
     subject = restorer()
     seen = []
@@ -114,6 +121,7 @@ def test_only_gives_the_rest_to_clean(photo):
     torch.testing.assert_close(seen[-1], expected)
 
 
+@pytest.mark.usefixtures("once")
 def test_a_large_photo_is_decided_once_and_from_all_over(monkeypatch):
     """Half of it dark: one decision, between those of its halves, the same in all tiles."""
     monkeypatch.setattr(restore, "ROUTING_WHOLE", 0)
@@ -130,6 +138,7 @@ def test_a_large_photo_is_decided_once_and_from_all_over(monkeypatch):
     assert all(given is not None and given is tiles[0][0] for given, _ in tiles)
 
 
+@pytest.mark.usefixtures("once")
 @pytest.mark.parametrize("shape", [(40, 700, 3), (300, 300, 3)])
 def test_a_small_photo_in_several_tiles_is_decided_once_too(shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -229,6 +238,7 @@ def test_strengths_of_single_degradations_scale_their_shares(photo):
     torch.testing.assert_close(rows, torch.tensor([[0.2, 0.25, 0, 0, 0, 0.55]] * 3))
 
 
+@pytest.mark.usefixtures("once")
 def test_only_is_a_strength_of_zero_for_the_others(photo):
     only = restorer().restore(photo, only={"rain"})
     zero = restorer().restore(photo, strength=dict.fromkeys(set(TINY.degradations) - {"rain"}, 0.0))
@@ -285,3 +295,61 @@ def test_what_is_protected_comes_back_exactly_and_only_that(dtype, channels):
 def test_a_mask_of_another_shape_or_type_is_refused(photo, mask):
     with pytest.raises(ValueError, match=r"protect: got .* expected bool \(45, 37\)"):
         restorer().restore(photo, protect=mask)
+
+
+class Layers(torch.nn.Module):
+    """A network for a photo in which one degradation hides another: first it takes 0.2 of the light, then 0.1."""
+
+    def __init__(self, hint=0.1, sure=0.8):
+        super().__init__()
+        self.shares = ({"noise": 0.85 - hint, "haze": hint}, {"haze": sure, "blur": 0.1})
+
+    def forward(self, degraded, rows, one_photo=False):
+        behind = bool(degraded.mean() < 0.7)
+        shares = torch.tensor([self.shares[behind].get(name, 0.01) for name in TINY.degradations])
+        shares[-1] += 1 - shares.sum()  # clean
+        logits = shares.log().expand(len(degraded), 3, -1)
+        share = logits.softmax(2) if rows is None else rows
+        amount = share[:, 0, TINY.degradations.index("haze" if behind else "noise")].view(-1, 1, 1, 1)
+        return NetworkOutput(degraded - (0.1 if behind else 0.2) * amount.round(), logits, [], [])
+
+
+def layered(**shares):
+    subject = restorer()
+    subject.network = Layers(**shares)
+    return subject
+
+
+BRIGHT = np.full((40, 600, 3), 0.8, np.float32)
+
+
+def test_what_was_hidden_is_found_and_restored_in_turn():
+    result = layered().restore(BRIGHT)
+    np.testing.assert_allclose(result.image, 0.5, atol=1e-6)
+    assert next(iter(result.ingredients)) == "noise" and next(iter(result.again)) == "haze"
+
+
+@pytest.mark.parametrize("shares", [{"hint": 0.04}, {"sure": 0.45}, {"sure": 0.6}])
+def test_without_a_hint_or_in_doubt_a_photo_is_restored_once(shares):
+    """At a share of 0.6 for haze, 0.27 is left for `clean`."""
+    result = layered(**shares).restore(BRIGHT)
+    np.testing.assert_allclose(result.image, 0.6, atol=1e-6)
+    assert result.again is None
+
+
+@pytest.mark.parametrize(
+    "wish", [{"ingredients": {"noise": 1.0}}, {"only": {"noise"}}, {"strength": {"haze": 0.5}}], ids=str
+)
+def test_a_second_pass_obeys_the_users_wish(wish):
+    np.testing.assert_allclose(layered().restore(BRIGHT, **wish).image, 0.6, atol=1e-6)
+
+
+def test_strength_scales_the_change_of_both_passes():
+    np.testing.assert_allclose(layered().restore(BRIGHT, strength=0.5).image, 0.65, atol=1e-6)
+
+
+def test_what_is_protected_stays_through_both_passes():
+    protect = np.zeros(BRIGHT.shape[:2], np.bool_)
+    protect[:20, :200] = True
+    result = layered().restore(BRIGHT, protect=protect)
+    assert (result.image[protect] == BRIGHT[protect]).all() and result.image[-1, -1, 0] == pytest.approx(0.5)

@@ -34,6 +34,10 @@ ROUTING_CROP = 256
 """Side of such a crop, px. Crops are at full resolution: shrinking would erase noise and thin rain."""
 ROUTING_WHOLE = 1024 * 1024
 """Photos of at most this many pixels are routed as a whole."""
+HINT = 0.05
+"""A second degradation of this share is reason to look at the restored photo again: noise hides haze."""
+SURE, DOUBT = 0.5, 0.15
+"""Looked at again, a photo is restored in turn if one degradation has at least SURE, and `clean` at most DOUBT."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Result:
     """Same shape and dtype as what came in"""
     ingredients: dict[str, float]
     """Share of each degradation, the largest first; they sum to 1"""
+    again: dict[str, float] | None = None
+    """Shares in what the first pass left, if that was restored in turn"""
 
 
 class Steering(NamedTuple):
@@ -119,6 +125,9 @@ class Restorer:
         `image` is (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha
         passes through. `progress` is told how many tiles are done, and of how many. The cure can be steered:
 
+        What one degradation hid from the routers shows once it is gone: a photo in which there is a hint of a second
+        one (`HINT`) is looked at again, and restored in turn where they are sure (`SURE`, `DOUBT`).
+
         - `strength`, a number in [0, 1], scales the change of every pixel: 0 returns the photo.
         - `strength`, a mapping such as {"haze": 0.5}, scales the shares of single degradations (others: 1). What they
           lose goes to `clean`: the network does less, and leaves that degradation in the photo.
@@ -130,7 +139,11 @@ class Restorer:
 
         Raises `ValueError` for anything else.
         """
-        return self._work(image, self.steer(strength, only, ingredients), progress, protect=protect)[0]
+        array, steering = np.asarray(image), self.steer(strength, only, ingredients)
+        first = self._work(array, steering, progress, protect=protect)[0]
+        result = self._look_again(first, steering, progress, protect)
+        _weaken_change(result.image, array, steering.strength)
+        return result
 
     def explain(self, image: ArrayLike, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
@@ -151,6 +164,7 @@ class Restorer:
             return planes.permute(1, 2, 0).cpu().numpy()
 
         result, rows, planes = self._work(image, Steering(), progress, look)
+        result = self._look_again(result, Steering(), progress)
         assert strongest is not None and planes is not None
         _, tile, latents = strongest
         arrays = [LatentMaps(*(each[0].float().cpu().numpy() for each in block)) for block in latents]
@@ -162,6 +176,22 @@ class Restorer:
             (tile.rows, tile.columns),
         )
 
+    def _look_again(
+        self, first: Result, steering: Steering, progress: Progress, protect: NDArray[np.bool_] | None = None
+    ) -> Result:
+        """Restore a restored photo in turn, if something hid behind what was removed."""
+        degradations = [share for name, share in first.ingredients.items() if name != "clean"]
+        if steering.ingredients is not None or len(degradations) < 2 or degradations[1] < HINT:
+            return first
+        colour, _, peak = _colour_of(first.image)
+        rows = self._route(colour, peak)
+        wanted = rows if steering.factors is None else self._weaken(rows, steering.factors)
+        found = self._name(wanted.mean(dim=1))
+        if max(found.values()) < SURE or found.get("clean", 0.0) > DOUBT:
+            return first
+        second = self._work(first.image, steering._replace(ingredients=rows), progress, protect=protect)[0]
+        return Result(second.image, first.ingredients, found)
+
     def _work(
         self,
         image: ArrayLike,
@@ -170,7 +200,7 @@ class Restorer:
         look: Look | None = None,
         protect: NDArray[np.bool_] | None = None,
     ) -> tuple[Result, Tensor, NDArray[np.float32] | None]:
-        """Restore a photo.
+        """Restore a photo in one pass, at full strength.
 
         Returns the result, the ingredients (1, M, K) in force, and the blended planes (H, W, C) of `look`.
         """
@@ -196,8 +226,7 @@ class Restorer:
             changed = output.restored[0].permute(1, 2, 0).float().cpu().numpy()
             seen = [] if look is None else [tiling.crop(look(tile, output), *tile.shape)]
             progress(len(found), len(tiles))
-            mixed = patch + np.float32(steering.strength) * (tiling.crop(changed, *tile.shape) - patch)
-            return np.concatenate([mixed, *seen], axis=2)
+            return np.concatenate([tiling.crop(changed, *tile.shape), *seen], axis=2)
 
         top = 0
         for band in tiling.blend(tiles, run):
@@ -344,6 +373,17 @@ def _with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray
     if like.dtype.kind == "u":
         grey = grey.round()
     return grey.astype(like.dtype).reshape(like.shape)
+
+
+def _weaken_change(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:
+    """Take a restored photo back towards what it was, in place, some rows at a time."""
+    if strength == 1:
+        return
+    for top in range(0, len(image), ROUTING_CROP):
+        rows = slice(top, top + ROUTING_CROP)
+        start = before[rows].astype(np.float32)
+        mixed = start + np.float32(strength) * (image[rows] - start)
+        image[rows] = mixed.round() if image.dtype.kind == "u" else mixed
 
 
 def _is_small(image: NDArray[Any], share: float) -> bool:
