@@ -23,7 +23,7 @@ def main(texts: list[str]) -> None:
     )
     for name, spec in parse_data(texts).items():
         rows = []
-        pairs = spec.find().pairs[: spec.limit]
+        pairs = spec.find().matched[: spec.limit]
         for index, pair in enumerate(pairs):
             degraded, clean = spec.read(pair, index)
             both = restorer.restore(degraded)

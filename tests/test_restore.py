@@ -353,3 +353,14 @@ def test_what_is_protected_stays_through_both_passes():
     protect[:20, :200] = True
     result = layered().restore(BRIGHT, protect=protect)
     assert (result.image[protect] == BRIGHT[protect]).all() and result.image[-1, -1, 0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("noise", "change"), [(0.7, 0.2), (0.5, 0.2), (0.21, 0.1)])
+def test_what_is_called_clean_for_the_larger_part_is_changed_less(noise, change):
+    subject = layered()
+    rest = dict.fromkeys(TINY.degradations[1:-1], 0.01)
+    subject.network.shares = ({"noise": noise} | rest,) * 2
+    subject.network.forward = lambda degraded, rows, one_photo=False: NetworkOutput(
+        degraded - 0.2, Layers.forward(subject.network, degraded, rows).logits, [], []
+    )
+    np.testing.assert_allclose(subject.restore(BRIGHT).image, 0.8 - change, atol=1e-6)

@@ -126,7 +126,8 @@ class Restorer:
         passes through. `progress` is told how many tiles are done, and of how many. The cure can be steered:
 
         What one degradation hid from the routers shows once it is gone: a photo in which there is a hint of a second
-        one (`HINT`) is looked at again, and restored in turn where they are sure (`SURE`, `DOUBT`).
+        one (`HINT`) is looked at again, and restored in turn where they are sure (`SURE`, `DOUBT`). A photo that they
+        call clean for the larger part is changed less: by twice the share of all degradations.
 
         - `strength`, a number in [0, 1], scales the change of every pixel: 0 returns the photo.
         - `strength`, a mapping such as {"haze": 0.5}, scales the shares of single degradations (others: 1). What they
@@ -141,9 +142,7 @@ class Restorer:
         """
         array, steering = np.asarray(image), self.steer(strength, only, ingredients)
         first = self._work(array, steering, progress, protect=protect)[0]
-        result = self._look_again(first, steering, progress, protect)
-        _weaken_change(result.image, array, steering.strength)
-        return result
+        return self._finish(array, first, steering, progress, protect)
 
     def explain(self, image: ArrayLike, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
@@ -163,8 +162,9 @@ class Restorer:
                 strongest = (mean, tile, output.latents)
             return planes.permute(1, 2, 0).cpu().numpy()
 
-        result, rows, planes = self._work(image, Steering(), progress, look)
-        result = self._look_again(result, Steering(), progress)
+        array = np.asarray(image)
+        result, rows, planes = self._work(array, Steering(), progress, look)
+        result = self._finish(array, result, Steering(), progress)
         assert strongest is not None and planes is not None
         _, tile, latents = strongest
         arrays = [LatentMaps(*(each[0].float().cpu().numpy() for each in block)) for block in latents]
@@ -175,6 +175,20 @@ class Restorer:
             dict(zip(levels, arrays, strict=True)),
             (tile.rows, tile.columns),
         )
+
+    def _finish(
+        self,
+        before: NDArray[Any],
+        first: Result,
+        steering: Steering,
+        progress: Progress,
+        protect: NDArray[np.bool_] | None = None,
+    ) -> Result:
+        """Look again, and scale the change: by the user's strength, and down where most of a photo is called clean."""
+        result = self._look_again(first, steering, progress, protect)
+        degraded = 1.0 if steering.ingredients is not None else 1 - first.ingredients.get("clean", 0.0)
+        _weaken_change(result.image, before, steering.strength * min(1.0, 2 * degraded))
+        return result
 
     def _look_again(
         self, first: Result, steering: Steering, progress: Progress, protect: NDArray[np.bool_] | None = None
