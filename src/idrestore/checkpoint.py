@@ -157,7 +157,7 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
         if max(*config.depths, config.refinement) > DEEPEST:
             raise ValueError(f"got depths {config.depths} and {config.refinement}, expected at most {DEEPEST}")
         network = RestorationNetwork(config)
-        network.hub = HUBS[header["hub"]](len(config.degradations), config.num_priors, config.prior_width)
+        network.hub = HUBS[header["hub"]](len(config.known), config.num_priors, config.prior_width, len(config.added))
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
     return network
