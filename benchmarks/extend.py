@@ -2,9 +2,9 @@
 
     python benchmarks/extend.py PHOTOS_TO_LEARN_FROM OTHER_PHOTOS OUT [STEPS]
 
-The camera is synthesised (`under_display` in `idrestore/data/degrade.py`); no shipped model is trained on it. Photos
-are shrunk to 768 px first. Prints a Markdown table of PSNR on the pairs made from OTHER_PHOTOS: of the new degradation,
-and of the old ones, before and after.
+OUT must not exist yet. The camera is synthesised (`under_display` in `idrestore/data/degrade.py`); no shipped model is
+trained on it. Photos are shrunk to 768 px first. Prints a Markdown table of PSNR on the pairs made from OTHER_PHOTOS:
+of the new degradation, and of the old ones, before and after.
 """
 
 import dataclasses
@@ -24,6 +24,8 @@ from idrestore.restore import Restorer
 from idrestore.train import train
 
 NAME, STRENGTH, NUM_OTHERS, SIDE = "under_display", 0.4, 16, 768
+COUNTS = (5, 20, 50)
+ALONE = "haze"
 
 
 def make(photos: list[Path], folder: Path) -> Path:
@@ -39,11 +41,12 @@ def make(photos: list[Path], folder: Path) -> Path:
 
 
 def learn_alone(pairs: Path, folder: Path, steps: int) -> Path:
-    """Train a network of the same size on nothing else."""
-    model = dataclasses.replace(PRESETS["fast"], degradations=(NAME,), added=((NAME, "affine"),), integration="none")
-    stage = StageConfig(steps=steps, batch=extend.BATCH, patch=extend.PATCH, told=1.0, loss=extend.LOSS)
+    """Train a network of the same size on nothing else; it calls it haze, which has the same operation."""
+    model = dataclasses.replace(PRESETS["fast"], degradations=(ALONE,), integration="none")
+    loss = dataclasses.replace(extend.LOSS, side=0.05)
+    stage = StageConfig(steps=steps, batch=extend.BATCH, patch=extend.PATCH, told=1.0, loss=loss)
     clean = tuple(map(str, list_photos(pairs / "clean")))
-    data = DataConfig(clean, (PairFolder(str(pairs), NAME, 1.0),), ratios={NAME: 1.0}, held_out=0)
+    data = DataConfig(clean, (PairFolder(str(pairs), ALONE, 1.0),), ratios={ALONE: 1.0}, held_out=0)
     optimizer = OptimizerConfig(1e-3, 1e-6, max(1, steps // 20), clip=0.5, ema=0.99)
     train(TrainConfig(precision="bf16", model=model, data=data, optimizer=optimizer, collect=stage), folder)
     return folder / "last.safetensors"
@@ -56,7 +59,7 @@ def main(learn: Path, other: Path, out: Path, steps: int = 400) -> None:
     fast = checkpoint.load("fast")
     print("| model | under_display | noise | rain | haze | blur | low_light |\n|---|---|---|---|---|---|---|")
     first = None
-    for number in (5, 20, 50):
+    for number in COUNTS:
         pairs = make(learned_from[::spacing][:number], out / f"pairs{number}")
         made = extend.extend(fast, pairs, NAME, "affine", out / f"extended{number}", steps, validation)
         changes = {change.name: change for change in made.changes}
@@ -65,9 +68,9 @@ def main(learn: Path, other: Path, out: Path, steps: int = 400) -> None:
             row(f"input ({NUM_OTHERS} pairs; 8 photos each)", {k: c.degraded for k, c in changes.items()})
             row("fast, which has never seen it", {k: c.before for k, c in changes.items()})
         row(f"extended with {number} pairs", {k: c.after for k, c in changes.items()})
-    alone = Restorer(checkpoint.load(learn_alone(out / "pairs50", out / "alone", steps)))
+    alone = Restorer(checkpoint.load(learn_alone(out / f"pairs{COUNTS[-1]}", out / "alone", steps)))
     mean = evaluate(alone, parse_data([f"{NAME}={validation}"])).summaries()[NAME].psnr_restored.value
-    row("the same size, from scratch on 50 pairs", {NAME: mean})
+    row(f"the same size, from scratch on {COUNTS[-1]} pairs", {NAME: mean})
 
 
 def row(label: str, values: dict[str, float]) -> None:

@@ -137,6 +137,12 @@ def setting(key, value):
     return lambda header, _: header["config"].update({key: value})
 
 
+def add_65(header, _):
+    names = [f"damage{number}" for number in range(65)]
+    header["config"]["degradations"] += names
+    header["config"]["added"] = [(name, "affine") for name in names]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -156,6 +162,7 @@ def setting(key, value):
         (setting("dim", 6 * 2**20), "wrong shape"),  # terabytes
         (setting("dim", 2**62), "unusable configuration"),
         (setting("depths", [1, 1, 1, 10**9]), r"unusable configuration \(got depths .*, expected at most 64"),
+        (add_65, r"unusable configuration \(got depths .* 65 additions, expected at most 64"),
         (setting("wi\ndth", 8), "unknown model setting 'wi"),
         (
             lambda _, tensors: tensors.update({"stem.weight": tensors["stem.weight"].to(torch.float8_e4m3fn)}),

@@ -6,40 +6,72 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import BOTH, FAST, network
+from small import BOTH, FAST, mixture, network, shaken
 
 from idrestore import checkpoint, extend
 from idrestore.checkpoint import Model
 from idrestore.data.layouts import find_pairs, list_photos
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import NAMES
-from idrestore.extend import ExtensionError, add_degradation
+from idrestore.extend import ExtensionError, View, add_degradation
+from idrestore.model.hub import integrate
+from idrestore.model.prior_block import Router
+from idrestore.recipe import TrainConfig
+from idrestore.run_folder import TrainingError
+from idrestore.train import Run
 
 
 @pytest.mark.parametrize("hub", ["prior", "ingredient"])
 @pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
-def test_a_fresh_degradation_changes_nothing_for_the_others(config, hub):
+def test_what_is_learned_changes_nothing_where_its_share_is_zero(config, hub):
+    """Bit for bit, whatever the new parameters become; and again when the extended model is extended."""
+    old = network(config, hub=hub)
+    photo, rows = torch.rand(len(NAMES), 3, 32, 32), torch.cat([torch.eye(len(NAMES))[:4], mixture(2)])
+    expected = old(photo, rows)
+    new = old
+    for number, name in enumerate(["scratches", "smear"], start=1):
+        before, new = new, add_degradation(new, name, "affine")
+        shaken(new, 0.3)
+        new.load_state_dict(before.state_dict(), strict=False)
+        found = new(photo, torch.cat([rows, torch.zeros(len(rows), number)], dim=1))
+        assert torch.equal(found.restored, expected.restored)
+        assert torch.equal(found.logits[..., :-number], expected.logits)
+        used = new(photo, torch.eye(len(NAMES) + number)[[-1] * len(rows)]).restored
+        assert (used != found.restored).any()
+
+
+@pytest.mark.parametrize("hub", ["prior", "ingredient"])
+@pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
+def test_a_fresh_degradation_is_not_found_and_undone_by_nothing(config, hub):
     old = network(config, hub=hub)
     new = add_degradation(old, "scratches", "affine")
     photo = torch.rand(1, 3, 32, 32)
-    rows = torch.eye(len(NAMES))
-    for row in rows:
-        expected = old(photo, row[None]).restored
-        found = new(photo, torch.cat([row, torch.zeros(1)])[None])
-        torch.testing.assert_close(found.restored, expected, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found.logits[..., :-1], old(photo, row[None]).logits, rtol=1e-4, atol=1e-5)
+    assert torch.equal(new(photo).restored, old(photo).restored)
+    tables = new.hub(torch.eye(len(NAMES) + 1))
+    torch.testing.assert_close(tables[-1], tables[:-1].mean(dim=0))
+    for block in new.prior_blocks.values():
+        dim = block.features_to_context.in_channels
+        x, context = torch.randn(1, dim, 8, 8), torch.randn(1, 2 * dim, 8, 8)
+        assert torch.equal(block.added[0].operations(x, context, torch.ones(1, 1)), x)
 
 
-def test_its_operation_starts_as_the_identity_and_keeps_its_kind():
+def test_its_operation_is_of_its_kind():
     new = add_degradation(network(FAST), "scratches", "convolutive")
     assert new.config.operation_of("scratches") == "convolutive"
     assert new.config.operation_of("haze") == "affine"
-    block = new.prior_blocks["encoder2"].operations
-    x, context = torch.randn(1, 12, 8, 8), torch.randn(1, 24, 8, 8)
-    alone = torch.eye(7)[6:]
-    head = block.weight.new_zeros(())
-    assert (block.weight[6] == head).all()
-    assert (block(x, context, alone) != x).any()  # the shared filters work for it as for blur
+    assert all(block.added[0].operations.convolutive.tolist() == [1] for block in new.prior_blocks.values())
+
+
+@pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
+def test_extending_is_deterministic(config):
+    old = network(config)
+    one, other = (add_degradation(old, "scratches", "affine").state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_extended_hub_is_not_integrated():
+    with pytest.raises(ValueError, match="hub: got one with added degradations"):
+        integrate(add_degradation(network(FAST), "scratches", "affine").hub)
 
 
 def test_an_extended_model_survives_its_file(tmp_path):
@@ -55,10 +87,37 @@ def test_a_name_that_is_taken_is_refused():
         add_degradation(network(FAST), "haze", "affine")
 
 
-@pytest.mark.parametrize("added", [[["haze", "affine"]], [["scratches", "magic"]], [["scratches"]]])
+@pytest.mark.parametrize(
+    "added", [[["haze", "affine"]], [["scratches", "magic"]], [["scratches"]], [["scratches", "affine"]]]
+)
 def test_impossible_additions_are_refused(added):
     with pytest.raises(ValueError, match="added: got"):
         dataclasses.replace(FAST, added=added)
+
+
+def test_additions_come_last():
+    with pytest.raises(ValueError, match="expected the last of the degradations"):
+        dataclasses.replace(FAST, degradations=("scratches", *NAMES), added=(("scratches", "affine"),))
+    with pytest.raises(ValueError, match="expected the last of the degradations"):
+        dataclasses.replace(FAST, degradations=("scratches",), added=(("scratches", "affine"),))
+
+
+def test_what_is_to_learn_has_to_exist():
+    with pytest.raises(TrainingError, match=r"learn: got .stem.wieght., expected"):
+        Run(TrainConfig(model=FAST, learn=("stem.weight", "stem.wieght")))
+
+
+def test_a_router_is_fitted_against_the_old_logits():
+    """Two clouds of pooled vectors, of which one lies where the old routers were very sure."""
+    router = Router(4, 1, "mean")
+    torch.nn.init.constant_(router.logits.bias, extend.NEVER)
+    ones = torch.ones(200)
+    apart = torch.tensor([3.0, 0, 0, 0])
+    new, old = View(torch.randn(200, 4) + apart, ones), View(torch.randn(200, 4) - apart, 9 * ones)
+    extend.fit(router, new, old)
+    found, mistaken = ((router.decide(view.pooled)[:, 0] - view.others).sigmoid() for view in (new, old))
+    assert found.mean() > 0.95
+    assert mistaken.mean() < 0.01
 
 
 def test_learning_from_pairs_end_to_end(photo_folder, tmp_path, monkeypatch):
@@ -66,7 +125,8 @@ def test_learning_from_pairs_end_to_end(photo_folder, tmp_path, monkeypatch):
     extend.make_pairs(lambda image, rng: image / 2, list_photos(photo_folder), tmp_path / "pairs")
     torch.manual_seed(0)
     net = network(FAST, hub="ingredient").eval()
-    monkeypatch.setattr(extend, "PATCH", 48)
+    for setting, value in {"PATCH": 48, "NUM_NEW": 16, "NUM_OLD": 48}.items():
+        monkeypatch.setattr(extend, setting, value)
     model = Model(net, {"licence": "CC0"}, Path("small"), "0" * 64)
     seen = []
     made = extend.extend(
@@ -81,6 +141,10 @@ def test_learning_from_pairs_end_to_end(photo_folder, tmp_path, monkeypatch):
     assert (record["name"], record["operation"], record["pairs"], record["steps"]) == ("dim", "affine", 4, 12)
     before = made.changes[-1].before
     assert made.changes[-1].after > before
+    start = add_degradation(net, "dim", "affine").state_dict()
+    state = learned.network.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
+    assert all((state[name] != start[name]).any() for name in state.keys() - net.state_dict().keys())
 
 
 def test_pairs_from_a_function_are_seeded_and_clipped(photo_folder, tmp_path):

@@ -138,6 +138,13 @@ def test_mixtures_are_two_or_three_of_anything_but_clean(photo_folder):
         torch.testing.assert_close(shares, torch.full_like(shares, 1 / len(shares)))
 
 
+def test_mixtures_never_show_what_was_added(photo_folder):
+    """It could be synthesised, and may be known by its pairs alone."""
+    photos = Photos(list_photos(photo_folder), (1.0,), 8)
+    sequence = Samples(photos, ("noise", "rain", "under_display"), {MIXTURE: 1.0}, 8, seed=0)
+    assert all(sequence[index][2].tolist() == [0.5, 0.5, 0] for index in range(20))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_pairs_take_their_share_of_their_degradation(photo_folder, negatives, share):
     ratios, count = {"noise": 1.0, "blur": 1.0}, 160

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 """What a model file's tensors may be."""
 DEEPEST = 64
-"""Blocks a level above which a header is not believed: making their objects would take forever."""
+"""Blocks a level, or additions, above which a header is not believed: making their objects would take forever."""
 METADATA_KEY = "idrestore"
 HUBS: dict[str, type[PriorHub] | type[IngredientHub]] = {"prior": PriorHub, "ingredient": IngredientHub}
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -154,10 +154,11 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
         config = ModelConfig.from_mapping(header["config"])
-        if max(*config.depths, config.refinement) > DEEPEST:
-            raise ValueError(f"got depths {config.depths} and {config.refinement}, expected at most {DEEPEST}")
+        if max(*config.depths, config.refinement, len(config.added)) > DEEPEST:
+            sizes = f"depths {config.depths} and {config.refinement}, {len(config.added)} additions"
+            raise ValueError(f"got {sizes}, expected at most {DEEPEST}")
         network = RestorationNetwork(config)
-        network.hub = HUBS[header["hub"]](len(config.degradations), config.num_priors, config.prior_width)
+        network.hub = HUBS[header["hub"]](len(config.known), config.num_priors, config.prior_width, len(config.added))
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
     return network

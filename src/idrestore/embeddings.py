@@ -32,7 +32,7 @@ def measure(model: Model) -> dict[str, Any]:
     hub, names = model.network.hub, model.network.config.degradations
     with torch.no_grad():
         priors = hub(torch.eye(len(names))).double()
-        spectra = hub.spectra if isinstance(hub, IngredientHub) else torch.linalg.svdvals(priors)
+        spectra = hub.ingredients().spectra if isinstance(hub, IngredientHub) else torch.linalg.svdvals(priors)
     points = priors.flatten(0, 1).numpy()
     flat = priors.flatten(1).numpy()
     flat = flat - flat.mean(axis=0)
@@ -58,15 +58,16 @@ def write(model: Model, folder: Path) -> Path:
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     found = measure(model)
-    figure = Figure(figsize=(12, 10), layout="constrained")
+    figure = Figure(figsize=(12, 9), layout="constrained")
     (first, second), (third, fourth) = figure.subplots(2, 2)
     _scatter(first, found, "t_sne", "t-SNE of all priors")
     _scatter(second, found, "principal_components", "Two principal components of all priors")
     _matrix(third, found)
-    _spectra(fourth, found)
+    _spectra(figure, fourth, found)
+    figure.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=len(found["degradations"]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "priors.json").write_text(json.dumps(found) + "\n", "utf-8")
-    figure.savefig(folder / "priors.png", dpi=100)
+    figure.savefig(folder / "priors.png", dpi=80)
     return folder / "priors.png"
 
 
@@ -74,7 +75,6 @@ def _scatter(axes: Any, found: dict[str, Any], key: str, title: str) -> None:
     for name, points in zip(found["degradations"], found[key], strict=True):
         axes.scatter(*np.array(points).T, s=24, label=name)
     axes.set_title(title)
-    axes.legend()
 
 
 def _matrix(axes: Any, found: dict[str, Any]) -> None:
@@ -88,10 +88,17 @@ def _matrix(axes: Any, found: dict[str, Any]) -> None:
     axes.set_title("Likeness of hubs: cosine, common mean removed")
 
 
-def _spectra(axes: Any, found: dict[str, Any]) -> None:
-    for name, values in zip(found["degradations"], found["spectra"], strict=True):
-        axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name)
-    collected = found["stage"] == "collect"
-    axes.set_xlabel("singular value" if collected else "ingredient")
-    axes.set_title("Singular spectra of the hubs" if collected else "How much of each ingredient")
-    axes.legend()
+def _spectra(figure: Any, axes: Any, found: dict[str, Any]) -> None:
+    names, values = found["degradations"], np.array(found["spectra"])
+    if found["stage"] == "collect":
+        axes.plot(range(1, values.shape[1] + 1), values.T, marker="o", markersize=3)  # in the colours of the points
+        axes.set_xlabel("singular value")
+        axes.set_title("Singular spectra of the hubs")
+        return
+    largest = np.abs(values).max()
+    extent = (0.5, values.shape[1] + 0.5, len(names) - 0.5, -0.5)
+    picture = axes.imshow(values, vmin=-largest, vmax=largest, cmap="RdBu_r", aspect="auto", extent=extent)
+    figure.colorbar(picture, ax=axes)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("ingredient")
+    axes.set_title("How much of each ingredient each contains")

@@ -4,31 +4,43 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from idrestore import checkpoint
 from idrestore.checkpoint import Model
 from idrestore.data.layouts import Pair, find_pairs
+from idrestore.data.loader import MIXTURE, Photos, batches
 from idrestore.data.pairs import parse_data, read_8_bit, write_pair
-from idrestore.degradations import Operation
+from idrestore.degradations import FIVE, Operation
 from idrestore.evaluate import evaluate
 from idrestore.losses import LossWeights
-from idrestore.model.hub import PriorHub
+from idrestore.model.hub import IngredientHub
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.operations import SharedOperations
+from idrestore.model.prior_block import Addition, MetaPriorBlock, Router
 from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 from idrestore.restore import Restorer
-from idrestore.train import train
+from idrestore.train import make_samples, train
 
-LEARNING_RATE = 2e-4
-"""Gentle: what the model knows has to stay"""
+LEARNING_RATE = 2e-3
+"""Of what is new; nothing else learns, so it need not be gentle"""
 BATCH, PATCH = 8, 128
-COLLECT_SHARE = 0.5
-"""Share of the steps that collect the new prior; the others follow after the new integration"""
-LOSS = LossWeights(pixel=0.12, frequency=0.5, log_error=0.04, side=0.05, classification=0.01, label_smoothing=0.05)
+LOSS = LossWeights(pixel=0.12, frequency=0.5, log_error=0.04, side=0.0, classification=0.0)
+"""Of the cure alone: side images belong to the old parameters, and routers are fitted afterwards"""
+NEVER = -1e4
+"""A logit whose share is exactly 0"""
+NUM_NEW, NUM_OLD = 320, 1600
+"""Samples to which routers are fitted"""
+FIT_STEPS, FIT_RATE, FIT_DECAY = 600, 3e-3, 0.01
+"""Steps, learning rate and weight decay of that fit, each over all samples at once"""
+OLD_COUNT = 10.0
+"""A photo taken wrongly for the new degradation counts as much as this many that are missed"""
 NUM_MEASURED = 8
 """Photos on which each degradation is measured before and after"""
 Degrade = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.floating]]
@@ -67,68 +79,147 @@ def extend(
 ) -> Extension:
     """Write `folder`/NAME.safetensors, a model that knows degradation `name` beside the old ones.
 
-    Half of the steps collect a prior hub for it from `pairs` (a folder as `find_pairs` takes it), the other half follow
-    the integration of all hubs into ingredients anew. Half of the samples show the old degradations, synthesised on
-    the clean photos of the pairs, so that they are not forgotten. What was gained and lost is measured on the pairs of
-    `validation`, or else on those learned from. Raises `ExtensionError`, `ValueError` or `OSError`.
+    `pairs` is a folder as `find_pairs` takes it. Only the new learns (`add_degradation`): its cure, in `steps` steps
+    on the pairs, then its routers, on the pairs and on old degradations, which are synthesised on their clean photos.
+    What was gained and lost is measured on the pairs of `validation`, or else on those learned from. Raises
+    `ExtensionError`, `ValueError` or `OSError`.
     """
-    found = find_pairs(pairs)
-    if not found.matched or found.unmatched:
-        lonely = f"{found.unmatched[0]} has no counterpart" if found.unmatched else "no pairs"
-        raise ExtensionError(f"{pairs}: {lonely}, expected degraded and clean photos of the same names")
+    clean = _clean_photos(pairs)
     folder.mkdir(parents=True, exist_ok=True)
     network = add_degradation(model.network, name, operation)
-    start = folder / "start.safetensors"
-    checkpoint.save(start, network, model.card)
-    recipe = _recipe(start, network, [pair.clean for pair in found.matched], pairs, name, steps, Restorer(model).half)
-    train(recipe, folder, progress=progress)
-    learned = checkpoint.load(folder / "last.safetensors")
-    changes = measure([model, learned], validation or pairs, name)
+    recipe = _recipe(network, clean, pairs, steps, Restorer(model).half)
+    learned = _learn_cure(network, recipe, folder, progress)
+    fit_routers(learned, recipe)
+    changes = measure([model, dataclasses.replace(model, network=learned)], validation or pairs, name)
     path = folder / f"{name}.safetensors"
     record = {
         "name": name,
         "operation": operation,
         "from": model.sha256,
-        "pairs": len(found.matched),
+        "pairs": len(clean),
         "steps": steps,
         "measured_on": "other pairs" if validation else "the pairs learned from",
         "psnr": [change._asdict() for change in changes],
     }
     extensions = [*model.card.get("extensions", []), record]
-    checkpoint.save(path, learned.network, model.card | {"extensions": extensions}, half=True)
+    checkpoint.save(path, learned, model.card | {"extensions": extensions}, half=_is_half(model.network))
     return Extension(path, changes)
 
 
 def add_degradation(old: RestorationNetwork, name: str, operation: Operation) -> RestorationNetwork:
-    """Return a network of the first stage that has one more degradation, and does for the others what `old` does.
+    """Return a network that has one more degradation, and does, where that one's share is 0, exactly what `old` does.
 
-    Each old degradation's hub is what `old` uses for it alone; the new one's is fresh, its operation the identity, and
-    its routers find it nowhere yet. Raises `ExtensionError` for a name that is taken.
+    All parameters of `old` are in it under the same names. New are, in each meta-prior block, a router of one logit,
+    which starts from the features of the block's own router, and an operation, which starts as the identity; and in
+    the hub a table of priors, or in an ingredient hub a row of C, which starts as the mean of the others. Raises
+    `ExtensionError` for a name that is taken.
     """
     if name in old.config.degradations:
         raise ExtensionError(f"name: the model knows {name!r} already, choose another name")
     names = (*old.config.degradations, name)
     added = (*old.config.added, (name, operation))
-    new = RestorationNetwork(dataclasses.replace(old.config, degradations=names, added=added))
-    assert isinstance(new.hub, PriorHub)
-    known = len(old.config.degradations)
-    state = {key: value for key, value in old.state_dict().items() if not key.startswith("hub.")}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        new = RestorationNetwork(dataclasses.replace(old.config, degradations=names, added=added))
+    if isinstance(old.hub, IngredientHub):
+        new.hub = IngredientHub(len(old.config.known), old.config.num_priors, old.config.prior_width, len(added))
+    new.load_state_dict(old.state_dict(), strict=False)
     with torch.no_grad():
-        new.hub.priors[:known] = old.hub(torch.eye(known))
-        for key, tensor in new.state_dict().items():
-            if key not in state:
-                continue
-            if tensor.shape == state[key].shape:
-                tensor.copy_(state[key])
-            else:  # rows by degradation: routers' logits and the heads of shared operations
-                tensor[:known] = state[key]
-                tensor[known:] = state[key].amin(dim=0) if key.endswith("router.logits.bias") else 0
+        tables = new.hub.spectra if isinstance(new.hub, IngredientHub) else new.hub.priors
+        new.hub.added[-1].copy_(tables.mean(dim=0))
+        for block in _blocks(new):
+            _start(block.additions[-1], block)
     return new
+
+
+def _blocks(network: RestorationNetwork) -> list[MetaPriorBlock]:
+    return cast("list[MetaPriorBlock]", list(network.prior_blocks.values()))
+
+
+def _start(fresh: Addition, block: MetaPriorBlock) -> None:
+    """Let an addition see what its block sees, and find nothing yet."""
+    fresh.router.hidden.load_state_dict(block.router.hidden.state_dict())
+    fresh.router.logits.weight.zero_()
+    fresh.router.logits.bias.fill_(NEVER)
+    if isinstance(fresh.operations, SharedOperations) and isinstance(block.operations, SharedOperations):
+        fresh.operations.trunk.load_state_dict(block.operations.trunk.state_dict())
+
+
+def _learn_cure(
+    network: RestorationNetwork, recipe: TrainConfig, folder: Path, progress: Callable[[int, int], None]
+) -> RestorationNetwork:
+    """Train the newest operations and their part of the hub on the new degradation, told that it is there."""
+    start = folder / "start.safetensors"
+    checkpoint.save(start, network, {})
+    newest = f".added.{len(network.config.added) - 1}."
+    names = [name for name, _ in network.named_parameters() if newest in f"{name}." and ".router." not in name]
+    train(dataclasses.replace(recipe, start=str(start), learn=tuple(names)), folder, progress=progress)
+    return checkpoint.load(folder / "last.safetensors").network
+
+
+def fit_routers(network: RestorationNetwork, recipe: TrainConfig) -> None:
+    """Let the newest routers tell their degradation from all others.
+
+    Nothing else changes any more, so each router is fitted to pooled vectors that are computed once: of samples of the
+    new degradation, told that it is there, and of all old ones and their mixtures, as the old routers see them.
+    """
+    config = network.config
+    new = _look(network, recipe, {config.degradations[-1]: 1.0}, NUM_NEW)
+    old = _look(network, recipe, dict.fromkeys([*config.known, MIXTURE], 1.0), NUM_OLD)
+    for block, of_new, of_old in zip(_blocks(network), new, old, strict=True):
+        fit(block.additions[-1].router, of_new, of_old)
+    network.requires_grad_(False)
+
+
+class View(NamedTuple):
+    """What a block's router sees of N samples, and how sure the old logits are."""
+
+    pooled: Tensor
+    """(N, D)"""
+    others: Tensor
+    """(N,), the logarithm of the sum of the exponentials of the logits of all other degradations"""
+
+
+@torch.no_grad()
+def _look(network: RestorationNetwork, recipe: TrainConfig, ratios: dict[str, float], number: int) -> list[View]:
+    """Return what each block sees of samples drawn by `ratios`; those of the newest degradation are told."""
+    stage = recipe.integrate if recipe.integrate.steps else recipe.collect
+    config = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, ratios=ratios))
+    photos = Photos([Path(photo) for photo in config.data.photos], config.data.scales, stage.patch)
+    samples = make_samples(config, stage, photos, seed=1)
+    told = torch.eye(len(config.model.degradations))[-1:] if config.model.degradations[-1] in ratios else None
+    routers = [block.additions[-1].router for block in _blocks(network)]
+    seen: list[list[Tensor]] = [[] for _ in routers]
+    hooks = [
+        router.hidden.register_forward_pre_hook(lambda _, given, rows=rows: rows.append(given[0]))
+        for router, rows in zip(routers, seen, strict=True)
+    ]
+    logits = []
+    for batch in batches(samples, stage.batch, 0, number // stage.batch, workers=0):
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+            output = network(batch.degraded, None if told is None else told.expand(len(batch.degraded), -1))
+        logits.append(output.logits[..., :-1].logsumexp(dim=2))
+    for hook in hooks:
+        hook.remove()
+    return [View(torch.cat(rows).float(), of) for rows, of in zip(seen, torch.cat(logits).unbind(dim=1), strict=True)]
+
+
+def fit(router: Router, new: View, old: View) -> None:
+    """Fit a router of one logit by the cross-entropy of "new" against all others together."""
+    router.requires_grad_(True)
+    torch.nn.init.zeros_(router.logits.bias)
+    optimizer = torch.optim.AdamW(router.parameters(), FIT_RATE, weight_decay=FIT_DECAY)
+    for _ in range(FIT_STEPS):
+        missed = F.softplus(new.others - router.decide(new.pooled)[:, 0]).mean()
+        mistaken = F.softplus(router.decide(old.pooled)[:, 0] - old.others).mean()
+        optimizer.zero_grad()
+        (missed + OLD_COUNT * mistaken).backward()
+        optimizer.step()
 
 
 def measure(models: Sequence[Model], pairs: Path, name: str) -> list[Change]:
     """Return the mean PSNR of both models on `pairs`, and on their clean photos with each old degradation."""
-    old = [known for known in models[0].network.config.degradations if known != "clean"]
+    old = [known for known in models[0].network.config.degradations if known in FIVE]
     clean = find_pairs(pairs).matched[0].clean.parent
     sets = [f"{known}={clean}:degrade={known}:limit={NUM_MEASURED}" for known in old]
     reports = [evaluate(Restorer(each), parse_data([*sets, f"{name}={pairs}"])).summaries() for each in models]
@@ -169,25 +260,37 @@ def load_function(reference: str) -> Degrade:
     return function  # type: ignore[no-any-return]
 
 
-def _recipe(
-    start: Path, network: RestorationNetwork, clean: Sequence[Path], pairs: Path, name: str, steps: int, half: bool
-) -> TrainConfig:
-    """Return what both stages do: as much of the new degradation as of all old ones together."""
-    old = [known for known in network.config.degradations if known != name]
-    collect = round(steps * COLLECT_SHARE)
-    stage = StageConfig(batch=BATCH, patch=PATCH, loss=LOSS)
+def _clean_photos(pairs: Path) -> list[Path]:
+    """Return the clean photos of pairs; raise `ExtensionError` if one has no counterpart."""
+    matched, unmatched = find_pairs(pairs)
+    if unmatched or not matched:
+        lonely = f"{unmatched[0]} has no counterpart" if unmatched else "no pairs"
+        raise ExtensionError(f"{pairs}: {lonely}, expected degraded and clean photos of the same names")
+    return [pair.clean for pair in matched]
+
+
+def _is_half(network: RestorationNetwork) -> bool:
+    """Tell whether 16 bits hold a network's parameters as they are."""
+    return all(torch.equal(tensor.half().float(), tensor) for tensor in network.state_dict().values())
+
+
+def _recipe(network: RestorationNetwork, clean: Sequence[Path], pairs: Path, steps: int, half: bool) -> TrainConfig:
+    """Return how the new degradation's cure is learned, in the stage of which the hub is."""
+    name = network.config.degradations[-1]
+    stage = StageConfig(steps=steps, batch=BATCH, patch=PATCH, told=1.0, loss=LOSS)
+    none = dataclasses.replace(stage, steps=0)
+    integrated = isinstance(network.hub, IngredientHub)
     return TrainConfig(
-        start=str(start),
         precision="bf16" if half else "fp32",
         model=network.config,
         data=DataConfig(
             photos=tuple(map(str, clean)),
             pairs=(PairFolder(str(pairs), name, share=1.0),),
-            ratios={name: float(len(old))} | dict.fromkeys(old, 1.0),
+            ratios={name: 1.0},
             held_out=0,
         ),
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, warm_up=max(1, steps // 20), clip=0.5, ema=0.99),
-        collect=dataclasses.replace(stage, steps=collect, told=0.5),
-        integrate=dataclasses.replace(stage, steps=steps - collect),
-        save_every=max(1, steps // 2),
+        collect=none if integrated else stage,
+        integrate=stage if integrated else none,
+        save_every=steps,
     )

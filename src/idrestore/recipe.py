@@ -97,6 +97,8 @@ class TrainConfig:
     """Of the weights and of the samples"""
     start: str = ""
     """Model to start from (name or path); empty: from scratch"""
+    learn: tuple[str, ...] = ()
+    """Names of the parameters that learn, the others staying as they start; empty: all learn"""
     device: str = "auto"
     """Where to train: cpu, cuda, ...; auto is CUDA if there is one, else the CPU"""
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -44,6 +44,8 @@ class Run:
         self.network = RestorationNetwork(config.model)
         if config.start:
             self._start_from(checkpoint.load(config.start).network)
+        if config.learn:
+            self._freeze_all_but(set(config.learn))
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -60,6 +62,14 @@ class Run:
                 raise TrainingError(f"start: {self.config.start} is integrated already; set collect.steps to 0")
             self.network.hub = copy.deepcopy(other.hub).requires_grad_(self.config.model.integration != "frozen")
         self.network.load_state_dict(other.state_dict())
+
+    def _freeze_all_but(self, learning: set[str]) -> None:
+        """Let only the parameters of these names learn."""
+        parameters = dict(self.network.named_parameters())
+        if unknown := learning - parameters.keys():
+            raise TrainingError(f"learn: got {sorted(unknown)[0]!r}, expected names of the network's parameters")
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in learning)
 
     def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
         """Make an optimiser, keeping the moments of the parameters that `previous` had already."""

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from idrestore.data.degrade import KINDS, gaussian_noise, sample, to_8_bit
+from idrestore.data.degrade import gaussian_noise, sample, to_8_bit
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import PairedPhotos, read_8_bit
+from idrestore.degradations import FIVE
 
 MIXTURE = "mixture"
 """What a recipe's ratios call a sample of two or three degradations at once."""
@@ -112,7 +113,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         choice = self.choices[generator.choice(len(self.choices), p=self.chances)]
         if choice != MIXTURE:
             return (choice,)
-        kinds = [name for name in self.degradations if name in KINDS]
+        # What was added is known by its pairs alone, even where it could be synthesised.
+        kinds = [name for name in self.degradations if name in FIVE]
         number = int(generator.integers(2, 4))
         return tuple(generator.permutation(kinds)[:number].tolist())
 

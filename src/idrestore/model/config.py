@@ -47,7 +47,8 @@ class ModelConfig:
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()
-    """Those of `degradations` that are in no table but were learned later, and what undoes them: (name, operation)"""
+    """The last of `degradations`, if they are in no table but were learned later, and what undoes them: (name,
+    operation). What is learned for them is apart from the rest, which stays as it was."""
     placement: Placement = "2E+1D"
     """Meta-prior blocks in the encoder (E) and decoder (D)."""
     num_priors: int = 24
@@ -96,11 +97,18 @@ class ModelConfig:
         distinct, known = set(self.degradations), {*NAMES, *dict(self.added)}
         if not distinct or distinct - known or len(distinct) < len(self.degradations):
             raise ValueError(f"degradations: got {self.degradations}, expected different names among {NAMES}")
+        if not self.known or (*self.known, *dict(self.added)) != self.degradations:
+            raise ValueError(f"added: got {self.added}, expected the last of the degradations {self.degradations}")
 
     @property
     def prior_width(self) -> int:
         """Width D of a prior (C_d in the paper): the channels of level 4, so that one hub serves every level."""
         return 8 * self.dim
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Those of `degradations` that were not added later."""
+        return self.degradations[: len(self.degradations) - len(self.added)]
 
     @property
     def size_multiple(self) -> int:

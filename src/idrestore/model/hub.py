@@ -18,14 +18,16 @@ PRIOR_DEVIATION = 0.1
 class PriorHub(nn.Module):
     """Task-oriented prior hubs T_k, (K, L, D): stage 1 (paper: task-oriented knowledge collection)."""
 
-    def __init__(self, num_degradations: int, num_priors: int, width: int) -> None:
+    def __init__(self, num_degradations: int, num_priors: int, width: int, num_added: int = 0) -> None:
         super().__init__()
         start = torch.randn(num_degradations, num_priors, width) * PRIOR_DEVIATION
         self.priors = nn.Parameter(start)
+        self.added = nn.ParameterList(torch.zeros(num_priors, width) for _ in range(num_added))
 
     def forward(self, ingredients: Tensor) -> Tensor:
-        """Return Σ_k w_k T_k: (B, K) to (B, L, D)."""
-        return torch.einsum("bk,kld->bld", ingredients, self.priors)
+        """Return Σ_k w_k T_k: (B, K) to (B, L, D); hubs that were added come last."""
+        tables = torch.cat([self.priors, *(table[None] for table in self.added)])
+        return torch.einsum("bk,kld->bld", ingredients, tables)
 
 
 class Ingredients(NamedTuple):
@@ -43,14 +45,15 @@ class IngredientHub(nn.Module):
     """Ingredients-oriented hub (AŪ)ᵀ diag(w C) (BV̄): stage 2, the learnable PCA.
 
     Ū (K·L, L) and V̄ (K·L, D) are the singular vectors of the K stage-1 hubs, stacked and fixed; the linear maps A and
-    B (L, K·L) are learned. No SVD happens in `forward`, so the network exports.
+    B (L, K·L) are learned. No SVD happens in `forward`, so the network exports. A degradation that was added later is
+    a learned row of C: how much it contains of the ingredients that were there.
     """
 
     left_vectors: Tensor
     right_vectors: Tensor
     spectra: Tensor
 
-    def __init__(self, num_degradations: int, num_priors: int, width: int) -> None:
+    def __init__(self, num_degradations: int, num_priors: int, width: int, num_added: int = 0) -> None:
         super().__init__()
         stacked = num_degradations * num_priors
         self.left_map = nn.Parameter(torch.zeros(num_priors, stacked))  # A
@@ -58,11 +61,13 @@ class IngredientHub(nn.Module):
         self.register_buffer("left_vectors", torch.zeros(stacked, num_priors))  # Ū
         self.register_buffer("right_vectors", torch.zeros(stacked, width))  # V̄
         self.register_buffer("spectra", torch.zeros(num_degradations, num_priors))  # C
+        self.added = nn.ParameterList(torch.zeros(num_priors) for _ in range(num_added))
 
     def ingredients(self) -> Ingredients:
         """Return the ingredients that the learned maps make of the collected singular vectors."""
         left = self.left_map @ self.left_vectors
-        return Ingredients(left, self.right_map @ self.right_vectors, self.spectra)
+        spectra = torch.cat([self.spectra, *(row[None] for row in self.added)])
+        return Ingredients(left, self.right_map @ self.right_vectors, spectra)
 
     def forward(self, ingredients: Tensor) -> Tensor:
         """Return the hub for routing weights (B, K), as (B, L, D)."""
@@ -81,6 +86,8 @@ def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:
     """
     if kind == "none":
         return hub
+    if hub.added:
+        raise ValueError("hub: got one with added degradations, expected one that was collected in one stage")
     priors = hub.priors.detach().float()
     num_degradations, num_priors, width = priors.shape
     u, s, vh = torch.linalg.svd(priors, full_matrices=False)  # (K,L,L) (K,L) (K,L,D)

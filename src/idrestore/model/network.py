@@ -18,7 +18,7 @@ from idrestore.model.layers import (
     keep_signal,
 )
 from idrestore.model.operations import SeparateOperations, SharedOperations
-from idrestore.model.prior_block import Latents, MetaPriorBlock, PriorOutput, Router
+from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
 
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
 
@@ -50,7 +50,7 @@ class RestorationNetwork(nn.Module):
         widths = dict(zip(LEVELS, [*dims, dims[2], dims[1], top], strict=True))
         photo_channels = 3 * config.stem_stride**2
 
-        self.hub: Hub = PriorHub(len(config.degradations), config.num_priors, config.prior_width)
+        self.hub: Hub = PriorHub(len(config.known), config.num_priors, config.prior_width, len(config.added))
         self.stem = nn.Conv2d(photo_channels, dims[0], 3, padding=1, bias=False)
         self.blocks = nn.ModuleDict({level: self._make_blocks(level, widths[level]) for level in LEVELS})
         self.prior_blocks = nn.ModuleDict(
@@ -116,7 +116,7 @@ class RestorationNetwork(nn.Module):
 
     def _make_prior_block(self, level: str, dim: int) -> MetaPriorBlock:
         config = self.config
-        operations = tuple(map(config.operation_of, config.degradations))
+        operations = tuple(map(config.operation_of, config.known))
         make_operations = SeparateOperations if config.predictor == "separate" else SharedOperations
         heads = config.heads[int(level[-1]) - 1]
         return MetaPriorBlock(
@@ -128,4 +128,8 @@ class RestorationNetwork(nn.Module):
             DepthwiseFeedForward(dim, config.expansion)
             if config.backbone == "transformer"
             else ResidualBlock(dim, start_as_identity=True),
+            [
+                Addition(Router(dim, 1, config.pooling), make_operations(dim, (config.operation_of(name),)))
+                for name, _ in config.added
+            ],
         )

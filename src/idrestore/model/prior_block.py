@@ -1,6 +1,7 @@
 """The meta-prior learning module (MPL) and its router."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,20 @@ class Router(nn.Module):
             pooled = torch.cat([pooled, deviation], dim=1)
         if one_photo:
             pooled = pooled.mean(dim=0, keepdim=True)
-        return self.logits(F.gelu(self.hidden(pooled))).float().expand(len(x), -1)
+        return self.decide(pooled).expand(len(x), -1)
+
+    def decide(self, pooled: Tensor) -> Tensor:
+        """Return the logits (B, K) for pooled vectors (B, C), or (B, 2C) with deviations."""
+        return self.logits(F.gelu(self.hidden(pooled))).float()
+
+
+class Addition(nn.Module):
+    """What a block has for one degradation that was learned later: its own router, of one logit, and operation."""
+
+    def __init__(self, router: Router, operations: SeparateOperations | SharedOperations) -> None:
+        super().__init__()
+        self.router = router
+        self.operations = operations
 
 
 class MetaPriorBlock(nn.Module):
@@ -69,6 +83,7 @@ class MetaPriorBlock(nn.Module):
         hub_attention: HubAttention,
         operations: SeparateOperations | SharedOperations,
         refine: nn.Module,
+        added: Iterable[Addition] = (),
     ) -> None:
         super().__init__()
         self.router = router
@@ -78,17 +93,32 @@ class MetaPriorBlock(nn.Module):
         self.priors_to_context = nn.Conv2d(dim, dim, 1)
         self.operations = operations
         self.refine = refine
+        self.added = nn.ModuleList(added)
+
+    @property
+    def additions(self) -> list[Addition]:
+        """What was added, in the order in which it was learned."""
+        return cast("list[Addition]", list(self.added))
 
     def forward(
         self, x: Tensor, degraded: Tensor, hub: Hub, ingredients: Tensor | None, one_photo: bool
     ) -> PriorOutput:
         """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None to let the router decide."""
-        logits = self.router(x, one_photo)
+        routers = (self.router, *(addition.router for addition in self.additions))
+        logits = torch.cat([router(x, one_photo) for router in routers], dim=1)  # (B, K)
         if ingredients is None:
             ingredients = logits.softmax(dim=1)
         intensified, side_image = self.attention(x, degraded)
         h_p = self.hub_attention(intensified, hub(ingredients))
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
-        pseudo_clean = self.refine(self.operations(x, context, ingredients))
+        pseudo_clean = self.refine(self._operate(x, context, ingredients))
         return PriorOutput(pseudo_clean, logits, side_image, Latents(x, h_p, pseudo_clean))
+
+    def _operate(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
+        """Return x + Σ_k w_k · change_k(x); exactly what it was before an addition where that one's share is 0."""
+        known, *shares = ingredients.split([ingredients.shape[1] - len(self.added), *(1 for _ in self.added)], dim=1)
+        result = self.operations(x, context, known)
+        for addition, share in zip(self.additions, shares, strict=True):
+            result = result + (addition.operations(x, context, share) - x)
+        return result

@@ -1,0 +1,103 @@
+"""How much of a model's work does its hub carry? Replaces the hub, and the shares of the operations, and measures.
+
+    python benchmarks/priors.py FOLDER_OF_CLEAN_PHOTOS [MODEL] [NUM_PHOTOS]
+
+Prints a Markdown table of mean PSNR (dB) for photos with one synthetic degradation of strength 0.5, routers deciding:
+by the model as it is, with a hub that answers the same whatever the shares are (the mean over degradations, or zeros),
+with the hub of another degradation, and with operations that all degradations share evenly. Then, how far the hubs of
+pure degradations lie apart, whether their priors form clusters, and how many degradations share an ingredient.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from idrestore import checkpoint
+from idrestore.data.pairs import parse_data
+from idrestore.degradations import FIVE
+from idrestore.evaluate import evaluate
+from idrestore.model.hub import IngredientHub
+from idrestore.model.network import RestorationNetwork
+from idrestore.restore import Restorer
+
+
+class Given(nn.Module):
+    """A hub or an operation that is told other shares than the routers found."""
+
+    def __init__(self, inner: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner, self.change = inner, change
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Pass everything on but the shares (B, K), which come last."""
+        *others, shares = inputs
+        return self.inner(*others, self.change(shares))
+
+
+def even(shares: Tensor) -> Tensor:
+    """Give all degradations the same share."""
+    return torch.full_like(shares, 1 / shares.shape[1])
+
+
+def wrap_operations(network: RestorationNetwork) -> None:
+    """Let every block's operations be those of an even mixture."""
+    for block in network.prior_blocks.values():
+        block.operations = Given(block.operations, even)
+
+
+def wrap_hub(change: Callable[[Tensor], Tensor]) -> Callable[[RestorationNetwork], None]:
+    """Return what tells a network's hub other shares."""
+
+    def wrap(network: RestorationNetwork) -> None:
+        network.hub = Given(network.hub, change)
+
+    return wrap
+
+
+VARIANTS: dict[str, Callable[[RestorationNetwork], None]] = {
+    "as it is": lambda network: None,
+    "hub: the mean over degradations": wrap_hub(even),
+    "hub: the next degradation's": wrap_hub(lambda shares: shares.roll(1, dims=1)),
+    "hub: zeros": wrap_hub(torch.zeros_like),
+    "operations: an even mixture": wrap_operations,
+}
+
+
+def main(folder: Path, model: str = "fast", number: int = 4) -> None:
+    """Print the table and the distances."""
+    data = parse_data([f"{name}={folder}:degrade={name}:limit={number}" for name in FIVE])
+    print(f"| {model}, {number} photos each | " + " | ".join(FIVE) + " |\n|---" + "|---" * len(FIVE) + "|")
+    for label, wrap in VARIANTS.items():
+        loaded = checkpoint.load(model)
+        wrap(loaded.network)
+        means = evaluate(Restorer(loaded), data).summaries()
+        cells = " | ".join(f"{means[name].psnr_restored.value:.2f}" for name in FIVE)
+        print(f"| {label} | {cells} |", flush=True)
+    describe(checkpoint.load(model).network)
+
+
+def describe(network: RestorationNetwork) -> None:
+    """Print how far hubs lie apart, whether their priors cluster, and how many degradations share an ingredient."""
+    names = network.config.degradations
+    priors = network.hub(torch.eye(len(names)))  # (K, L, D)
+    hubs = priors.flatten(1)
+    moved = (hubs - hubs.mean(dim=0)).norm(dim=1) / hubs.norm(dim=1)
+    named = ", ".join(f"{name} {value:.2f}" for name, value in zip(names, moved.tolist(), strict=True))
+    print(f"\nDistance of each hub from their mean, relative to its size: {named}")
+    points, rows = priors.flatten(0, 1), torch.arange(priors.shape[1]).repeat(len(names))
+    nearest = torch.cdist(points, points).fill_diagonal_(torch.inf).argmin(dim=1)
+    degradations = torch.arange(len(names)).repeat_interleave(priors.shape[1])
+    for label, of in (("degradation", degradations), ("row", rows)):
+        share, chance = (of[nearest] == of).float().mean(), ((of == of[0]).sum() - 1) / (len(of) - 1)
+        print(f"The nearest other prior is of the same {label} in {share:.0%} ({chance:.0%} by chance)")
+    if isinstance(network.hub, IngredientHub):
+        energy = network.hub.ingredients().spectra.square()
+        sharers = energy.sum(dim=0).square() / energy.square().sum(dim=0)
+        print(f"An ingredient is shared by {sharers.mean():.1f} degradations (inverse participation ratio, mean)")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:4]))
