@@ -77,6 +77,50 @@ def test_a_restorer_that_does_nothing_gains_nothing(rain):
     assert summary.ingredients == pytest.approx({"noise": 0.4, "rain": 0.6})
 
 
+class Listening(FakeRestorer):
+    """Remember which ingredients it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = []
+
+    def restore(self, pixels, ingredients=None):
+        self.given.append(ingredients)
+        return super().restore(pixels)
+
+
+def test_hard_routing_gives_the_largest_share_alone(rain):
+    listening = Listening()
+    evaluate(listening, {"x": SetSpec(rain)}, routing="hard")
+    assert listening.given == [None, {"rain": 1.0}, None, {"rain": 1.0}, None, {"noise": 1.0}]  # the third is bright
+
+
+@pytest.mark.parametrize(
+    ("options", "truth"),
+    [
+        ({"sigma": 15}, {"noise": 1.0}),
+        ({"sigma": 15, "first": "haze"}, {"noise": 1.0}),
+        ({"degrade": {"haze": 0.1, "noise": 0.9}}, {"haze": 0.5, "noise": 0.5}),
+        ({"degrade": {"haze": 0.1, "noise": 0.9}, "first": "haze"}, {"haze": 0.5, "noise": 0.5}),
+        ({"clean": True}, {"clean": 1.0}),
+        ({"jpeg": 75}, {"clean": 1.0}),
+        ({"first": "blur"}, {"blur": 1.0}),
+    ],
+)
+def test_an_oracle_tells_the_truth(rain, options, truth):
+    folder = rain if options == {"first": "blur"} else rain / "clean"
+    listening = Listening()
+    evaluate(listening, {"x": SetSpec(folder, limit=1, **options)}, routing="oracle")
+    assert listening.given == [truth]
+
+
+def test_an_oracle_does_not_guess(rain):
+    with pytest.raises(ValueError, match="nobody told the oracle what is wrong with the photos of x"):
+        evaluate(FakeRestorer(), {"x": SetSpec(rain)}, routing="oracle")
+    with pytest.raises(ValueError, match="routing: got 'hart', expected one of soft, hard, oracle"):
+        evaluate(FakeRestorer(), {"x": SetSpec(rain)}, routing="hart")
+
+
 def test_a_perfect_restorer_is_infinitely_good(rain):
     report = evaluate(FakeRestorer(perfect(0, 1, 2)), {"x": SetSpec(rain)})
     summary = report.summaries()["x"]

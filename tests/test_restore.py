@@ -204,6 +204,13 @@ def test_only_needs_a_clean_prior(photo):
         restorer(degradations=("noise", "rain")).restore(photo, only={"rain"})
 
 
+def test_what_is_told_in_full_needs_no_clean_prior(photo):
+    small = restorer(degradations=("noise", "rain"))
+    assert small.restore(photo, ingredients={"noise": 0.25, "rain": 0.75}).ingredients == {"rain": 0.75, "noise": 0.25}
+    with pytest.raises(ValueError, match="knows no clean photos"):
+        small.restore(photo, ingredients={"rain": 0.75})
+
+
 def test_impossible_settings_are_refused():
     model = restorer().model
     with pytest.raises(ValueError, match="tile: got 100, expected a multiple of 16"):

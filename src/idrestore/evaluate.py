@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from idrestore.data.layouts import Pair, list_photos
+from idrestore.data.layouts import Pair, Pairs, list_photos
 from idrestore.data.pairs import Pixels8, SetSpec, read_8_bit
 from idrestore.metrics import psnr, ssim
 from idrestore.report import Failure, Pictures, Protocol, Report, Row, Score
 
 if TYPE_CHECKING:
-    from idrestore.restore import Restorer
+    from idrestore.restore import Restorer, Result
 
+Routing = Literal["soft", "hard", "oracle"]
+"""Who decides the ingredients: the routers' shares, their largest share alone, or the truth."""
 MULTIPLE = 32
 """To whose multiples the protocol `research` crops, as the field's scripts do."""
 PHOTO_ERRORS = (OSError, ValueError, RuntimeError, MemoryError)
@@ -41,6 +44,7 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     protocol: Protocol = "full",
+    routing: Routing = "soft",
     versus: Mapping[str, Path] | None = None,
     shard: tuple[int, int] = (1, 1),
     observe: Observe | None = None,
@@ -48,18 +52,17 @@ def evaluate(
 ) -> Report:
     """Restore every photo of every set, and measure it before and after.
 
-    `progress` is told how many photos are done, and of how many. `versus` names folders of other methods' results, as
-    `find_other` looks for them. `shard` (i, n) measures the i-th of n equal parts, whose reports `merge` joins.
-    `observe` is shown every photo's pictures. `about` goes into the report. A photo that fails, or has no counterpart,
-    is a `Failure` in the report, and the rest goes on. Raise `ValueError` or `OSError` before anything is restored if
-    `data` is empty or a folder does not hold what its set says.
+    `progress` is told how many photos are done, and of how many. `routing` says whose ingredients are used: the
+    routers' shares (soft), their largest alone (hard), or the true ones (oracle). `versus` names folders of other
+    methods' results, as `find_other` looks for them. `shard` (i, n) measures the i-th of n equal parts, whose reports
+    `merge` joins. `observe` is shown every photo's pictures. `about` goes into the report. A photo that fails, or has
+    no counterpart, is a `Failure` in the report, and the rest goes on. Raise `ValueError` or `OSError` before anything
+    is restored if `data` is empty, a folder does not hold what its set says, or an oracle would have to guess.
     """
-    if not data:
-        raise ValueError("data: got no set, expected at least one")
+    found = find_sets(data, routing)
     part, parts = shard
     if not 1 <= part <= parts:
         raise ValueError(f"shard: got {part} of {parts}, expected one of the parts, counted from 1")
-    found = {name: spec.find() for name, spec in data.items()}
     theirs = {
         name: {other: _list_others(folder, name, len(data) > 1) for other, folder in (versus or {}).items()}
         for name in data
@@ -83,7 +86,8 @@ def evaluate(
             degraded, clean = _cropped(spec.read(job.pair, job.number), protocol)
             others, missing = _read_others(theirs[job.set], file, clean, protocol)
             failures += [Failure(job.set, file, message) for message in missing]
-            row, pictures = _measure(restorer, job, file, degraded, clean, others, protocol)
+            restore = partial(_restore, restorer, routing, spec.truth())
+            row, pictures = _measure(restore, job, file, degraded, clean, others, protocol)
             rows.append(row)
             if observe:
                 observe(row, pictures)
@@ -91,6 +95,20 @@ def evaluate(
             failures.append(Failure(job.set, file, _one_line(error)))
         progress(done, len(jobs))
     return Report(data, rows, failures, protocol, about or {})
+
+
+def find_sets(data: Mapping[str, SetSpec], routing: Routing = "soft") -> dict[str, Pairs]:
+    """Return the files of every set; raise `ValueError` or `OSError` as `evaluate` does before it starts."""
+    if not data:
+        raise ValueError("data: got no set, expected at least one")
+    if routing not in get_args(Routing):
+        raise ValueError(f"routing: got {routing!r}, expected one of {', '.join(get_args(Routing))}")
+    for name, spec in data.items():
+        if routing == "oracle" and spec.truth() is None:
+            raise ValueError(
+                f"routing: nobody told the oracle what is wrong with the photos of {name}; add :first=NAME"
+            )
+    return {name: spec.find() for name, spec in data.items()}
 
 
 def find_other(photos: Mapping[str, Path], file: str) -> Path:
@@ -143,8 +161,19 @@ def _read_other(photos: Mapping[str, Path], file: str, clean: Pixels8, protocol:
     return other
 
 
+def _restore(restorer: Restorer, routing: Routing, truth: Mapping[str, float] | None, image: NDArray[Any]) -> Result:
+    """Restore a photo with the ingredients that `routing` asks for."""
+    if routing == "soft":
+        return restorer.restore(image)
+    shares = truth
+    if routing == "hard":
+        found = restorer.restore(image).ingredients
+        shares = {max(found, key=found.__getitem__): 1.0}
+    return restorer.restore(image, ingredients=shares)
+
+
 def _measure(
-    restorer: Restorer,
+    restore: Callable[[NDArray[Any]], Result],
     job: _Job,
     file: str,
     degraded: Pixels8,
@@ -154,7 +183,7 @@ def _measure(
 ) -> tuple[Row, Pictures]:
     exact = protocol == "research"
     start = perf_counter()
-    result = restorer.restore(degraded.astype(np.float32) / 255 if exact else degraded)
+    result = restore(degraded.astype(np.float32) / 255 if exact else degraded)
     seconds = perf_counter() - start
     score_input = _score(degraded, clean)
     score = _score(result.image.astype(np.float64), clean / 255) if exact else _score(result.image, clean)

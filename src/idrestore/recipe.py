@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from idrestore.losses import LossWeights
 from idrestore.model.config import ModelConfig
@@ -126,9 +126,19 @@ class TrainConfig:
         """Read a recipe; raise `RecipeError` naming the file and the unknown or impossible setting."""
         try:
             with path.open("rb") as file:
-                return _configure(cls(), tomllib.load(file), "")
-        except (OSError, ValueError, TypeError) as error:
+                return cls().changed(tomllib.load(file))
+        except (OSError, ValueError) as error:
             raise RecipeError(f"{path}: {error}") from error
+
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """Return this recipe with some settings, as a recipe's file holds them; raise `ValueError` naming a wrong one.
+
+        Tables change what they name; a mapping of numbers, such as `data.ratios`, is replaced as a whole.
+        """
+        try:
+            return _configure(self, settings, "")
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
     @property
     def steps(self) -> int:
@@ -160,7 +170,7 @@ def _configure(start: Config, values: Any, where: str) -> Config:
     if not isinstance(values, Mapping):
         raise ValueError(f"{where.rstrip('.')}: got {values!r}, expected a table")
     if isinstance(start, ModelConfig):
-        return ModelConfig.from_mapping(values)  # type: ignore[return-value]
+        return start.changed(values)
     hints = get_type_hints(type(start))
     arguments: dict[str, Any] = {}
     for key, value in values.items():

@@ -150,7 +150,7 @@ class Report:
             "photos": self.rows,
             "failures": self.failures,
         }
-        return json.dumps(_plain(report), indent=1, allow_nan=False) + "\n"
+        return json.dumps(json_ready(report), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -270,14 +270,14 @@ def _rounded(mean: Mean, form: str) -> str:
     return f"{mean.value:{form}}" + (f" (+{mean.left_out})" if others else "")
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON has it: dictionaries, lists, text, finite numbers."""
+def json_ready(value: Any) -> Any:
+    """Return `value` as JSON has it: dictionaries, lists, text, finite numbers; the others as "inf" and "nan"."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value.as_posix() if isinstance(value, Path) else value

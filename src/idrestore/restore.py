@@ -301,12 +301,12 @@ class Restorer:
             of_each = {name: of_each.get(name, 1.0) if name in only else 0.0 for name in self.names}
         if ingredients is not None:
             self._check("ingredients", ingredients)
-        if (of_each or ingredients is not None) and "clean" not in self.names:
+        total = 1.0 if ingredients is None else sum(ingredients.values())
+        if (of_each or total < 1 - 1e-6) and "clean" not in self.names:
             raise ValueError("strength: this model knows no clean photos, so no share can be taken away")
         factors = torch.tensor([of_each.get(name, 1.0) for name in self.names]) if of_each else None
         if ingredients is None:
             return Steering(overall, factors, None)
-        total = sum(ingredients.values())
         if total > 1 + 1e-6:
             raise ValueError(f"ingredients: got a sum of {total:g}, expected at most 1")
         row = torch.tensor([ingredients.get(name, 0.0) for name in self.names])

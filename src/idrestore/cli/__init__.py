@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 import idrestore
+from idrestore.cli.ablate import ablate_command
 from idrestore.cli.console import EXIT_CODES, out_console
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
@@ -43,6 +44,7 @@ app.command("explain")(explain_command)
 app.command("degrade")(degrade_command)
 app.command("train")(train_command)
 app.command("extend")(extend_command)
+app.command("ablate")(ablate_command)
 app.command("evaluate")(evaluate_command)
 app.command("info")(info_command)
 

@@ -38,6 +38,10 @@ def evaluate_command(
     ] = None,
     model: ModelOption = "fast",
     protocol: Annotated[str, typer.Option(help="full: every pixel; research: as the field's scripts crop.")] = "full",
+    routing: Annotated[
+        str,
+        typer.Option(help="Who says what is wrong: the routers' shares (soft), their largest alone (hard), or oracle."),
+    ] = "soft",
     versus: Annotated[
         list[str] | None, typer.Option(help="NAME=FOLDER of another method's results, to compare. May be repeated.")
     ] = None,
@@ -80,10 +84,11 @@ def evaluate_command(
                 sets,
                 bar.step,
                 protocol=protocol,
+                routing=routing,  # type: ignore[arg-type]
                 versus=others,
                 shard=part,
                 observe=gallery.add if gallery else None,
-                about={"model": restorer.model.path.name, "sha256": restorer.model.sha256},
+                about={"model": restorer.model.path.name, "sha256": restorer.model.sha256, "routing": routing},
             )
         _finish(report, out, gallery)
     except (ValueError, OSError, ImportError) as error:

@@ -156,6 +156,17 @@ class SetSpec:
             clean = to_pixels(jpeg(image, self.jpeg, chroma_subsampling=True))
         return clean, clean
 
+    def truth(self) -> dict[str, float] | None:
+        """Return the ingredients of its photos, even over what is synthesised; None where nobody told."""
+        kinds = list(self.degrade)
+        if self.sigma is not None:
+            kinds = ["noise"]
+        elif self.clean or self.jpeg is not None:
+            kinds = ["clean"]
+        elif self.first and not kinds:
+            kinds = [self.first]
+        return {kind: 1 / len(kinds) for kind in kinds} or None
+
     def _sources(self) -> list[str]:
         """Return which of the ways to make an input from a clean photo are asked for."""
         unset: dict[str, object] = {"sigma": None, "jpeg": None, "degrade": {}, "clean": False}

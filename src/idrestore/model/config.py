@@ -123,7 +123,11 @@ class ModelConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a recipe's or a file's table; `preset` names what to start from.
+        """Build from a file's table, as `changed` does from the defaults."""
+        return cls().changed(values)
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """Return this configuration with a recipe's settings; `preset` among them names another one to start from.
 
         Raises `ValueError` for an unknown key (naming the nearest one) or an impossible value.
         """
@@ -131,11 +135,11 @@ class ModelConfig:
         preset = values.pop("preset", None)
         if preset is not None and preset not in PRESETS:
             raise ValueError(f"preset: got {preset!r}, expected one of {tuple(PRESETS)}")
-        known = [field.name for field in fields(cls)]
+        known = [field.name for field in fields(self)]
         for key in values.keys() - set(known):
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
             raise ValueError(f"unknown model setting {key!r}; the nearest one is {nearest!r}")
-        start = PRESETS[preset] if preset is not None else cls()
+        start = PRESETS[preset] if preset is not None else self
         return dataclasses.replace(start, **values)  # type: ignore[return-value]
 
 

@@ -1,0 +1,35 @@
+"""`idrestore ablate`: a grid of recipes in, a table of what each is worth out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idrestore.cli.console import SOME_FAILED, Bar, complain, out_console, refuse
+
+
+def ablate_command(
+    grid: Annotated[Path, typer.Argument(help="A TOML grid of recipes; see recipes/ablations/.")],
+    data: Annotated[list[str], typer.Option(help="NAME=FOLDER[:OPTION]... to measure on, as for evaluate; repeated.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the runs and of the table.")],
+    photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
+    base: Annotated[Path | None, typer.Option(help="Recipe that is varied, instead of the grid's base.")] = None,
+) -> None:
+    """Train variants of a recipe with several seeds and compare them; the same command goes on where it was stopped."""
+    from idrestore import ablate
+    from idrestore.data.pairs import parse_data
+
+    try:
+        plan = ablate.Grid.from_toml(grid, base, photos or [])
+        with Bar(1) as bar:
+            table = ablate.ablate(plan, parse_data(data), out, bar.step)
+    except (ValueError, OSError, ImportError) as error:
+        refuse(str(error))
+    except KeyboardInterrupt:
+        complain(f"interrupted; the same command goes on with the runs in {out}")
+        raise
+    out_console.print(table.to_markdown(), markup=False)
+    for fault in table.faults:
+        complain(fault)
+    if table.faults:
+        raise typer.Exit(SOME_FAILED)
