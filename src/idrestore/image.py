@@ -165,11 +165,11 @@ def unwritable(path: Path, error: OSError) -> ImageError:
     return ImageError(f"{path} cannot be written ({error.strerror}): {advice}")
 
 
-def thumbnail(source: Path, side: int) -> bytes:
-    """Return a small WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
+def thumbnail(source: Path | bytes, side: int, quality: int = 60) -> bytes:
+    """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
     with _opened(source) as header:
         image = header.image.thumbnail_image(side, size="down", export_profile="srgb")
-        return bytes(image.webpsave_buffer(Q=60, keep=pyvips.enums.ForeignKeep.NONE))
+        return bytes(image.webpsave_buffer(Q=quality, keep=pyvips.enums.ForeignKeep.NONE))
 
 
 def software(photo: Photo) -> str:
