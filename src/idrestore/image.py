@@ -91,9 +91,9 @@ def check_target(path: Path | str) -> None:
     _target(Path(path))
 
 
-def size(source: Path | str | bytes) -> tuple[int, int]:
-    """Return (width, height) of the upright photo from its header; raise `ImageError`."""
-    with _opened(source) as header:
+def size(source: Path | str | bytes, name: str = "") -> tuple[int, int]:
+    """Return (width, height) of the upright photo from its header; raise `ImageError`, which names bytes `name`."""
+    with _opened(source, name) as header:
         width, height = header.image.width, header.image.height
         return (height, width) if _orientation(header.image) in range(5, 9) else (width, height)
 
