@@ -28,7 +28,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test-installed: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing idrestore with the extras: explain, train, test"
+	@echo "Installing idrestore with the extras: explain, train, web, test"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
 	@touch $@ $(VENV)/.installed
 

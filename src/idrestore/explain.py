@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from idrestore import image
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import DEGRADATIONS
-from idrestore.restore import Explanation, LatentMaps, Restorer
+from idrestore.restore import Explanation, LatentMaps, Progress, Restorer
 
 FORMAT_VERSION = 1
 MOSTLY, SOME = 0.5, 0.15
@@ -39,10 +39,16 @@ class Told(NamedTuple):
     page: Path
 
 
-def explain_file(restorer: Restorer, source: Path, folder: Path, max_pixels: int = image.MAX_PIXELS) -> Told:
-    """Explain one photo in a folder of its own; raise `ImageError` or `OSError`."""
+def explain_file(
+    restorer: Restorer,
+    source: Path,
+    folder: Path,
+    max_pixels: int = image.MAX_PIXELS,
+    progress: Progress = lambda done, total: None,
+) -> Told:
+    """Explain one photo in a folder of its own; raise `ImageError`, `OSError`, or what `progress` raises."""
     degraded = read_8_bit(source, max_pixels)
-    explanation = restorer.explain(degraded)
+    explanation = restorer.explain(degraded, progress)
     about = {"photo": source.name, "model": restorer.model.path.stem, "sha256": restorer.model.sha256}
     return Told(sentence(explanation.result.ingredients), write(explanation, degraded, folder, about))
 

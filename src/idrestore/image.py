@@ -91,9 +91,9 @@ def check_target(path: Path | str) -> None:
     _target(Path(path))
 
 
-def size(source: Path | str | bytes) -> tuple[int, int]:
-    """Return (width, height) of the upright photo from its header; raise `ImageError`."""
-    with _opened(source) as header:
+def size(source: Path | str | bytes, name: str = "") -> tuple[int, int]:
+    """Return (width, height) of the upright photo from its header; raise `ImageError`, which names bytes `name`."""
+    with _opened(source, name) as header:
         width, height = header.image.width, header.image.height
         return (height, width) if _orientation(header.image) in range(5, 9) else (width, height)
 
@@ -165,11 +165,11 @@ def unwritable(path: Path, error: OSError) -> ImageError:
     return ImageError(f"{path} cannot be written ({error.strerror}): {advice}")
 
 
-def thumbnail(source: Path, side: int) -> bytes:
-    """Return a small WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
+def thumbnail(source: Path | bytes, side: int, quality: int = 60) -> bytes:
+    """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
     with _opened(source) as header:
         image = header.image.thumbnail_image(side, size="down", export_profile="srgb")
-        return bytes(image.webpsave_buffer(Q=60, keep=pyvips.enums.ForeignKeep.NONE))
+        return bytes(image.webpsave_buffer(Q=quality, keep=pyvips.enums.ForeignKeep.NONE))
 
 
 def software(photo: Photo) -> str:

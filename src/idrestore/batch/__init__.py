@@ -11,15 +11,27 @@
 
 from idrestore.batch.ledger import Ledger
 from idrestore.batch.manifest import Manifest, ManifestError
-from idrestore.batch.photo import FILE_ERRORS, Job, Outcome, degrade_file, one_line
-from idrestore.batch.plan import SUBSTITUTES, Problem, Shard, plan
+from idrestore.batch.photo import (
+    FILE_ERRORS,
+    Encoded,
+    Job,
+    Outcome,
+    decode,
+    degrade_file,
+    encode,
+    one_line,
+    restore,
+    whole_way,
+)
+from idrestore.batch.plan import SUBSTITUTES, Problem, Shard, plan, writable
 from idrestore.batch.report import check_report, write_report
 from idrestore.batch.run import restore_files
-from idrestore.batch.settings import Settings
+from idrestore.batch.settings import Settings, parse_steering
 
 __all__ = [
     "FILE_ERRORS",
     "SUBSTITUTES",
+    "Encoded",
     "Job",
     "Ledger",
     "Manifest",
@@ -29,9 +41,15 @@ __all__ = [
     "Settings",
     "Shard",
     "check_report",
+    "decode",
     "degrade_file",
+    "encode",
     "one_line",
+    "parse_steering",
     "plan",
+    "restore",
     "restore_files",
+    "whole_way",
+    "writable",
     "write_report",
 ]

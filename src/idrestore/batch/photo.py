@@ -131,10 +131,16 @@ def encode(restored: Restored, job: Job) -> Encoded:
     return Encoded(data, restored.input_sha256, restored.result.ingredients, notes)
 
 
-def whole_way(restorer: Restorer, job: Job, data: bytes, settings: Settings) -> Encoded:
-    """Decode, restore and encode in one go; raise one of `FILE_ERRORS`."""
+def whole_way(
+    restorer: Restorer,
+    job: Job,
+    data: bytes,
+    settings: Settings,
+    progress: Progress = lambda done, total: None,
+) -> Encoded:
+    """Decode, restore and encode in one go; raise one of `FILE_ERRORS`, or what `progress` raises."""
     decoded = decode(job.source, data, settings)
-    return encode(restore(restorer, decoded, settings, lambda done, total: None), job)
+    return encode(restore(restorer, decoded, settings, progress), job)
 
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:

@@ -70,7 +70,7 @@ def plan(inputs: Sequence[Path], out: Path) -> tuple[list[Job], list[Problem]]:
             raise ValueError(f"{out} is a file's name: expected a folder for the results of {len(found)} photos")
         image.check_target(out)
         return _checked([Job(found[0][0], out)], problems)
-    return _checked([Job(path, out / _writable(relative)) for path, relative in found], problems)
+    return _checked([Job(path, out / writable(relative)) for path, relative in found], problems)
 
 
 def _photos_in(source: Path, out: Path) -> list[tuple[Path, Path]]:
@@ -106,8 +106,8 @@ def _why_nothing(source: Path) -> str:
     return f"{source}: no photos in this folder, expected files ending in {', '.join(sorted(image.SUFFIXES))}"
 
 
-def _writable(relative: Path) -> Path:
-    """Replace an ending that cannot be written."""
+def writable(relative: Path) -> Path:
+    """Return a photo's name as that of its result: an ending that cannot be written is replaced."""
     return relative.with_suffix(SUBSTITUTES.get(relative.suffix.lower(), relative.suffix))
 
 

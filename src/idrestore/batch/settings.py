@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from idrestore.image import MAX_PIXELS
 
@@ -49,6 +50,34 @@ class Settings:
         fields = [field for field in dataclasses.fields(self) if field.metadata != HOW]
         kept = {field.name: getattr(self, field.name) for field in fields}
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]:
+    """Read what people write, such as "haze=0.5", "rain,haze" and "rain=0.7", as `Settings` takes it.
+
+    Raise `ValueError`.
+
+    >>> parse_steering("0.5", "rain, haze", "")["strength"]
+    0.5
+    """
+    parsed: dict[str, Any] = {"only": {name.strip() for name in only.split(",")} if only else None}
+    try:
+        parsed["strength"] = float(strength)
+    except ValueError:
+        parsed["strength"] = _parse_shares("strength", strength)
+    return parsed | {"ingredients": _parse_shares("ingredients", ingredients) if ingredients else None}
+
+
+def _parse_shares(what: str, text: str) -> dict[str, float]:
+    """Read NAME=NUMBER,NAME=NUMBER..."""
+    shares = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            shares[name.strip()] = float(number)
+        except ValueError:
+            raise ValueError(f"{what}: got {part!r}, expected NAME=NUMBER, such as haze=0.5") from None
+    return shares
 
 
 def _plain(value: Path | Collection[str]) -> object:

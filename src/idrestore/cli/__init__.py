@@ -14,6 +14,7 @@ from idrestore.cli.extend import extend_command
 from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
 from idrestore.cli.train import train_command
+from idrestore.cli.web import web_command
 
 app = typer.Typer(
     help=f"Restore photos that are noisy, rainy, hazy, blurred or dark.\n\n{EXIT_CODES}",
@@ -47,6 +48,7 @@ app.command("extend")(extend_command)
 app.command("ablate")(ablate_command)
 app.command("evaluate")(evaluate_command)
 app.command("info")(info_command)
+app.command("web")(web_command)
 
 
 def main() -> None:

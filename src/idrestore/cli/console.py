@@ -80,25 +80,13 @@ def load_model(model: str, device: str, precision: str, tile: int = 1024) -> "Re
 
 
 def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]:
-    """Read --strength, --only and --ingredients as `Restorer.restore` takes them."""
-    parsed: dict[str, Any] = {"only": {name.strip() for name in only.split(",")} if only else None}
+    """Read --strength, --only and --ingredients as `Restorer.restore` takes them, or refuse."""
+    from idrestore import batch
+
     try:
-        parsed["strength"] = float(strength)
-    except ValueError:
-        parsed["strength"] = _parse_shares("--strength", strength)
-    return parsed | {"ingredients": _parse_shares("--ingredients", ingredients) if ingredients else None}
-
-
-def _parse_shares(flag: str, text: str) -> dict[str, float]:
-    """Read NAME=NUMBER,NAME=NUMBER..."""
-    shares = {}
-    for part in text.split(","):
-        name, _, number = part.partition("=")
-        try:
-            shares[name.strip()] = float(number)
-        except ValueError:
-            refuse(f"{flag}: got {part!r}, expected NAME=NUMBER, such as haze=0.5")
-    return shares
+        return batch.parse_steering(strength, only, ingredients)
+    except ValueError as error:
+        refuse(f"--{error}")
 
 
 def make_folder(folder: Path) -> None:

@@ -1,0 +1,74 @@
+"""`idrestore web` as a stranger starts and stops it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from idrestore import checkpoint
+from idrestore.model.config import PRESETS
+from idrestore.model.network import RestorationNetwork
+
+for name in ("gradio", "fastapi", "httpx"):
+    pytest.importorskip(name, reason=f"{name} is not installed")
+from serving import client  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    torch.manual_seed(0)
+    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {"licence": "CC0"})
+    return path
+
+
+def start(*arguments, folder=None, code="from idrestore.cli import main; main()"):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "TMPDIR": str(folder or "/tmp")}
+    environment.pop("IDRESTORE_TOKEN", None)
+    command = [sys.executable, "-c", code, "web", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stops by a signal")
+def test_it_serves_with_a_token_until_it_is_told_to_stop(tmp_path, model):
+    with start("--port", 0, "--token", "secret", "-m", model, folder=tmp_path) as process:
+        url = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url), process.stderr.read()
+        with client(url) as http:
+            assert http.get("/health").status_code == 200
+            assert [http.get(path).status_code for path in ("/", "/models", "/gradio_api/info")] == [401] * 3
+            assert http.get("/models", headers={"Authorization": "Bearer secret"}).json()[0]["name"] == "tiny"
+            assert http.get("/", auth=("anybody", "secret")).status_code == 200
+        assert list(tmp_path.glob("idrestore-*"))
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not list(tmp_path.glob("idrestore-*"))
+
+
+def test_it_is_not_served_to_others_without_a_token(model):
+    refused(["--host", "0.0.0.0", "-m", model], "--host: 0.0.0.0 can be reached by others: pass --token")
+
+
+def test_what_cannot_be_served_is_refused(model):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused(["--port", taken.getsockname()[1], "-m", model], "cannot be served (Address already in use)")
+    refused(["-m", model, "-m", model], "--model: there are two models of the name tiny")
+
+
+def test_a_missing_extra_is_named():
+    code = "import sys; sys.modules['gradio'] = None; from idrestore.cli import main; main()"
+    refused([], 'gradio not installed: pip install "idrestore[web]"', code=code)
+
+
+def refused(arguments, words, **options):
+    with start(*arguments, **options) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1), err
+    assert words in err
