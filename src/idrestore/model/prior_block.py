@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
+from idrestore.model.attention import HubAttention, KeysAndValues, SupervisedDegradationAttention
 from idrestore.model.config import Pooling
 from idrestore.model.hub import Hub
 from idrestore.model.operations import SeparateOperations, SharedOperations
@@ -59,7 +59,12 @@ class Router(nn.Module):
 
 
 class MetaPriorBlock(nn.Module):
-    """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients."""
+    """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients.
+
+    Operations of a share of at most `negligible` are left out; None computes all.
+    """
+
+    negligible: float | None = None
 
     def __init__(
         self,
@@ -82,13 +87,27 @@ class MetaPriorBlock(nn.Module):
     def forward(
         self, x: Tensor, degraded: Tensor, hub: Hub, ingredients: Tensor | None, one_photo: bool
     ) -> PriorOutput:
-        """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None to let the router decide."""
+        """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None.
+
+        Without weights, and where a row of them is zero, the router decides.
+        """
         logits = self.router(x, one_photo)
-        if ingredients is None:
-            ingredients = logits.softmax(dim=1)
+        routed = logits.softmax(dim=1)
+        given = ingredients
+        ingredients = routed if given is None else torch.where(given.any(dim=1, keepdim=True), given, routed)
         intensified, side_image = self.attention(x, degraded)
-        h_p = self.hub_attention(intensified, hub(ingredients))
+        h_p = self.hub_attention(intensified, self.recall(hub, ingredients))
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
-        pseudo_clean = self.refine(self.operations(x, context, ingredients))
+        pseudo_clean = self.refine(self.operations(x, context, ingredients, self._active(ingredients)))
         return PriorOutput(pseudo_clean, logits, side_image, Latents(x, h_p, pseudo_clean))
+
+    def recall(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
+        """Return what the hub knows of ingredients (B, K)."""
+        return self.hub_attention.recall(hub(ingredients))
+
+    def _active(self, ingredients: Tensor) -> list[bool] | None:
+        """Tell which of the K degradations are worth an operation; None: all."""
+        if self.negligible is None:
+            return None
+        return (ingredients.amax(dim=0) > self.negligible).tolist()
