@@ -84,7 +84,7 @@ def test_latents_are_what_enters_asks_and_leaves(config):
     x, photo = photo_and_features()
     w = mixture(2)
     output = mpl(x, photo, hub, w, False)
-    h_p = mpl.hub_attention(mpl.attention(x, photo).features, hub(w))
+    h_p = mpl.hub_attention(mpl.attention(x, photo).features, mpl.recall(hub, w))
     context = torch.cat([mpl.features_to_context(x), mpl.priors_to_context(h_p)], dim=1)
     assert torch.equal(output.latents.features, x)
     assert torch.equal(output.latents.degradation, h_p)
@@ -107,7 +107,7 @@ def test_the_degradation_cannot_pull_at_the_backbone(attention, stop):
         return gradient is not None and bool(gradient.any())
 
     assert pulls(output.latents.degradation) == (not stop)
-    entered, context, _ = seen
+    entered, context, *_ = seen
     assert entered is x
     assert pulls(context[:, :12])
     assert pulls(context[:, 12:]) == (not stop)

@@ -16,6 +16,7 @@ from torch import Tensor
 from idrestore import checkpoint, guard, tiling
 from idrestore.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
+from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 
@@ -108,7 +109,7 @@ class Restorer:
         self.routing_crops = ROUTING_CROPS
         self.device = find_device(device)
         self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
-        self.network = model.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = prepare(model.network, self.half).to(self.device)
         self.names = model.network.config.degradations
 
     def restore(

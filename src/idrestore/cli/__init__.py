@@ -10,6 +10,7 @@ from idrestore.cli.console import EXIT_CODES, out_console
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
 from idrestore.cli.explain import explain_command
+from idrestore.cli.export import export_command
 from idrestore.cli.extend import extend_command
 from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
@@ -47,6 +48,7 @@ app.command("train")(train_command)
 app.command("extend")(extend_command)
 app.command("ablate")(ablate_command)
 app.command("evaluate")(evaluate_command)
+app.command("export")(export_command)
 app.command("info")(info_command)
 app.command("web")(web_command)
 

@@ -48,6 +48,15 @@ class SupervisedDegradationAttention(nn.Module):
         return Intensified(self.to_features(x) * mask + x, side_image)
 
 
+class KeysAndValues(NamedTuple):
+    """A hub as one block sees it."""
+
+    keys: Tensor
+    """(B, heads, L, d)"""
+    values: Tensor
+    """(B, heads, L, d)"""
+
+
 class HubAttention(nn.Module):
     """Every pixel asks the hub's L priors what degrades it; the answer is h_p.
 
@@ -65,17 +74,21 @@ class HubAttention(nn.Module):
         self.to_keys_and_values = nn.Linear(prior_width, 2 * dim)
         self.project = nn.Conv2d(dim, dim, 1)
 
-    def forward(self, x: Tensor, hub: Tensor) -> Tensor:
-        """Take features (B, C, H, W) and a hub (B, L, D); return h_p (B, C, H, W)."""
+    def recall(self, hub: Tensor) -> KeysAndValues:
+        """Return what the priors of a hub (B, L, D) are asked by and what they answer."""
+        keys, values = self.to_keys_and_values(self.normalise_hub(hub)).chunk(2, dim=-1)
+        return KeysAndValues(self._split(keys), self._split(values))
+
+    def forward(self, x: Tensor, recalled: KeysAndValues) -> Tensor:
+        """Take features (B, C, H, W) and what was recalled of a hub; return h_p (B, C, H, W)."""
         size = x.shape[-2:]
         if self.query_stride > 1:
             x = F.avg_pool2d(x, self.query_stride, ceil_mode=True)
         q = self._split(self.to_queries(self.norm(x)).flatten(2).transpose(1, 2))  # (B, heads, N, d)
-        keys_and_values = self.to_keys_and_values(self.normalise_hub(hub))
-        k, v = (self._split(part) for part in keys_and_values.chunk(2, dim=-1))  # (B, heads, L, d)
-        scores = (q @ k.transpose(-2, -1)) * x.shape[1] ** -0.5
-        answer = scores.softmax(dim=-1).to(v.dtype) @ v
-        h_p = self.project(answer.transpose(2, 3).reshape(x.shape))
+        scores = (q @ recalled.keys.transpose(-2, -1)) * x.shape[1] ** -0.5
+        answer = scores.softmax(dim=-1).to(recalled.values.dtype) @ recalled.values
+        rows = answer.transpose(1, 2).flatten(2)  # (B, N, C), in channels_last order as it is
+        h_p = self.project(rows.transpose(1, 2).unflatten(2, x.shape[-2:]))
         if self.query_stride > 1:
             h_p = F.interpolate(h_p, size, mode="bilinear", align_corners=False)
         return h_p

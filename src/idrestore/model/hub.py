@@ -40,6 +40,10 @@ class Ingredients(NamedTuple):
     spectra: Tensor
     """C, (K, L): how much of each ingredient each degradation contains"""
 
+    def table(self, ingredients: Tensor) -> Tensor:
+        """Return hub(w) for routing weights (B, K), as (B, L, D)."""
+        return torch.einsum("il,bi,id->bld", self.left, ingredients @ self.spectra, self.right)
+
 
 class IngredientHub(nn.Module):
     """Ingredients-oriented hub (AŪ)ᵀ diag(w C) (BV̄): stage 2, the learnable PCA.
@@ -71,11 +75,27 @@ class IngredientHub(nn.Module):
 
     def forward(self, ingredients: Tensor) -> Tensor:
         """Return the hub for routing weights (B, K), as (B, L, D)."""
-        left, right, spectra = self.ingredients()
-        return torch.einsum("il,bi,id->bld", left, ingredients @ spectra, right)
+        return self.ingredients().table(ingredients)
 
 
-Hub = PriorHub | IngredientHub
+class FoldedHub(nn.Module):
+    """An `IngredientHub` whose learned maps are multiplied out: the same function of (B, K), for inference alone."""
+
+    left: Tensor
+    right: Tensor
+    spectra: Tensor
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        super().__init__()
+        for name, values in ingredients._asdict().items():
+            self.register_buffer(name, values.detach())
+
+    def forward(self, ingredients: Tensor) -> Tensor:
+        """Return the hub for routing weights (B, K), as (B, L, D)."""
+        return Ingredients(self.left, self.right, self.spectra).table(ingredients)
+
+
+Hub = PriorHub | IngredientHub | FoldedHub
 
 
 def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:

@@ -3,12 +3,47 @@
 Written from the Restormer paper (Zamir et al., CVPR 2022, arXiv 2111.09881). Every tensor is (B, C, H, W).
 """
 
+from collections.abc import Callable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 BRANCH = 0.3
 """Size of a residual branch at the start, relative to what it is added to."""
+STRIP = 1 << 15
+"""Pixels of a feature map that wide layers work on at a time: their hidden channels then fit into the cache."""
+
+
+def strips(x: Tensor) -> list[slice]:
+    """Return the rows of (B, C, H, W) in slices of at most `STRIP` pixels, or at least of one row.
+
+    An exported network takes all rows at once: its height is not known yet.
+    """
+    height, width = x.shape[-2:]
+    if torch.compiler.is_compiling():
+        return [slice(0, height)]
+    rows = max(1, STRIP // (len(x) * width))
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def by_strips(function: Callable[[Tensor], Tensor], x: Tensor) -> Iterator[Tensor]:
+    """Apply a function that looks one row up and down, and pads with zeros, to (B, C, H, W) strip by strip.
+
+    The parts, concatenated, are `function(x)`; what the function needs in between is as small as a strip.
+    """
+    for rows in strips(x):
+        above = min(1, rows.start)
+        part = function(x[:, :, rows.start - above : rows.stop + 1])
+        yield part[:, :, above : above + rows.stop - rows.start]
+
+
+def mix_channels(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply each pixel of (B, C, H, W) by its photo's matrix (B, C, E), and add (B, E): (B, E, H, W)."""
+    rows = x.flatten(2).transpose(1, 2)  # (B, HW, C), a view in channels_last
+    matrix = matrix.to(rows.dtype)
+    mixed = rows @ matrix if bias is None else torch.baddbmm(bias[:, None].to(rows.dtype), rows, matrix)
+    return mixed.transpose(1, 2).unflatten(2, x.shape[-2:])
 
 
 class ChannelNorm(nn.Module):
@@ -37,12 +72,31 @@ class TransposedAttention(nn.Module):
         self.project = nn.Conv2d(dim, dim, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, dim, height, width = x.shape
-        qkv = self.to_qkv(x).reshape(batch, 3, self.heads, dim // self.heads, height * width)
-        q, k, v = qkv.unbind(1)  # (B, heads, d, N)
-        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)  # (B, heads, d, d)
-        mixed = (scores * self.temperature).softmax(dim=-1).to(v.dtype) @ v
-        return self.project(mixed.reshape(batch, dim, height, width))
+        # A pixel's values are mixed by the scores, then projected: one matrix (B, C, C) does both.
+        projection = self.project.weight.flatten(1).unflatten(1, (self.heads, -1))  # (C, heads, d)
+        mixing = torch.einsum("bhde,chd->bhec", self._scores(x), projection).flatten(1, 2)
+        values = slice(2 * x.shape[1], None)
+        parts = by_strips(lambda part: mix_channels(self._expand(part, values), mixing), x)
+        return torch.cat(list(parts), dim=2)
+
+    def _expand(self, x: Tensor, channels: slice) -> Tensor:
+        """Return some of the channels of queries, keys and values, (B, 3C, H, W) in all."""
+        pointwise, depthwise = (weight[channels] for weight in self.to_qkv.parameters())
+        return F.conv2d(F.conv2d(x, pointwise), depthwise, padding=1, groups=len(depthwise))
+
+    def _scores(self, x: Tensor) -> Tensor:
+        """Return how much each channel attends to each other of its head, (B, heads, d, d); rows sum to 1."""
+        queries_and_keys = slice(0, 2 * x.shape[1])
+        products, squares = [], []
+        for part in by_strips(lambda part: self._expand(part, queries_and_keys), x):
+            part = part.flatten(2)
+            q, k = part.unflatten(1, (2, self.heads, -1)).unbind(1)  # (B, heads, d, N)
+            products.append((q @ k.transpose(-2, -1)).float())
+            squares.append(part.square().sum(dim=2, dtype=torch.float32))
+        lengths = sum(squares[1:], squares[0]).clamp_min(1e-24).sqrt()  # (B, 2C), of each channel over the photo
+        q, k = lengths.unflatten(1, (2, self.heads, -1)).unbind(1)
+        cosines = sum(products[1:], products[0]) / (q[..., None] * k[..., None, :])
+        return (cosines * self.temperature).softmax(dim=-1)
 
 
 class GatedFeedForward(nn.Module):
@@ -58,8 +112,16 @@ class GatedFeedForward(nn.Module):
         self.project = nn.Conv2d(hidden, dim, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.expand(x).chunk(2, dim=1)
-        return self.project(F.gelu(gate) * value)
+        return torch.cat(list(by_strips(self._feed, x)), dim=2)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        # Two halves apart, so that each lies in memory in one piece.
+        pointwise, depthwise = (weight.chunk(2) for weight in self.expand.parameters())
+        gate, value = (
+            F.conv2d(F.conv2d(x, first), second, padding=1, groups=len(second))
+            for first, second in zip(pointwise, depthwise, strict=True)
+        )
+        return self.project(F.gelu(gate).mul_(value))
 
 
 class TransformerBlock(nn.Module):

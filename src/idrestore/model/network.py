@@ -71,8 +71,9 @@ class RestorationNetwork(nn.Module):
     def forward(self, degraded: Tensor, ingredients: Tensor | None = None, one_photo: bool = False) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
 
-        `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them
-        the routers decide. `one_photo` says that the batch is crops of one photo, which then share one decision.
+        `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
+        and where a row is zero, the routers decide. `one_photo` says that the batch is crops of one photo, which then
+        share one decision.
         """
         multiple = self.config.size_multiple
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:

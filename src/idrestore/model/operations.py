@@ -6,12 +6,14 @@ operation returns only its change, whose predictor ends in zeros at step 0, so t
 starts as the identity, and one-hot weights give one operation exactly.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from idrestore.degradations import Operation
-from idrestore.model.layers import ResidualBlock, zero
+from idrestore.model.layers import ResidualBlock, mix_channels, strips, zero
 
 KERNEL = 5
 """Side of the convolutive operation's kernels."""
@@ -64,19 +66,26 @@ class Convolutive(nn.Module):
         self.predict = Predictor(dim, KERNEL**2 * dim)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        kernels = self.predict(context).unflatten(1, (KERNEL**2, -1))  # (B, 25, C, H, W)
-        return filter_pixels(x, kernels)
+        *trunk, head = self.predict
+        hidden = context
+        for layer in trunk:
+            hidden = layer(hidden)
+        padded = F.pad(x, [KERNEL // 2] * 4, mode="replicate")
+        parts = []
+        for rows in strips(x):  # 25 C parameters a pixel are too many for a whole photo
+            kernels = head(hidden[:, :, rows]).unflatten(1, (KERNEL**2, -1))  # (B, 25, C, h, W)
+            parts.append(filter_pixels(padded[:, :, rows.start : rows.stop + KERNEL - 1], kernels))
+        return torch.cat(parts, dim=2)
 
 
-def filter_pixels(x: Tensor, kernels: Tensor) -> Tensor:
-    """Filter each pixel and channel of x (B, C, H, W) by its own kernel (B, 25, C, H, W), with replicated border."""
-    height, width = x.shape[-2:]
-    padded = F.pad(x, [KERNEL // 2] * 4, mode="replicate")
-    result = torch.zeros_like(x)
+def filter_pixels(padded: Tensor, kernels: Tensor) -> Tensor:
+    """Filter each pixel and channel by its own kernel (B, 25, C, H, W); `padded` is (B, C, H + 4, W + 4)."""
+    height, width = kernels.shape[-2:]
+    result = torch.zeros_like(kernels[:, 0])
     for tap in range(KERNEL**2):  # never materialises the 25 shifted copies
         row, column = divmod(tap, KERNEL)
         shifted = padded[..., row : row + height, column : column + width]
-        result = result + kernels[:, tap] * shifted
+        result = torch.addcmul(result, kernels[:, tap], shifted.to(result.dtype))
     return result
 
 
@@ -94,12 +103,16 @@ class SeparateOperations(nn.Module):
         super().__init__()
         self.operations = nn.ModuleList(OPERATIONS[operation](dim) for operation in operations)
 
-    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
-        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x)."""
+    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor, active: Sequence[bool] | None = None) -> Tensor:
+        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x).
+
+        `active`, K long, says which terms of the sum to compute, None all.
+        """
         result = x
         for k, operation in enumerate(self.operations):
-            weight = ingredients[:, k, None, None, None].to(x.dtype)
-            result = result + weight * operation(x, context)
+            if active is None or active[k]:
+                weight = ingredients[:, k, None, None, None].to(x.dtype)
+                result = result + weight * operation(x, context)
         return result
 
 
@@ -114,6 +127,7 @@ class SharedOperations(nn.Module):
     def __init__(self, dim: int, operations: tuple[Operation, ...]) -> None:
         super().__init__()
         hidden = dim // 2
+        self.operations = operations
         kinds = torch.tensor([list(OPERATIONS).index(operation) for operation in operations])
         # What a degradation may predict: additive an offset, affine gain and offset, convolutive neither.
         allowed = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])[kinds]
@@ -131,17 +145,18 @@ class SharedOperations(nn.Module):
     allowed: Tensor
     convolutive: Tensor
 
-    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
-        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x)."""
+    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor, active: Sequence[bool] | None = None) -> Tensor:
+        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x).
+
+        `active`, K long, says which terms to compute; only convolutive ones cost enough to be left out.
+        """
         hidden = self.trunk(context)  # (B, C/2, H, W)
         shares = ingredients[:, :, None] * self.allowed  # (B, K, 2)
         weight = torch.einsum("bkp,kpch->bhpc", shares, self.weight).flatten(2)  # (B, C/2, 2C)
         bias = torch.einsum("bkp,kpc->bpc", shares, self.bias).flatten(1)  # (B, 2C)
-        rows = hidden.flatten(2).transpose(1, 2)  # (B, HW, C/2), a view in channels_last
-        gain_and_offset = torch.baddbmm(bias[:, None].to(rows.dtype), rows, weight.to(rows.dtype))
-        gain, offset = gain_and_offset.transpose(1, 2).unflatten(2, x.shape[-2:]).chunk(2, dim=1)
+        gain, offset = mix_channels(hidden, weight, bias).chunk(2, dim=1)
         result = x + gain * x + offset
-        if hasattr(self, "filters"):
+        if any(kind == "convolutive" and (active is None or active[k]) for k, kind in enumerate(self.operations)):
             weights = (ingredients @ self.convolutive)[:, None, None, None].to(x.dtype)
             result = result + weights * self._filter(x, hidden)
         return result

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
+from idrestore.model.attention import HubAttention, KeysAndValues, SupervisedDegradationAttention
 from idrestore.model.config import Pooling
 from idrestore.model.hub import Hub
 from idrestore.model.operations import SeparateOperations, SharedOperations
@@ -73,7 +73,12 @@ class Addition(nn.Module):
 
 
 class MetaPriorBlock(nn.Module):
-    """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients."""
+    """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients.
+
+    Operations of a share of at most `negligible` are left out; None computes all.
+    """
+
+    negligible: float | None = None
 
     def __init__(
         self,
@@ -103,22 +108,38 @@ class MetaPriorBlock(nn.Module):
     def forward(
         self, x: Tensor, degraded: Tensor, hub: Hub, ingredients: Tensor | None, one_photo: bool
     ) -> PriorOutput:
-        """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None to let the router decide."""
+        """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None.
+
+        Without weights, and where a row of them is zero, the router decides.
+        """
         routers = (self.router, *(addition.router for addition in self.additions))
         logits = torch.cat([router(x, one_photo) for router in routers], dim=1)  # (B, K)
-        if ingredients is None:
-            ingredients = logits.softmax(dim=1)
+        routed = logits.softmax(dim=1)
+        given = ingredients
+        ingredients = routed if given is None else torch.where(given.any(dim=1, keepdim=True), given, routed)
         intensified, side_image = self.attention(x, degraded)
-        h_p = self.hub_attention(intensified, hub(ingredients))
+        h_p = self.hub_attention(intensified, self.recall(hub, ingredients))
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
         pseudo_clean = self.refine(self._operate(x, context, ingredients))
         return PriorOutput(pseudo_clean, logits, side_image, Latents(x, h_p, pseudo_clean))
 
+    def recall(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
+        """Return what the hub knows of ingredients (B, K)."""
+        return self.hub_attention.recall(hub(ingredients))
+
     def _operate(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
         """Return x + Σ_k w_k · change_k(x); exactly what it was before an addition where that one's share is 0."""
-        known, *shares = ingredients.split([ingredients.shape[1] - len(self.added), *(1 for _ in self.added)], dim=1)
-        result = self.operations(x, context, known)
-        for addition, share in zip(self.additions, shares, strict=True):
-            result = result + (addition.operations(x, context, share) - x)
+        active = self._active(ingredients)
+        num_known = ingredients.shape[1] - len(self.added)
+        result = self.operations(x, context, ingredients[:, :num_known], active[:num_known])
+        for k, addition in enumerate(self.additions, num_known):
+            if active[k]:
+                result = result + (addition.operations(x, context, ingredients[:, k : k + 1]) - x)
         return result
+
+    def _active(self, ingredients: Tensor) -> list[bool]:
+        """Tell which of the K degradations are worth an operation."""
+        if self.negligible is None:
+            return [True] * ingredients.shape[1]
+        return (ingredients.amax(dim=0) > self.negligible).tolist()

@@ -1,0 +1,110 @@
+"""What is prepared for inference does what the network does."""
+
+import pytest
+import torch
+from small import BOTH, FAST, PAPER, mixture, network, one_hot
+
+from idrestore.degradations import NAMES, operation_of
+from idrestore.model import layers
+from idrestore.model.inference import prepare
+
+both = pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
+
+
+def photos(batch=1, height=48, width=32):
+    return torch.rand(batch, 3, height, width)
+
+
+def calls(module):
+    """Count a module's calls from now on."""
+    counted = []
+    module.register_forward_hook(lambda *_: counted.append(1))
+    return counted
+
+
+@both
+@pytest.mark.parametrize("hub", ["prior", "ingredient"])
+def test_with_nothing_negligible_it_is_the_same_function(config, hub):
+    model, batch, rows = network(config, hub), photos(2), mixture(2)
+    prepared = prepare(model, negligible=0)
+    for ingredients in (None, rows, one_hot("blur", 2)):
+        expected, actual = model(batch, ingredients), prepared(batch, ingredients)
+        torch.testing.assert_close(actual.restored, expected.restored, atol=1e-5, rtol=0)
+        torch.testing.assert_close(actual.logits, expected.logits, atol=1e-5, rtol=1e-5)
+
+
+@both
+def test_strips_do_not_show(config, monkeypatch):
+    """A strip of one row, of three, and of all of them."""
+    model, batch = network(config), photos(2)
+    expected = model(batch).restored
+    for pixels in (1, 3 * 2 * 16):
+        monkeypatch.setattr(layers, "STRIP", pixels)
+        assert len(layers.strips(torch.empty(2, 1, 48, 16))) == (48 if pixels == 1 else 16)
+        torch.testing.assert_close(model(batch).restored, expected, atol=1e-5, rtol=0)
+
+
+@both
+def test_the_network_it_came_from_stays_as_it_was(config):
+    model = network(config, "ingredient")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    prepare(model, half=True)
+    assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(block.negligible is None for block in model.prior_blocks.values())
+
+
+def test_a_photos_tiles_recall_the_hub_once_and_another_photo_anew():
+    prepared = prepare(network(FAST, "ingredient"))
+    asked = calls(prepared.hub)
+    first, second = mixture(1), mixture(1)
+    for rows in (first, first, first.clone()):
+        prepared(photos(), rows)
+    assert len(asked) == 3  # blocks
+    torch.testing.assert_close(prepared(photos(1), second).restored.shape, prepared(photos(1)).restored.shape)
+    assert len(asked) == 9
+
+
+def test_what_is_recalled_follows_the_ingredients():
+    model = network(FAST, "ingredient")
+    prepared, batch, rows = prepare(model, negligible=0), photos(), (mixture(1), mixture(1))
+    for ingredients in (*rows, *rows):
+        expected = model(batch, ingredients).restored
+        torch.testing.assert_close(prepared(batch, ingredients).restored, expected, atol=1e-5, rtol=0)
+
+
+@both
+def test_negligible_operations_are_not_computed(config):
+    prepared = prepare(network(config), negligible=0.1)
+    for block in prepared.prior_blocks.values():
+        operations = block.operations
+        of_blur = operations.operations[NAMES.index("blur")] if config is PAPER else operations.filters
+        computed = calls(of_blur)
+        for name in NAMES:
+            prepared(photos(), 0.1 * one_hot("blur") + 0.9 * one_hot(name))
+        assert len(computed) == [operation_of(name) for name in NAMES].count("convolutive")
+
+
+@both
+def test_a_share_of_nothing_can_be_left_out_bit_for_bit(config):
+    model, batch = network(config), photos()
+    everything, prepared = prepare(model), prepare(model, negligible=0)
+    for block in everything.prior_blocks.values():
+        block.negligible = None
+    for name in NAMES:
+        assert torch.equal(prepared(batch, one_hot(name)).restored, everything(batch, one_hot(name)).restored)
+
+
+@both
+def test_half_stays_within_45_db_of_the_whole(config):
+    model, batch = network(config, "ingredient"), photos(height=64, width=48)
+    with torch.no_grad():
+        model.output.weight.mul_(0.05)  # a shaken network changes a photo by several times white
+    whole, half = prepare(model, negligible=0), prepare(model, half=True, negligible=0)
+    with torch.inference_mode():
+        expected = whole(batch).restored
+        with torch.autocast("cpu", torch.bfloat16):
+            actual = half(batch).restored
+    assert actual.dtype == torch.float32
+    assert not torch.equal(actual, expected)
+    assert (actual - expected).square().mean().log10() * -10 > 45
