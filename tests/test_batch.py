@@ -262,7 +262,6 @@ def test_memory_that_never_suffices_is_a_failure_and_no_endless_loop(tmp_path):
 
 
 def test_a_degraded_photo_is_let_go_before_its_result_is_written(tmp_path, monkeypatch):
-    """Two photos' worth of memory are enough for one."""
     photos, alive = [], []
 
     class Witness(Brightener):
@@ -277,8 +276,9 @@ def test_a_degraded_photo_is_let_go_before_its_result_is_written(tmp_path, monke
         alive.append(photos[0]() is not None)
         return b"", ()
 
+    source = write(tmp_path / "a.png")
     monkeypatch.setattr(image, "encode", encode)
-    list(restore_files(Witness(), [Job(write(tmp_path / "a.png"), tmp_path / "out.png")]))
+    list(restore_files(Witness(), [Job(source, tmp_path / "out.png")]))
     assert alive == [False]
 
 

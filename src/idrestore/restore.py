@@ -1,6 +1,7 @@
 """The product: a degraded photo goes in as an array, and comes out restored with the reasons."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from idrestore import checkpoint, guard, tiling
+from idrestore import checkpoint, guard, memory, pixels, tiling
 from idrestore.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
@@ -24,10 +25,14 @@ Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 """Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""
 
-TILE = 1024
-"""Default side of a tile, px: about 0.5 GB while `fast` works on it."""
-OVERLAP = 128
-"""Pixels that neighbouring tiles share, blended by a smooth ramp."""
+TILE, SMALLEST_TILE = 1024, 256
+"""Largest and smallest side that a tile has by default, px: the largest unless memory is short."""
+OVERLAP = 64
+"""Pixels that neighbouring tiles share, blended by a smooth ramp: twice what a cut reaches into `fast`."""
+BAND = 2 * 3 * 4
+"""Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
+WORK = 1.6
+"""Memory that a network's work takes, in multiples of its tensors; seen: 1.35 to 1.61 (docs/performance.md)."""
 ROUTING_CROPS = 16
 """Largest number of crops from which a large photo's ingredients are decided."""
 ROUTING_CROP = 256
@@ -86,19 +91,34 @@ class Explanation:
 class Restorer:
     """A model ready to restore arrays; holds no state between calls, so threads may share it."""
 
-    def __init__(self, model: Model, device: str = "auto", precision: Precision = "auto", tile: int = TILE) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile: int | None = None,
+        budget: int | None = None,
+    ) -> None:
         """Place a model on a device: "auto" is CUDA if there is one, else the CPU.
 
         "auto" precision is bf16 where the processor has bf16 units, else fp32. `tile` is the side in pixels above
-        which a photo is worked on in overlapping tiles. Raises `ValueError` for settings that cannot be.
+        which a photo is worked on in overlapping tiles; by default it is `TILE`, halved down to `SMALLEST_TILE` as
+        often as needed to stay within `budget` bytes for the whole process, photos and all, or, without a budget,
+        within the memory that is free when a photo is started. Raises `ValueError` for settings that cannot be.
         """
         self.multiple = model.network.config.size_multiple
         if precision not in get_args(Precision):
             raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
-        if tile < 2 * OVERLAP or tile % self.multiple:
-            raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {2 * OVERLAP}")
+        if tile is not None and (tile < SMALLEST_TILE or tile % self.multiple):
+            raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {SMALLEST_TILE}")
+        if budget is not None and budget <= (taken := memory.resident()):
+            raise ValueError(
+                f"memory: got {budget / 1e9:.2f}G, expected more than the {taken / 1e9:.2f}G taken already"
+            )
         self.model = model
-        self.tile = tile
+        self.tile = tile or TILE
+        self.is_tile_given = tile is not None
+        self.budget = budget
         self.routing_crops = ROUTING_CROPS
         self.device = find_device(device)
         self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
@@ -175,22 +195,24 @@ class Restorer:
         Returns the result, the ingredients (1, M, K) in force, and the blended planes (H, W, C) of `look`.
         """
         array = np.asarray(image)
-        colour, rest, peak = _colour_of(array)
+        colour, rest, peak = pixels.colour_of(array)
         height, width = colour.shape[:2]
         if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):
             raise ValueError(f"protect: got {protect.dtype} {protect.shape}, expected bool {(height, width)}")
-        tiles = tiling.tiles(height, width, self.tile, OVERLAP, self.multiple)
+        fitting = self._fitting(array)
+        tall, wide = (tiling.fitted(length, fitting.tile, OVERLAP, self.multiple) for length in (height, width))
+        tiles = tiling.tiles(height, width, (tall, wide), OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
         rows, factors = steering.ingredients, steering.factors
         if rows is None and (factors is not None or len(tiles) > 1):
-            rows = self._route(colour, peak)
+            rows = fitting._route(colour, peak)
         wanted = rows if rows is None or factors is None else self._weaken(rows, factors)
         restored = np.empty(colour.shape, array.dtype)
         planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
-            patch = _scaled(colour[tile.rows, tile.columns], peak)
+            patch = pixels.scaled(colour[tile.rows, tile.columns], peak)
             output = self._forward(tiling.pad_to_multiple(patch, self.multiple)[None], wanted)
             found.append(output.logits.softmax(dim=2) if wanted is None else wanted)
             changed = output.restored[0].permute(1, 2, 0).float().cpu().numpy()
@@ -200,18 +222,21 @@ class Restorer:
             return np.concatenate([mixed, *seen], axis=2)
 
         top = 0
-        for band in tiling.blend(tiles, run):
-            scaled = band[..., :3].clip(0, 1) * peak
+        for band in tiling.blend(tiles, run):  # in place, and let go at the end: a row of tiles in floats is large
+            scaled = np.clip(band[..., :3], 0, 1, out=band[..., :3])
+            scaled *= peak
             rows_of_band = slice(top, top + len(band))
             if protect is not None:
                 scaled += guard.keep(protect, top, top + len(band)) * (colour[rows_of_band] - scaled)
             if array.dtype.kind == "u":
-                scaled = scaled.round()
+                scaled.round(out=scaled)
             restored[rows_of_band] = scaled
-            planes.append(band[..., 3:])
+            if look is not None:
+                planes.append(band[..., 3:].copy())
             top += len(band)
+            del band, scaled
         rows = found[0] if rows is None else rows
-        whole = _with_rest(restored, rest, array)
+        whole = pixels.with_rest(restored, rest, array)
         if protect is not None:  # exactly, whatever sums and rounding did
             whole[protect] = array[protect]
         result = Result(whole, self._name(rows.mean(dim=1)))
@@ -220,17 +245,41 @@ class Restorer:
     def smaller(self) -> "Restorer | None":
         """Return the same at half the tile, which needs about a quarter of the memory; None if there is no smaller."""
         tile = self.tile // 2 // self.multiple * self.multiple
-        if tile < 2 * OVERLAP:
+        if tile < SMALLEST_TILE:
             return None
         twin = copy.copy(self)
         twin.tile, twin.routing_crops = tile, max(1, self.routing_crops // 4)
         return twin
 
+    def _fitting(self, image: NDArray[Any]) -> "Restorer":
+        """Return the same at the largest tile for which memory suffices, or the smallest; a given tile stays."""
+        used = self
+        if not self.is_tile_given:
+            left = memory.left(self.device, self.budget) - image.nbytes  # the result
+            while used._work_bytes(image) > left and (smaller := used.smaller()):
+                used = smaller
+        return used
+
+    def _work_bytes(self, image: NDArray[Any]) -> int:
+        """Return the bytes that restoring takes beside the photo and its result."""
+        area = math.prod(min(length, self.tile) for length in image.shape[:2])
+        band = BAND * min(image.shape[0], self.tile) * image.shape[1]
+        return int(area * WORK * self._bytes_per_pixel) + band
+
+    @functools.cached_property
+    def _bytes_per_pixel(self) -> float:
+        """Bytes of tensors that the network needs for a pixel more: measured, whatever its configuration."""
+        sides = 8 * self.multiple, 12 * self.multiple
+        small, large = (
+            memory.peak_of(functools.partial(self._forward, np.zeros((1, side, side, 3), np.float32))) for side in sides
+        )
+        return (large - small) / (sides[1] ** 2 - sides[0] ** 2)
+
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
         """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
         whole = _is_small(colour, self.routing_crops / ROUTING_CROPS)
         crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
-        padded = np.stack([tiling.pad_to_multiple(_scaled(crop, peak), self.multiple) for crop in crops])
+        padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
         return self._forward(padded, one_photo=True).logits[:1].softmax(dim=2)
 
     def _forward(
@@ -290,9 +339,18 @@ class Restorer:
         return dict(sorted(named.items(), key=lambda item: -item[1]))
 
 
-def load(model: str | Path = "fast", device: str = "auto", precision: Precision = "auto", tile: int = TILE) -> Restorer:
-    """Load a shipped model by name, or a model file by path; raise `CheckpointError` if it cannot be used."""
-    return Restorer(checkpoint.load(model), device, precision, tile)
+def load(
+    model: str | Path = "fast",
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile: int | None = None,
+    budget: int | None = None,
+) -> Restorer:
+    """Load a shipped model by name, or a model file by path; raise `CheckpointError` if it cannot be used.
+
+    The rest is for `Restorer`.
+    """
+    return Restorer(checkpoint.load(model), device, precision, tile, budget)
 
 
 def find_device(name: str) -> torch.device:
@@ -318,42 +376,9 @@ def _has_bf16_units(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def _colour_of(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:
-    """Split an image into RGB (H, W, 3), alpha or None, and the value of white."""
-    shape, kind = array.shape, array.dtype
-    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
-        raise ValueError(f"image: got shape {shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
-    if kind in (np.uint8, np.uint16):
-        peak = float(np.iinfo(kind).max)
-    elif kind.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
-        peak = 1.0
-    else:
-        raise ValueError(f"image: got {kind}, expected uint8, uint16, or floats in [0, 1]")
-    if len(shape) == 2 or shape[2] == 1:
-        return np.repeat(array.reshape(*shape[:2], 1), 3, axis=2), None, peak
-    return array[..., :3], array[..., 3:] if shape[2] == 4 else None, peak
-
-
-def _with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:
-    """Bring RGB (H, W, 3) back to the channels of `like`; grey is the mean of the three."""
-    if alpha is not None:
-        return np.concatenate([restored, alpha], axis=2)
-    if like.ndim == 3 and like.shape[2] == 3:
-        return restored
-    grey = restored.mean(axis=2, dtype=np.float64)
-    if like.dtype.kind == "u":
-        grey = grey.round()
-    return grey.astype(like.dtype).reshape(like.shape)
-
-
 def _is_small(image: NDArray[Any], share: float) -> bool:
     """Tell whether routing looks at the whole photo, given a share of the usual memory."""
     return math.prod(image.shape[:2]) <= share * ROUTING_WHOLE
-
-
-def _scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:
-    """Return pixels as floats in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(peak)
 
 
 def _seeded_crops(image: NDArray[Any]) -> NDArray[Any]:
