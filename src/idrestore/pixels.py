@@ -39,5 +39,6 @@ def with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[
 
 def scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:
     """Return pixels as floats in [0, 1]."""
-    floats: NDArray[np.float32] = pixels.astype(np.float32) / np.float32(peak)
+    floats = pixels.astype(np.float32)
+    floats /= np.float32(peak)
     return floats
