@@ -46,6 +46,12 @@ def test_importing_the_package_is_light():
     assert python(f"import sys, idrestore; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 
+def test_loading_a_model_loads_no_compiler():
+    """It would take a second of every start."""
+    code = "import sys, idrestore; idrestore.load('fast')._bytes_per_pixel; print('torch._dynamo' in sys.modules)"
+    assert python(code) == "False"
+
+
 def test_the_network_needs_no_picture_library():
     code = "import sys, idrestore.model.network; print('pyvips' in sys.modules)"
     assert python(code) == "False"

@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +259,27 @@ def test_memory_that_never_suffices_is_a_failure_and_no_endless_loop(tmp_path):
     job = Job(write(tmp_path / "a.png", 13), tmp_path / "out/a.png")
     (outcome,) = restore_files(Forgetful(1024, MemoryError()), [job])
     assert outcome.error.endswith("out of memory")
+
+
+def test_a_degraded_photo_is_let_go_before_its_result_is_written(tmp_path, monkeypatch):
+    photos, alive = [], []
+
+    class Witness(Brightener):
+        def restore(self, pixels, *arguments):
+            photos.append(weakref.ref(pixels))
+            return super().restore(pixels, *arguments)
+
+    def encode(*arguments):
+        deadline = time.monotonic() + 5  # the thread that let it go may be a little behind
+        while photos[0]() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        alive.append(photos[0]() is not None)
+        return b"", ()
+
+    source = write(tmp_path / "a.png")
+    monkeypatch.setattr(image, "encode", encode)
+    list(restore_files(Witness(), [Job(source, tmp_path / "out.png")]))
+    assert alive == [False]
 
 
 def test_names_that_are_no_text_are_restored_like_others(tmp_path):

@@ -122,6 +122,8 @@ def test_a_named_result_leaves_no_manifest(tmp_path, model):
         (["{tmp}/a.png", "-o", "{tmp}/out", "--only", "fog"], 2, "--only: got fog, expected some of noise"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "precision: got 'fp8', expected one of auto"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "much"], 2, "--memory: got 'much', expected a number with"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "1M"], 2, "memory: got 0.00G, expected more than the"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
         (["{tmp}/a.png", "-o", "{tmp}/b.gif"], 2, "b.gif cannot be written: expected a name that ends in"),
         (["{tmp}/a.png", "{tmp}/c.png", "-o", "{tmp}/b.png"], 2, "expected a folder for the results of 2 photos"),

@@ -6,6 +6,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -713,6 +714,15 @@ def test_quality_has_a_range(tmp_path, quality):
 def test_arrays_that_do_not_fit(pixels, alpha, message):
     with pytest.raises(ImageError, match=message):
         Photo(pixels, alpha)
+
+
+def test_encoding_makes_no_copy_of_the_pixels():
+    pixels = np.zeros((1000, 1000, 3), np.uint8)
+    tracemalloc.start()
+    image.encode(pixels, "a.jpg", Photo(pixels))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < pixels.nbytes / 2
 
 
 def test_writing_changes_no_argument_and_takes_any_layout(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idrestore.tiling import blend, crop, pad_to_multiple, tiles
+from idrestore.tiling import blend, crop, fitted, pad_to_multiple, tiles
 
 sides = st.tuples(st.integers(1, 97), st.integers(1, 61))
 
@@ -42,6 +42,25 @@ def test_there_are_no_more_tiles_than_needed(grid):
     step = (tile - overlap) // multiple * multiple
     rows, columns = (len(range(0, max(length - tile, 0), step)) + 1 for length in (height, width))
     assert len(tiles(*grid)) == rows * columns
+
+
+@given(grids())
+def test_a_fitted_side_is_the_smallest_that_needs_no_more_tiles(grid):
+    height, _, tile, overlap, multiple = grid
+
+    def number(side):
+        return len(tiles(height, 1, (side, tile), overlap, multiple))
+
+    side = fitted(height, tile, overlap, multiple)
+    assert side <= tile
+    assert number(side) == number(tile)
+    assert number(tile) == 1 or overlap > side - 2 * multiple or number(side - multiple) > number(tile)
+
+
+def test_tiles_may_be_higher_than_wide():
+    grid = tiles(40, 40, (32, 16), overlap=8, multiple=8)
+    assert {tile.shape for tile in grid} == {(32, 16)}
+    assert len(grid) == 2 * 4
 
 
 @given(grids())
@@ -91,7 +110,8 @@ def test_seams_are_ramps_without_a_step():
     assert (row[:16] == 0).all()
     assert (row[32:] == 1).all()
     assert (steps >= 0).all()
-    assert steps.max() < 2 / 16
+    assert steps.max() < 4 / 16
+    assert row[16:20].max() < 0.02
 
 
 def test_blend_yields_a_band_before_it_runs_the_next_row_of_tiles():
@@ -131,6 +151,7 @@ def test_a_result_of_another_size_is_an_error():
         ((9, 9, 0, 0, 8), "tile: got 0"),
         ((9, 9, 16, 9, 8), "overlap: got 9, expected 0 to 8"),
         ((9, 9, 16, -1, 8), "overlap: got -1"),
+        ((9, 9, (16, 12), 2, 8), "tile: got 12, expected a multiple of 8"),
     ],
 )
 def test_impossible_grids_are_refused(arguments, message):

@@ -83,6 +83,7 @@ class Photo:
 _SEQUENCE = rb"....ftyp(avis|hev|msf1)|\x89PNG.{33}acTL"
 _HEAD = 64  # bytes, enough for each of these
 _KEPT = "(icc-profile|exif|xmp|iptc)-data|image-description|png-comment-|resolution-unit|bits-per-sample"
+_VIPS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}
 
 
@@ -335,7 +336,9 @@ def _target(path: Path) -> _Format:
 
 
 def _to_vips(photo: Photo, target: _Format) -> pyvips.Image:
-    image = pyvips.Image.new_from_array(_samples(photo))
+    samples = _samples(photo)
+    # Unlike new_from_array this shares the array's memory.
+    image = pyvips.Image.new_from_memory(samples, *samples.shape[1::-1], samples.shape[2], _VIPS[samples.dtype])
     if image.format == "ushort" and target.bits == 8:
         image = (image / 257).rint().cast("uchar")
     grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")

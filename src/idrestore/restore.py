@@ -1,6 +1,7 @@
 """The product: a degraded photo goes in as an array, and comes out restored with the reasons."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -13,22 +14,27 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from idrestore import checkpoint, guard, tiling
+from idrestore import checkpoint, guard, memory, pixels, tiling
 from idrestore.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
+from idrestore.steering import Steering, steer, weaken
 
 Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 """Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""
 
-TILE = 1024
-"""Default side of a tile, px: about 0.5 GB while `fast` works on it."""
-OVERLAP = 128
-"""Pixels that neighbouring tiles share, blended by a smooth ramp."""
+TILE, SMALLEST_TILE = 1024, 256
+"""Largest and smallest side that a tile has by default, px: the largest unless memory is short."""
+OVERLAP = 64
+"""Pixels that neighbouring tiles share, blended by a smooth ramp: twice what a cut reaches into `fast`."""
+BAND = 2 * 3 * 4
+"""Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
+WORK = 1.6
+"""Memory that a network's work takes, in multiples of its tensors; seen: 1.35 to 1.61 (docs/performance.md)."""
 ROUTING_CROPS = 16
 """Largest number of crops from which a large photo's ingredients are decided."""
 ROUTING_CROP = 256
@@ -51,17 +57,6 @@ class Result:
     """Share of each degradation, the largest first; they sum to 1"""
     again: dict[str, float] | None = None
     """Shares in what the first pass left, if that was restored in turn"""
-
-
-class Steering(NamedTuple):
-    """What a user wishes, in numbers; the default leaves everything to the model."""
-
-    strength: float = 1.0
-    """Factor on the change of every pixel"""
-    factors: Tensor | None = None
-    """(K,) factors on the shares of the degradations"""
-    ingredients: Tensor | None = None
-    """(1, M, K) in place of the routers' decision"""
 
 
 class LatentMaps(NamedTuple):
@@ -93,19 +88,34 @@ class Explanation:
 class Restorer:
     """A model ready to restore arrays; holds no state between calls, so threads may share it."""
 
-    def __init__(self, model: Model, device: str = "auto", precision: Precision = "auto", tile: int = TILE) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile: int | None = None,
+        budget: int | None = None,
+    ) -> None:
         """Place a model on a device: "auto" is CUDA if there is one, else the CPU.
 
         "auto" precision is bf16 where the processor has bf16 units, else fp32. `tile` is the side in pixels above
-        which a photo is worked on in overlapping tiles. Raises `ValueError` for settings that cannot be.
+        which a photo is worked on in overlapping tiles; by default it is `TILE`, halved down to `SMALLEST_TILE` as
+        often as needed to stay within `budget` bytes for the whole process, photos and all, or, without a budget,
+        within the memory that is free when a photo is started. Raises `ValueError` for settings that cannot be.
         """
         self.multiple = model.network.config.size_multiple
         if precision not in get_args(Precision):
             raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
-        if tile < 2 * OVERLAP or tile % self.multiple:
-            raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {2 * OVERLAP}")
+        if tile is not None and (tile < SMALLEST_TILE or tile % self.multiple):
+            raise ValueError(f"tile: got {tile}, expected a multiple of {self.multiple}, at least {SMALLEST_TILE}")
+        if budget is not None and budget <= (taken := memory.resident()):
+            raise ValueError(
+                f"memory: got {budget / 1e9:.2f}G, expected more than the {taken / 1e9:.2f}G taken already"
+            )
         self.model = model
-        self.tile = tile
+        self.tile = tile or TILE
+        self.is_tile_given = tile is not None
+        self.budget = budget
         self.routing_crops = ROUTING_CROPS
         self.device = find_device(device)
         self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
@@ -124,11 +134,12 @@ class Restorer:
         """Restore a photo.
 
         `image` is (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha
-        passes through. `progress` is told how many tiles are done, and of how many. The cure can be steered:
+        passes through. `progress` is told how many tiles of a pass are done, and of how many.
 
         What one degradation hid from the routers shows once it is gone: a photo in which there is a hint of a second
         one (`HINT`) is looked at again, and restored in turn where they are sure (`SURE`, `DOUBT`). A photo that they
-        call clean for the larger part is changed less: by twice the share of all degradations.
+        call clean for the larger part is changed less: by twice the share of all degradations. And the cure can be
+        steered:
 
         - `strength`, a number in [0, 1], scales the change of every pixel: 0 returns the photo.
         - `strength`, a mapping such as {"haze": 0.5}, scales the shares of single degradations (others: 1). What they
@@ -188,7 +199,7 @@ class Restorer:
         """Look again, and scale the change: by the user's strength, and down where most of a photo is called clean."""
         result = self._look_again(first, steering, progress, protect)
         degraded = 1.0 if steering.ingredients is not None else 1 - first.ingredients.get("clean", 0.0)
-        _weaken_change(result.image, before, steering.strength * min(1.0, 2 * degraded))
+        pixels.take_back(result.image, before, steering.strength * min(1.0, 2 * degraded))
         return result
 
     def _look_again(
@@ -198,9 +209,9 @@ class Restorer:
         degradations = [share for name, share in first.ingredients.items() if name != "clean"]
         if steering.ingredients is not None or len(degradations) < 2 or degradations[1] < HINT:
             return first
-        colour, _, peak = _colour_of(first.image)
+        colour, _, peak = pixels.colour_of(first.image)
         rows = self._route(colour, peak)
-        wanted = rows if steering.factors is None else self._weaken(rows, steering.factors)
+        wanted = rows if steering.factors is None else weaken(self.names, rows, steering.factors)
         found = self._name(wanted.mean(dim=1))
         if max(found.values()) < SURE or found.get("clean", 0.0) > DOUBT:
             return first
@@ -220,22 +231,24 @@ class Restorer:
         Returns the result, the ingredients (1, M, K) in force, and the blended planes (H, W, C) of `look`.
         """
         array = np.asarray(image)
-        colour, rest, peak = _colour_of(array)
+        colour, rest, peak = pixels.colour_of(array)
         height, width = colour.shape[:2]
         if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):
             raise ValueError(f"protect: got {protect.dtype} {protect.shape}, expected bool {(height, width)}")
-        tiles = tiling.tiles(height, width, self.tile, OVERLAP, self.multiple)
+        fitting = self._fitting(array)
+        tall, wide = (tiling.fitted(length, fitting.tile, OVERLAP, self.multiple) for length in (height, width))
+        tiles = tiling.tiles(height, width, (tall, wide), OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
         rows, factors = steering.ingredients, steering.factors
         if rows is None and (factors is not None or len(tiles) > 1):
-            rows = self._route(colour, peak)
-        wanted = rows if rows is None or factors is None else self._weaken(rows, factors)
+            rows = fitting._route(colour, peak)
+        wanted = rows if rows is None or factors is None else weaken(self.names, rows, factors)
         restored = np.empty(colour.shape, array.dtype)
         planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
-            patch = _scaled(colour[tile.rows, tile.columns], peak)
+            patch = pixels.scaled(colour[tile.rows, tile.columns], peak)
             output = self._forward(tiling.pad_to_multiple(patch, self.multiple)[None], wanted)
             found.append(output.logits.softmax(dim=2) if wanted is None else wanted)
             changed = output.restored[0].permute(1, 2, 0).float().cpu().numpy()
@@ -244,18 +257,21 @@ class Restorer:
             return np.concatenate([tiling.crop(changed, *tile.shape), *seen], axis=2)
 
         top = 0
-        for band in tiling.blend(tiles, run):
-            scaled = band[..., :3].clip(0, 1) * peak
+        for band in tiling.blend(tiles, run):  # in place, and let go at the end: a row of tiles in floats is large
+            scaled = np.clip(band[..., :3], 0, 1, out=band[..., :3])
+            scaled *= peak
             rows_of_band = slice(top, top + len(band))
             if protect is not None:
                 scaled += guard.keep(protect, top, top + len(band)) * (colour[rows_of_band] - scaled)
             if array.dtype.kind == "u":
-                scaled = scaled.round()
+                scaled.round(out=scaled)
             restored[rows_of_band] = scaled
-            planes.append(band[..., 3:])
+            if look is not None:
+                planes.append(band[..., 3:].copy())
             top += len(band)
+            del band, scaled
         rows = found[0] if rows is None else rows
-        whole = _with_rest(restored, rest, array)
+        whole = pixels.with_rest(restored, rest, array)
         if protect is not None:  # exactly, whatever sums and rounding did
             whole[protect] = array[protect]
         result = Result(whole, self._name(rows.mean(dim=1)))
@@ -264,17 +280,41 @@ class Restorer:
     def smaller(self) -> "Restorer | None":
         """Return the same at half the tile, which needs about a quarter of the memory; None if there is no smaller."""
         tile = self.tile // 2 // self.multiple * self.multiple
-        if tile < 2 * OVERLAP:
+        if tile < SMALLEST_TILE:
             return None
         twin = copy.copy(self)
         twin.tile, twin.routing_crops = tile, max(1, self.routing_crops // 4)
         return twin
 
+    def _fitting(self, image: NDArray[Any]) -> "Restorer":
+        """Return the same at the largest tile for which memory suffices, or the smallest; a given tile stays."""
+        used = self
+        if not self.is_tile_given:
+            left = memory.left(self.device, self.budget) - image.nbytes  # the result
+            while used._work_bytes(image) > left and (smaller := used.smaller()):
+                used = smaller
+        return used
+
+    def _work_bytes(self, image: NDArray[Any]) -> int:
+        """Return the bytes that restoring takes beside the photo and its result."""
+        area = math.prod(min(length, self.tile) for length in image.shape[:2])
+        band = BAND * min(image.shape[0], self.tile) * image.shape[1]
+        return int(area * WORK * self._bytes_per_pixel) + band
+
+    @functools.cached_property
+    def _bytes_per_pixel(self) -> float:
+        """Bytes of tensors that the network needs for a pixel more: measured, whatever its configuration."""
+        sides = 8 * self.multiple, 12 * self.multiple
+        small, large = (
+            memory.peak_of(functools.partial(self._forward, np.zeros((1, side, side, 3), np.float32))) for side in sides
+        )
+        return (large - small) / (sides[1] ** 2 - sides[0] ** 2)
+
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
         """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
         whole = _is_small(colour, self.routing_crops / ROUTING_CROPS)
         crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
-        padded = np.stack([tiling.pad_to_multiple(_scaled(crop, peak), self.multiple) for crop in crops])
+        padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
         return self._forward(padded, one_photo=True).logits[:1].softmax(dim=2)
 
     def _forward(
@@ -292,41 +332,11 @@ class Restorer:
         ingredients: Mapping[str, float] | None,
     ) -> Steering:
         """Turn what the user wishes into numbers; raise `ValueError` for what cannot be."""
-        of_each = dict(strength) if isinstance(strength, Mapping) else {}
-        overall = 1.0 if isinstance(strength, Mapping) else strength
-        if not 0 <= overall <= 1:
-            raise ValueError(f"strength: got {overall}, expected 0 to 1")
-        self._check("strength", of_each)
-        if only is not None:
-            self._check("only", dict.fromkeys(only, 1.0) if only else {"nothing": 1.0})
-            of_each = {name: of_each.get(name, 1.0) if name in only else 0.0 for name in self.names}
-        if ingredients is not None:
-            self._check("ingredients", ingredients)
-        total = 1.0 if ingredients is None else sum(ingredients.values())
-        if (of_each or total < 1 - 1e-6) and "clean" not in self.names:
-            raise ValueError("strength: this model knows no clean photos, so no share can be taken away")
-        factors = torch.tensor([of_each.get(name, 1.0) for name in self.names]) if of_each else None
-        if ingredients is None:
-            return Steering(overall, factors, None)
-        if total > 1 + 1e-6:
-            raise ValueError(f"ingredients: got a sum of {total:g}, expected at most 1")
-        row = torch.tensor([ingredients.get(name, 0.0) for name in self.names])
-        rows = row.expand(1, len(PLACEMENTS[self.model.network.config.placement]), -1).to(self.device)
-        return Steering(overall, factors, self._weaken(rows, torch.ones(len(self.names))))
-
-    def _check(self, what: str, values: Mapping[str, float]) -> None:
-        """Raise `ValueError` for names that the model does not know, and for values outside [0, 1]."""
-        if unknown := set(values) - set(self.names):
-            raise ValueError(f"{what}: got {', '.join(sorted(unknown))}, expected some of {', '.join(self.names)}")
-        for name, value in values.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
-
-    def _weaken(self, rows: Tensor, factors: Tensor) -> Tensor:
-        """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `clean`."""
-        clean = torch.tensor([float(name == "clean") for name in self.names], device=rows.device)
-        kept = rows * factors.to(rows.device)
-        return kept + (1 - kept.sum(dim=2, keepdim=True)) * clean
+        steering = steer(self.names, strength, only, ingredients)
+        if steering.ingredients is None:
+            return steering
+        of_each_block = steering.ingredients.expand(-1, len(PLACEMENTS[self.model.network.config.placement]), -1)
+        return steering._replace(ingredients=of_each_block.to(self.device))
 
     def _name(self, shares: Tensor) -> dict[str, float]:
         """Return shares (1, K) by name, the largest first."""
@@ -334,9 +344,18 @@ class Restorer:
         return dict(sorted(named.items(), key=lambda item: -item[1]))
 
 
-def load(model: str | Path = "fast", device: str = "auto", precision: Precision = "auto", tile: int = TILE) -> Restorer:
-    """Load a shipped model by name, or a model file by path; raise `CheckpointError` if it cannot be used."""
-    return Restorer(checkpoint.load(model), device, precision, tile)
+def load(
+    model: str | Path = "fast",
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile: int | None = None,
+    budget: int | None = None,
+) -> Restorer:
+    """Load a shipped model by name, or a model file by path; raise `CheckpointError` if it cannot be used.
+
+    The rest is for `Restorer`.
+    """
+    return Restorer(checkpoint.load(model), device, precision, tile, budget)
 
 
 def find_device(name: str) -> torch.device:
@@ -362,53 +381,9 @@ def _has_bf16_units(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def _colour_of(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:
-    """Split an image into RGB (H, W, 3), alpha or None, and the value of white."""
-    shape, kind = array.shape, array.dtype
-    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
-        raise ValueError(f"image: got shape {shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
-    if kind in (np.uint8, np.uint16):
-        peak = float(np.iinfo(kind).max)
-    elif kind.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
-        peak = 1.0
-    else:
-        raise ValueError(f"image: got {kind}, expected uint8, uint16, or floats in [0, 1]")
-    if len(shape) == 2 or shape[2] == 1:
-        return np.repeat(array.reshape(*shape[:2], 1), 3, axis=2), None, peak
-    return array[..., :3], array[..., 3:] if shape[2] == 4 else None, peak
-
-
-def _with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:
-    """Bring RGB (H, W, 3) back to the channels of `like`; grey is the mean of the three."""
-    if alpha is not None:
-        return np.concatenate([restored, alpha], axis=2)
-    if like.ndim == 3 and like.shape[2] == 3:
-        return restored
-    grey = restored.mean(axis=2, dtype=np.float64)
-    if like.dtype.kind == "u":
-        grey = grey.round()
-    return grey.astype(like.dtype).reshape(like.shape)
-
-
-def _weaken_change(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:
-    """Take a restored photo back towards what it was, in place, some rows at a time."""
-    if strength == 1:
-        return
-    for top in range(0, len(image), ROUTING_CROP):
-        rows = slice(top, top + ROUTING_CROP)
-        start = before[rows].astype(np.float32)
-        mixed = start + np.float32(strength) * (image[rows] - start)
-        image[rows] = mixed.round() if image.dtype.kind == "u" else mixed
-
-
 def _is_small(image: NDArray[Any], share: float) -> bool:
     """Tell whether routing looks at the whole photo, given a share of the usual memory."""
     return math.prod(image.shape[:2]) <= share * ROUTING_WHOLE
-
-
-def _scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:
-    """Return pixels as floats in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(peak)
 
 
 def _seeded_crops(image: NDArray[Any]) -> NDArray[Any]:

@@ -49,8 +49,20 @@ class Tile(NamedTuple):
         return np.outer(self.row_weights, self.column_weights)
 
 
-def tiles(height: int, width: int, tile: int, overlap: int, multiple: int = 1) -> list[Tile]:
-    """Cover a picture with tiles of side `tile`, row by row from the top left.
+def fitted(length: int, tile: int, overlap: int, multiple: int = 1) -> int:
+    """Return the smallest side that covers `length` with as many spans as `tile` does: less is worked on twice.
+
+    >>> fitted(4000, 1024, 64, 16)  # five of 1024 would overlap by 280
+    864
+    """
+    number = len(_spans(length, tile, overlap, multiple))
+    if number == 1:
+        return tile
+    return ceil((ceil(length / multiple) + (number - 1) * ceil(overlap / multiple)) / number) * multiple
+
+
+def tiles(height: int, width: int, tile: int | tuple[int, int], overlap: int, multiple: int = 1) -> list[Tile]:
+    """Cover a picture with tiles of side `tile`, or of (height, width), row by row from the top left.
 
     Every tile starts at a multiple of `multiple`, so that a network with strides sees the same
     phase in each, and neighbours share at least `overlap` pixels. Tiles are spread evenly. The last
@@ -60,14 +72,16 @@ def tiles(height: int, width: int, tile: int, overlap: int, multiple: int = 1) -
     """
     if min(height, width, multiple) < 1:
         raise ValueError(f"expected sizes of at least 1, got {height}x{width}, multiple {multiple}")
-    if tile < multiple or tile % multiple:
-        raise ValueError(f"tile: got {tile}, expected a multiple of {multiple}")
-    if not 0 <= overlap <= tile - multiple:
-        raise ValueError(f"overlap: got {overlap}, expected 0 to {tile - multiple}")
-    columns = _spans(width, tile, overlap, multiple)
+    tall, wide = (tile, tile) if isinstance(tile, int) else tile
+    for side in (tall, wide):
+        if side < multiple or side % multiple:
+            raise ValueError(f"tile: got {side}, expected a multiple of {multiple}")
+        if not 0 <= overlap <= side - multiple:
+            raise ValueError(f"overlap: got {overlap}, expected 0 to {side - multiple}")
+    columns = _spans(width, wide, overlap, multiple)
     return [
         Tile(row, column, row_weights, column_weights)
-        for row, row_weights in _spans(height, tile, overlap, multiple)
+        for row, row_weights in _spans(height, tall, overlap, multiple)
         for column, column_weights in columns
     ]
 
@@ -76,7 +90,8 @@ def blend(tiles: Sequence[Tile], run: Callable[[Tile], Array]) -> Iterator[NDArr
     """Yield the weighted sum of `run` over all tiles as bands of finished rows, from top to bottom.
 
     `run` gets each tile once, in order, and returns its pixels, (h, w) or (h, w, C). The bands,
-    concatenated, are the picture in float32; one row of tiles is all that is in memory at a time.
+    concatenated, are the picture in float32; one row of tiles is all that is in memory at a time, if whoever takes a
+    band, which is theirs to change, lets go of it before asking for the next.
     Errors of `run` pass through; a result of another size than its tile raises `ValueError`.
     """
     strips = [list(strip) for _, strip in groupby(tiles, key=lambda tile: tile.rows.start)]
@@ -87,7 +102,8 @@ def blend(tiles: Sequence[Tile], run: Callable[[Tile], Array]) -> Iterator[NDArr
         if unfinished is not None:
             band[: len(unfinished)] += unfinished
         yield band[: next_top - top]
-        unfinished = band[next_top - top :].copy()  # a copy, so that the rest of the band is freed
+        unfinished = band[next_top - top :].copy()
+        del band  # freed while the next one is made
 
 
 def pad_to_multiple(array: Array, multiple: int) -> Array:
@@ -108,8 +124,9 @@ def crop(array: Array, height: int, width: int) -> Array:
 def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[tuple[slice, Weights]]:
     """Cover 0..length with spans of `tile`; the weights of a point sum to 1.
 
-    A span's weights are sin² over its whole length, divided by the sum over all spans: 1 where a
-    span is alone, an S-shaped ramp from 0 to 1 where two overlap, whatever the overlap.
+    A span's weights are sin⁴ over its whole length, divided by the sum over all spans: 1 where a
+    span is alone, an S-shaped ramp from 0 to 1 where two overlap, whatever the overlap. The fourth power keeps the
+    first quarter of an overlap, where the cut shows, below 2 %; the second would let 10 % of it in.
     """
     last = max(0, ceil((length - tile) / multiple))  # starts are counted in multiples
     steps = ceil(last / ((tile - overlap) // multiple))
@@ -124,7 +141,7 @@ def _spans(length: int, tile: int, overlap: int, multiple: int) -> list[tuple[sl
 
 
 def _window(length: int) -> NDArray[np.float64]:
-    return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
+    return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 4
 
 
 def _strip(strip: Sequence[Tile], run: Callable[[Tile], Array]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from idrestore.batch.manifest import Manifest
 from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
 from idrestore.batch.settings import Settings
 from idrestore.checkpoint import Model
-from idrestore.restore import TILE, Precision, Restorer
+from idrestore.restore import Precision, Restorer
 
 TRIES_AFTER_A_CRASH = 3
 """How often a photo is given to another actor after its actor died; some photo may be what kills them."""
@@ -27,7 +27,8 @@ class Placement(NamedTuple):
 
     device: str = "auto"
     precision: Precision = "auto"
-    tile: int = TILE
+    tile: int | None = None
+    budget: int | None = None
 
 
 class Worker:

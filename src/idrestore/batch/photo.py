@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from idrestore.formats import format_named
 from idrestore.guard import find_redactions, mask_of
 from idrestore.image import ImageError
 from idrestore.provenance import stamped
-from idrestore.restore import Progress, Restorer, Result
+from idrestore.restore import Progress, Restorer
 
 FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 """What one photo may raise without stopping the others."""
@@ -58,10 +58,10 @@ class Decoded(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """A restored photo in memory, with the metadata that its file will get."""
+    """A restored photo in memory; of the degraded one nothing is kept but its metadata."""
 
-    result: Result
     photo: image.Photo
+    ingredients: Mapping[str, float]
     input_sha256: str
     notes: tuple[str, ...]
 
@@ -97,10 +97,14 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
         used = smaller  # outside the handler, which keeps the failed pass's arrays alive
     if used is not restorer:
         notes = (*notes, f"memory was short: worked on in tiles of {used.tile} px")
+    if result.again:
+        found = next(f"{name} {share:.0%}" for name, share in result.again.items())
+        notes = (*notes, f"looked at again, and restored in turn: {found}")
+    photo = replace(photo, pixels=result.image)
     if settings.provenance:
         photo, missing = stamped(photo, restorer.model.path.stem, restorer.model.sha256, result.ingredients)
         notes = (*notes, *missing)
-    return Restored(result, photo, decoded.sha256, notes)
+    return Restored(photo, result.ingredients, decoded.sha256, notes)
 
 
 def left_alone(pixels: image.Pixels, settings: Settings) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
@@ -126,9 +130,9 @@ def left_alone(pixels: image.Pixels, settings: Settings) -> tuple[NDArray[np.boo
 def encode(restored: Restored, job: Job) -> Encoded:
     """Encode a result as its target's name demands, with the notes of the whole way; raise `ImageError`."""
     photo = restored.photo
-    data, lost = image.encode(restored.result.image, job.target, photo)
+    data, lost = image.encode(photo.pixels, job.target, photo)
     notes = (*photo.notes, *_misnamed(job, photo.format), *restored.notes, *lost)
-    return Encoded(data, restored.input_sha256, restored.result.ingredients, notes)
+    return Encoded(data, restored.input_sha256, restored.ingredients, notes)
 
 
 def whole_way(
@@ -139,8 +143,8 @@ def whole_way(
     progress: Progress = lambda done, total: None,
 ) -> Encoded:
     """Decode, restore and encode in one go; raise one of `FILE_ERRORS`, or what `progress` raises."""
-    decoded = decode(job.source, data, settings)
-    return encode(restore(restorer, decoded, settings, progress), job)
+    # Nothing here keeps the degraded photo in memory while the restored one is encoded.
+    return encode(restore(restorer, decode(job.source, data, settings), settings, progress), job)
 
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:

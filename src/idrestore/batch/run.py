@@ -47,6 +47,7 @@ def restore_files(
         written: deque[Future[Outcome]] = deque()
         for work in prepared:
             written.append(_through(pool, restorer, ledger, work, progress))
+            del work  # the degraded photo need not stay in memory while the restored one is written
             while len(written) > settings.workers or (written and written[0].done()):
                 yield written.popleft().result()
         while written:
@@ -62,9 +63,9 @@ def _ahead(
     rest = iter(jobs)
     waiting = deque(pool.submit(step, job) for job in islice(rest, number))
     while waiting:
-        result = waiting.popleft().result()
+        waiting[0].result()
         waiting.extend(pool.submit(step, job) for job in islice(rest, 1))
-        yield result
+        yield waiting.popleft().result()  # no name here keeps a photo in memory
 
 
 def _prepare(ledger: Ledger, job: Job) -> Work | Outcome:
@@ -98,17 +99,17 @@ def _through(
         restored = one.restore(restorer, work.decoded, ledger.settings, tell)
     except FILE_ERRORS as error:
         return _finished(ledger.fail(work.job, error, work.decoded.sha256, work.seconds))
-    return pool.submit(_write, ledger, work, restored, work.seconds + perf_counter() - start)
+    return pool.submit(_write, ledger, work.job, restored, work.seconds + perf_counter() - start)
 
 
-def _write(ledger: Ledger, work: Work, restored: Restored, seconds: float) -> Outcome:
+def _write(ledger: Ledger, job: Job, restored: Restored, seconds: float) -> Outcome:
     """Encode and write a restored photo."""
     start = perf_counter()
     try:
-        made = one.encode(restored, work.job)
+        made = one.encode(restored, job)
     except FILE_ERRORS as error:
-        return ledger.fail(work.job, error, work.decoded.sha256, seconds)
-    return ledger.commit(work.job, made, seconds + perf_counter() - start)
+        return ledger.fail(job, error, restored.input_sha256, seconds)
+    return ledger.commit(job, made, seconds + perf_counter() - start)
 
 
 def _finished(outcome: Outcome) -> "Future[Outcome]":

@@ -69,12 +69,14 @@ class Bar:
         out_console.print(text.encode("utf-8", "backslashreplace").decode(), markup=False)
 
 
-def load_model(model: str, device: str, precision: str, tile: int = 1024) -> "Restorer":
+def load_model(
+    model: str, device: str, precision: str, tile: int | None = None, budget: int | None = None
+) -> "Restorer":
     """Load a model, or refuse."""
     from idrestore import restore as restoration
 
     try:
-        return restoration.load(model, device, precision, tile)  # type: ignore[arg-type]
+        return restoration.load(model, device, precision, tile, budget)  # type: ignore[arg-type]
     except ValueError as error:
         refuse(str(error))
 
@@ -85,6 +87,16 @@ def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]
 
     try:
         return batch.parse_steering(strength, only, ingredients)
+    except ValueError as error:
+        refuse(f"--{error}")
+
+
+def parse_memory(text: str) -> int | None:
+    """Read --memory; none is no budget."""
+    from idrestore import memory
+
+    try:
+        return memory.parse_bytes(text) if text else None
     except ValueError as error:
         refuse(f"--{error}")
 

@@ -18,6 +18,7 @@ from idrestore.cli.console import (
     load_model,
     make_folder,
     out_console,
+    parse_memory,
     parse_steering,
     refuse,
 )
@@ -38,7 +39,13 @@ def restore_command(
     only: Annotated[str, typer.Option(help="Remove only these, such as rain,haze.")] = "",
     ingredients: Annotated[str, typer.Option(help="What is wrong, such as rain=0.7,noise=0.3.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are no results of ours.")] = False,
-    tile: Annotated[int, typer.Option(help="Side of the tiles in which large photos are worked on, px.")] = 1024,
+    memory: Annotated[
+        str, typer.Option(help="Memory to use, such as 1.5G, photos and all; by default what is free.")
+    ] = "",
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of the tiles in which large photos are worked on, px, whatever --memory says."),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
@@ -72,7 +79,10 @@ def restore_command(
 
     if protect is not None and not protect.is_file():
         refuse(f"--protect: {protect} is no file: expected a picture of the photo's size")
-    restorer = load_model(model, "cpu" if engine == "ray" else device, precision, tile)
+    budget = parse_memory(memory)
+    if budget and engine == "ray":
+        budget //= workers
+    restorer = load_model(model, "cpu" if engine == "ray" else device, precision, tile, budget)
     wish = parse_steering(strength, only, ingredients)
     try:
         restorer.steer(**wish)
@@ -107,7 +117,7 @@ def restore_command(
     outcomes = [batch.Outcome(batch.Job(problem.source, out), "failed", problem.message) for problem in problems]
     with _manifest(None if is_named else out, part) as manifest, Bar(len(jobs)) as bar:
         if engine == "ray":
-            placement = cluster.Placement(device, precision, tile)  # type: ignore[arg-type]
+            placement = cluster.Placement(device, precision, tile, budget)  # type: ignore[arg-type]
             run = cluster.restore_on_cluster(restorer.model, jobs, settings, manifest, placement)
         else:
             run = batch.restore_files(restorer, jobs, settings, manifest, bar.tile)

@@ -20,7 +20,9 @@ class PriorHub(nn.Module):
 
     def __init__(self, num_degradations: int, num_priors: int, width: int, num_added: int = 0) -> None:
         super().__init__()
-        start = torch.randn(num_degradations, num_priors, width) * PRIOR_DEVIATION
+        start = torch.empty(num_degradations, num_priors, width)
+        if not start.is_meta:  # for shapes alone, torch would load its compiler: a second of every start
+            start.normal_(std=PRIOR_DEVIATION)
         self.priors = nn.Parameter(start)
         self.added = nn.ParameterList(torch.zeros(num_priors, width) for _ in range(num_added))
 

@@ -128,11 +128,12 @@ class SharedOperations(nn.Module):
         super().__init__()
         hidden = dim // 2
         self.operations = operations
-        kinds = torch.tensor([list(OPERATIONS).index(operation) for operation in operations])
         # What a degradation may predict: additive an offset, affine gain and offset, convolutive neither.
-        allowed = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])[kinds]
+        gain_and_offset = {"additive": (0.0, 1.0), "affine": (1.0, 1.0), "convolutive": (0.0, 0.0)}
+        allowed = torch.tensor([gain_and_offset[operation] for operation in operations])
+        convolutive = torch.tensor([float(operation == "convolutive") for operation in operations])
         self.register_buffer("allowed", allowed, persistent=False)  # (K, 2)
-        self.register_buffer("convolutive", (kinds == 2).float(), persistent=False)  # (K,)
+        self.register_buffer("convolutive", convolutive, persistent=False)  # (K,)
         self.trunk = nn.Sequential(nn.Conv2d(2 * dim, hidden, 3, padding=1), nn.ReLU(), ResidualBlock(hidden))
         self.weight = nn.Parameter(torch.zeros(len(operations), 2, dim, hidden))
         self.bias = nn.Parameter(torch.zeros(len(operations), 2, dim))

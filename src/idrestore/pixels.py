@@ -1,0 +1,58 @@
+"""Arrays of every kind that a photo may be, as RGB and back."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROWS = 256
+"""Rows of a photo that are worked on in floats at a time."""
+
+
+def colour_of(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:
+    """Split an image into RGB (H, W, 3), alpha (H, W, 1) or None, and the value of white.
+
+    It is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, or floats in [0, 1]; raise `ValueError` if not.
+    """
+    shape, kind = array.shape, array.dtype
+    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        raise ValueError(f"image: got shape {shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
+    if kind in (np.uint8, np.uint16):
+        peak = float(np.iinfo(kind).max)
+    elif kind.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
+        peak = 1.0
+    else:
+        raise ValueError(f"image: got {kind}, expected uint8, uint16, or floats in [0, 1]")
+    if len(shape) == 2 or shape[2] == 1:
+        return np.repeat(array.reshape(*shape[:2], 1), 3, axis=2), None, peak
+    return array[..., :3], array[..., 3:] if shape[2] == 4 else None, peak
+
+
+def with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:
+    """Bring RGB (H, W, 3) back to the channels of `like`; grey is the mean of the three."""
+    if alpha is not None:
+        return np.concatenate([restored, alpha], axis=2)
+    if like.ndim == 3 and like.shape[2] == 3:
+        return restored
+    grey = restored.mean(axis=2, dtype=np.float64)
+    if like.dtype.kind == "u":
+        grey = grey.round()
+    return grey.astype(like.dtype).reshape(like.shape)
+
+
+def scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:
+    """Return pixels as floats in [0, 1]."""
+    floats = pixels.astype(np.float32)
+    floats /= np.float32(peak)
+    return floats
+
+
+def take_back(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:
+    """Change a photo (H, ...) in place to what is `strength` of the way from `before` to it, some rows at a time."""
+    if strength == 1:
+        return
+    for top in range(0, len(image), ROWS):
+        rows = slice(top, top + ROWS)
+        start = before[rows].astype(np.float32)
+        mixed = start + np.float32(strength) * (image[rows] - start)
+        image[rows] = mixed.round() if image.dtype.kind == "u" else mixed

@@ -1,0 +1,63 @@
+"""What a user wishes of a restoration, in numbers: how much, of what, and what is wrong."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Steering(NamedTuple):
+    """A wish; the default leaves everything to the model."""
+
+    strength: float = 1.0
+    """Factor on the change of every pixel"""
+    factors: Tensor | None = None
+    """(K,) factors on the shares of the degradations"""
+    ingredients: Tensor | None = None
+    """(1, 1, K) in place of the routers' decision, or (1, M, K), each block's own"""
+
+
+def steer(
+    names: Sequence[str],
+    strength: float | Mapping[str, float],
+    only: Collection[str] | None,
+    ingredients: Mapping[str, float] | None,
+) -> Steering:
+    """Turn the wishes of `Restorer.restore` into numbers, for a model of degradations `names`; raise `ValueError`."""
+    of_each = dict(strength) if isinstance(strength, Mapping) else {}
+    overall = 1.0 if isinstance(strength, Mapping) else strength
+    if not 0 <= overall <= 1:
+        raise ValueError(f"strength: got {overall}, expected 0 to 1")
+    _check(names, "strength", of_each)
+    if only is not None:
+        _check(names, "only", dict.fromkeys(only, 1.0) if only else {"nothing": 1.0})
+        of_each = {name: of_each.get(name, 1.0) if name in only else 0.0 for name in names}
+    if ingredients is not None:
+        _check(names, "ingredients", ingredients)
+    total = 1.0 if ingredients is None else sum(ingredients.values())
+    if (of_each or total < 1 - 1e-6) and "clean" not in names:
+        raise ValueError("strength: this model knows no clean photos, so no share can be taken away")
+    factors = torch.tensor([of_each.get(name, 1.0) for name in names]) if of_each else None
+    if ingredients is None:
+        return Steering(overall, factors)
+    if total > 1 + 1e-6:
+        raise ValueError(f"ingredients: got a sum of {total:g}, expected at most 1")
+    row = torch.tensor([ingredients.get(name, 0.0) for name in names])
+    return Steering(overall, factors, weaken(names, row.expand(1, 1, -1), torch.ones(len(names))))
+
+
+def weaken(names: Sequence[str], rows: Tensor, factors: Tensor) -> Tensor:
+    """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `clean`."""
+    clean = torch.tensor([float(name == "clean") for name in names], device=rows.device)
+    kept = rows * factors.to(rows.device)
+    return kept + (1 - kept.sum(dim=2, keepdim=True)) * clean
+
+
+def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None:
+    """Raise `ValueError` for names that the model does not know, and for values outside [0, 1]."""
+    if unknown := set(values) - set(names):
+        raise ValueError(f"{what}: got {', '.join(sorted(unknown))}, expected some of {', '.join(names)}")
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
