@@ -37,7 +37,8 @@ def with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[
     grey = restored.mean(axis=2, dtype=np.float64)
     if like.dtype.kind == "u":
         grey = grey.round()
-    return grey.astype(like.dtype).reshape(like.shape)
+    same: NDArray[Any] = grey.astype(like.dtype).reshape(like.shape)
+    return same
 
 
 def scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:
