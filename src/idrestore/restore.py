@@ -29,7 +29,7 @@ Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 
 TILE, SMALLEST_TILE = 1024, 256
 """Largest and smallest side that a tile has by default, px: the largest unless memory is short."""
-OVERLAP = 64
+OVERLAP = 96
 """Pixels that neighbouring tiles share, blended by a smooth ramp: twice what a cut reaches into `fast`."""
 BAND = 2 * 3 * 4
 """Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
