@@ -15,7 +15,7 @@ from idrestore.checkpoint import Model
 from idrestore.degradations import NAMES
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
-from idrestore.restore import LatentMaps, Restorer
+from idrestore.restore import LatentMaps, Restorer, Result
 
 
 @pytest.fixture
@@ -31,12 +31,18 @@ def restorer():
         ({"low_light": 1.0}, "Mostly low light."),
         ({"clean": 0.6, "blur": 0.3, "noise": 0.1}, "Nothing seems to be wrong, perhaps some blur."),
         ({"rain": 0.4, "haze": 0.35, "clean": 0.25}, "A mixture of rain and haze."),
+        ({"haze": 0.4, "noise": 0.1, "blur": 0.1}, "Some haze."),
         ({"under_display": 0.9, "noise": 0.1}, "Mostly under display."),
         (dict.fromkeys("abcdefgh", 0.125), "Too little of anything to name it."),
     ],
 )
 def test_shares_in_words(shares, words):
     assert explain.sentence(shares) == words
+
+
+def test_what_showed_when_the_first_was_gone_is_said_too():
+    seen = Result(np.zeros((1, 1, 3)), {"noise": 0.8, "haze": 0.2}, {"low_light": 0.7, "clean": 0.1})
+    assert explain.describe(seen) == "Mostly noise, some haze. Behind it: low light."
 
 
 def test_heat_is_red_where_it_is_strong_and_the_photo_shows_through():

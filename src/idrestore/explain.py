@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from idrestore import image
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import DEGRADATIONS
-from idrestore.restore import Explanation, LatentMaps, Progress, Restorer
+from idrestore.restore import Explanation, LatentMaps, Progress, Restorer, Result
 
 FORMAT_VERSION = 1
 MOSTLY, SOME = 0.5, 0.15
@@ -50,7 +50,13 @@ def explain_file(
     degraded = read_8_bit(source, max_pixels)
     explanation = restorer.explain(degraded, progress)
     about = {"photo": source.name, "model": restorer.model.path.stem, "sha256": restorer.model.sha256}
-    return Told(sentence(explanation.result.ingredients), write(explanation, degraded, folder, about))
+    return Told(describe(explanation.result), write(explanation, degraded, folder, about))
+
+
+def describe(result: Result) -> str:
+    """Say in plain words what was found, and what showed when that was gone."""
+    again = f" Behind it: {_words(next(iter(result.again)))}." if result.again else ""
+    return sentence(result.ingredients) + again
 
 
 def sentence(ingredients: Mapping[str, float]) -> str:
@@ -70,7 +76,9 @@ def sentence(ingredients: Mapping[str, float]) -> str:
     some = [_words(name) for name, share in found if SOME <= share < MOSTLY]
     if main:
         return f"Mostly {main[0]}{', some ' + ' and '.join(some) if some else ''}."
-    return f"A mixture of {' and '.join(some)}." if some else "Too little of anything to name it."
+    if len(some) > 1:
+        return f"A mixture of {' and '.join(some)}."
+    return f"Some {some[0]}." if some else "Too little of anything to name it."
 
 
 def write(explanation: Explanation, degraded: Pixels, folder: Path, about: Mapping[str, Any]) -> Path:
@@ -147,8 +155,9 @@ def _report(explanation: Explanation, about: Mapping[str, Any], pictures: list[s
     return {
         "format_version": FORMAT_VERSION,
         **about,
-        "sentence": sentence(shares),
+        "sentence": describe(explanation.result),
         "ingredients": shares,
+        "again": explanation.result.again,
         "confidence": shares[first],
         "routers_agreeing": sum(agreeing) / len(agreeing),
         "routers": explanation.routers,
@@ -160,6 +169,8 @@ def _report(explanation: Explanation, about: Mapping[str, Any], pictures: list[s
 def _page(explanation: Explanation, pictures: Mapping[str, Pixels], about: Mapping[str, Any]) -> str:
     """Fill the template; everything is inside the page, nothing is fetched."""
     routers = {"all together": explanation.result.ingredients} | explanation.routers
+    if explanation.result.again:
+        routers["looked at again"] = explanation.result.again
     names = list(explanation.result.ingredients)
     head = "".join(f"<th>{html.escape(name)}" for name in names)
     table = [
@@ -175,7 +186,7 @@ def _page(explanation: Explanation, pictures: Mapping[str, Pixels], about: Mappi
     return Template((TEMPLATES / "explanation.html").read_text("utf-8")).substitute(
         title=html.escape(str(about.get("photo", "photo"))),
         model=html.escape(str(about.get("model", "model"))),
-        sentence=html.escape(sentence(explanation.result.ingredients)),
+        sentence=html.escape(describe(explanation.result)),
         before=_data_url(pictures["before"]),
         after=_data_url(pictures["after"]),
         routers=f"<tr><th>router{head}" + "".join(table),

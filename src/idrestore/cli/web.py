@@ -27,7 +27,9 @@ def web_command(
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    tile: Annotated[int, typer.Option(help="Side of the tiles in which large photos are worked on, px.")] = 1024,
+    tile: Annotated[
+        int | None, typer.Option(help="Side of tiles, px; by default what memory allows, 1024 at most.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, rich_help_panel=LIMITS, help="Photos at work at once.")] = 1,
     queue: Annotated[int, typer.Option(min=0, rich_help_panel=LIMITS, help="Photos that may wait; more: 429.")] = 16,
     time_limit: Annotated[float, typer.Option(min=1, rich_help_panel=LIMITS, help="Seconds for one photo.")] = 600,
@@ -73,7 +75,7 @@ def web_command(
         service.Server(app, workshop, end_pages).run([listening])
 
 
-def _load(models: list[str], device: str, precision: str, tile: int) -> "dict[str, Restorer]":
+def _load(models: list[str], device: str, precision: str, tile: int | None) -> "dict[str, Restorer]":
     """Load models, by their files' names."""
     restorers: dict[str, Restorer] = {}
     for name in models:
