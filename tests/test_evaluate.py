@@ -436,3 +436,12 @@ def test_whoever_watches_sees_the_pictures_of_every_photo(rain, tmp_path_factory
     np.testing.assert_array_equal(pictures.restored, picture(0))
     np.testing.assert_array_equal(pictures.clean, picture(0))
     np.testing.assert_array_equal(pictures.others["n"], picture(7))
+
+
+def test_the_ingredient_to_be_named_first_is_one_that_the_model_knows(rain):
+    class Named(FakeRestorer):
+        names = ("rain", "scratches")
+
+    assert evaluate(Named(), {"set": SetSpec(rain, first="scratches")}).rows
+    with pytest.raises(ValueError, match="first: got fog for set, expected one of rain, scratches"):
+        evaluate(Named(), {"set": SetSpec(rain, first="fog")})

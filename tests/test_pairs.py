@@ -187,7 +187,7 @@ def test_the_expected_ingredient_is_taken_from_the_name(name, first):
         ("x=y:degrade=fog", "degrade: got fog, expected noise, rain"),
         ("x=y:degrade=haze@2", "strength of haze: got 2.0, expected 0 to 1"),
         ("x=y:degrade=haze@much", r"got degrade=haze@much, expected degrade=KIND\[@STRENGTH\]"),
-        ("x=y:first=fog", "first: got fog, expected noise, rain.* none"),
+        ("x=y:first=f.g", "first: got f.g, expected a degradation.s name, or none"),
         ("x=y:sigma=5:clean", "options: got sigma and clean, expected one of these at most"),
         ("x=y:jpeg=5:degrade=haze", "got jpeg and degrade"),
     ],

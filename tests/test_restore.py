@@ -206,11 +206,11 @@ def test_the_tile_shrinks_to_the_memory_that_is_left(monkeypatch):
         network = restore.WORK * subject._bytes_per_pixel * side**2
         enough = int(network + restore.BAND * side * 1040 + image.nbytes) + 1
         monkeypatch.setattr(memory, "available", lambda enough=enough: enough)
-        assert subject._fitting(image).tile == side
+        assert subject.fitting(image).tile == side
         monkeypatch.setattr(memory, "available", lambda enough=enough: enough - 2)
-        assert subject._fitting(image).tile == max(side // 2, 256)
+        assert subject.fitting(image).tile == max(side // 2, 256)
     given = Restorer(subject.model, "cpu", "fp32", tile=512)
-    assert given._fitting(image).tile == 512
+    assert given.fitting(image).tile == 512
 
 
 def test_a_budget_counts_what_is_taken_already(monkeypatch):

@@ -91,7 +91,7 @@ def page(browser, served, outside):
     """Open the page; at the end, nothing may have been asked of others, and nothing complained."""
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -230,3 +230,11 @@ def test_rest_is_beside_the_page(served):
         assert "restore" in http.get("/openapi.json").text
         # The service's own files are none of the page's.
         assert http.get(f"/gradio_api/file={Path(__file__).resolve()}").status_code == 403
+
+
+def test_no_address_is_fetched_that_a_client_names_as_its_photo(served, outside, tmp_path):
+    from gradio import processing_utils
+
+    with pytest.raises(ValueError, match="expected the photo itself"):
+        processing_utils.save_url_to_cache("https://example.org/photo.jpg", str(tmp_path))
+    assert outside == []

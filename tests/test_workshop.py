@@ -63,9 +63,10 @@ def test_what_is_cancelled_while_it_waits_is_never_begun(workshop):
     task = workshop.submit(lambda _: begun.append(1))
     task.cancel()
     assert workshop.load == 1
-    release.set()
+    assert task.wait(0)  # though the first is still at work
     with pytest.raises(Stopped):
         task.result()
+    release.set()
     workshop.submit(lambda _: None).result()
     assert not begun
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from idrestore.data.layouts import Pair, Pairs, list_photos
 from idrestore.data.pairs import Pixels8, SetSpec, read_8_bit
+from idrestore.degradations import NAMES
 from idrestore.metrics import psnr, ssim
 from idrestore.report import Failure, Pictures, Protocol, Report, Row, Score
 
@@ -60,6 +61,9 @@ def evaluate(
     is restored if `data` is empty, a folder does not hold what its set says, or an oracle would have to guess.
     """
     found = find_sets(data, routing)
+    for name, spec in data.items():
+        if spec.first not in (None, *NAMES) and spec.first not in restorer.names:
+            raise ValueError(f"first: got {spec.first} for {name}, expected one of {', '.join(restorer.names)}")
     part, parts = shard
     if not 1 <= part <= parts:
         raise ValueError(f"shard: got {part} of {parts}, expected one of the parts, counted from 1")

@@ -16,11 +16,11 @@ from idrestore import checkpoint
 from idrestore.checkpoint import Model
 from idrestore.data.layouts import Pair, find_pairs
 from idrestore.data.loader import MIXTURE, Photos, batches
-from idrestore.data.pairs import parse_data, read_8_bit, write_pair
+from idrestore.data.pairs import DEFAULT_STRENGTH, SetSpec, read_8_bit, write_pair
 from idrestore.degradations import FIVE, Operation
 from idrestore.evaluate import evaluate
 from idrestore.losses import LossWeights
-from idrestore.model.hub import IngredientHub
+from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.operations import SharedOperations
 from idrestore.model.prior_block import Addition, MetaPriorBlock, Router
@@ -85,6 +85,8 @@ def extend(
     `ExtensionError`, `ValueError` or `OSError`.
     """
     clean = _clean_photos(pairs)
+    if validation is not None:
+        _clean_photos(validation)
     folder.mkdir(parents=True, exist_ok=True)
     network = add_degradation(model.network, name, operation)
     recipe = _recipe(network, clean, pairs, steps, Restorer(model).half)
@@ -123,6 +125,7 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
         new = RestorationNetwork(dataclasses.replace(old.config, degradations=names, added=added))
     if isinstance(old.hub, IngredientHub):
         new.hub = IngredientHub(len(old.config.known), old.config.num_priors, old.config.prior_width, len(added))
+    assert isinstance(new.hub, PriorHub | IngredientHub)
     new.load_state_dict(old.state_dict(), strict=False)
     with torch.no_grad():
         tables = new.hub.spectra if isinstance(new.hub, IngredientHub) else new.hub.priors
@@ -221,8 +224,8 @@ def measure(models: Sequence[Model], pairs: Path, name: str) -> list[Change]:
     """Return the mean PSNR of both models on `pairs`, and on their clean photos with each old degradation."""
     old = [known for known in models[0].network.config.degradations if known in FIVE]
     clean = find_pairs(pairs).matched[0].clean.parent
-    sets = [f"{known}={clean}:degrade={known}:limit={NUM_MEASURED}" for known in old]
-    reports = [evaluate(Restorer(each), parse_data([*sets, f"{name}={pairs}"])).summaries() for each in models]
+    sets = {known: SetSpec(clean, degrade={known: DEFAULT_STRENGTH}, limit=NUM_MEASURED) for known in old}
+    reports = [evaluate(Restorer(each), sets | {name: SetSpec(pairs)}).summaries() for each in models]
     return [
         Change(key, *(round(mean.value, 2) for mean in (row.psnr_input, row.psnr_restored, after.psnr_restored)))
         for key, row, after in ((key, row, reports[1][key]) for key, row in reports[0].items())

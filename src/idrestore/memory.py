@@ -51,7 +51,8 @@ def resident() -> int:
 def left(device: torch.device, budget: int | None = None) -> int:
     """Return the bytes that may be taken now: of a GPU's own memory, else free ones that a budget leaves, if given."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, to use again
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     return available() if budget is None else min(available(), budget - resident())
 
 

@@ -54,6 +54,6 @@ def take_back(image: NDArray[Any], before: NDArray[Any], strength: float) -> Non
         return
     for top in range(0, len(image), ROWS):
         rows = slice(top, top + ROWS)
-        start = before[rows].astype(np.float32)
-        mixed = start + np.float32(strength) * (image[rows] - start)
+        start = before[rows].astype(np.promote_types(before.dtype, np.float32))
+        mixed = start + strength * (image[rows] - start)
         image[rows] = mixed.round() if image.dtype.kind == "u" else mixed

@@ -116,6 +116,7 @@ class Restorer:
         self.tile = tile or TILE
         self.is_tile_given = tile is not None
         self.budget = budget
+        self.sharers = 1  # threads that restore at the same time, and share the memory that is left
         self.routing_crops = ROUTING_CROPS
         self.device = find_device(device)
         self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
@@ -134,7 +135,7 @@ class Restorer:
         """Restore a photo.
 
         `image` is (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha
-        passes through. `progress` is told how many tiles of a pass are done, and of how many.
+        passes through. `progress` is told how many tiles are done, and of how many.
 
         What one degradation hid from the routers shows once it is gone: a photo in which there is a hint of a second
         one (`HINT`) is looked at again, and restored in turn where they are sure (`SURE`, `DOUBT`). A photo that they
@@ -210,12 +211,13 @@ class Restorer:
         if steering.ingredients is not None or len(degradations) < 2 or degradations[1] < HINT:
             return first
         colour, _, peak = pixels.colour_of(first.image)
-        rows = self._route(colour, peak)
+        rows = self.fitting(first.image)._route(colour, peak)
         wanted = rows if steering.factors is None else weaken(self.names, rows, steering.factors)
         found = self._name(wanted.mean(dim=1))
         if max(found.values()) < SURE or found.get("clean", 0.0) > DOUBT:
             return first
-        second = self._work(first.image, steering._replace(ingredients=rows), progress, protect=protect)[0]
+        steering = steering._replace(ingredients=rows)
+        second = self._work(first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect)[0]
         return Result(second.image, first.ingredients, found)
 
     def _work(
@@ -235,7 +237,7 @@ class Restorer:
         height, width = colour.shape[:2]
         if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):
             raise ValueError(f"protect: got {protect.dtype} {protect.shape}, expected bool {(height, width)}")
-        fitting = self._fitting(array)
+        fitting = self.fitting(array)
         tall, wide = (tiling.fitted(length, fitting.tile, OVERLAP, self.multiple) for length in (height, width))
         tiles = tiling.tiles(height, width, (tall, wide), OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
@@ -286,11 +288,13 @@ class Restorer:
         twin.tile, twin.routing_crops = tile, max(1, self.routing_crops // 4)
         return twin
 
-    def _fitting(self, image: NDArray[Any]) -> "Restorer":
+    def fitting(self, image: NDArray[Any]) -> "Restorer":
         """Return the same at the largest tile for which memory suffices, or the smallest; a given tile stays."""
         used = self
         if not self.is_tile_given:
-            left = memory.left(self.device, self.budget) - image.nbytes  # the result
+            left = memory.left(self.device, self.budget) // self.sharers
+            if self.device.type == "cpu":
+                left -= image.nbytes  # the result
             while used._work_bytes(image) > left and (smaller := used.smaller()):
                 used = smaller
         return used
@@ -298,6 +302,7 @@ class Restorer:
     def _work_bytes(self, image: NDArray[Any]) -> int:
         """Return the bytes that restoring takes beside the photo and its result."""
         area = math.prod(min(length, self.tile) for length in image.shape[:2])
+        area = max(area, min(math.prod(image.shape[:2]), self.routing_crops * ROUTING_CROP**2))
         band = BAND * min(image.shape[0], self.tile) * image.shape[1]
         return int(area * WORK * self._bytes_per_pixel) + band
 
@@ -312,7 +317,7 @@ class Restorer:
 
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
         """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
-        whole = _is_small(colour, self.routing_crops / ROUTING_CROPS)
+        whole = math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS
         crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
         return self._forward(padded, one_photo=True).logits[:1].softmax(dim=2)
@@ -379,11 +384,6 @@ def _has_bf16_units(device: torch.device) -> bool:
     # Older torch cannot tell; then fp32 is the safe answer.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def _is_small(image: NDArray[Any], share: float) -> bool:
-    """Tell whether routing looks at the whole photo, given a share of the usual memory."""
-    return math.prod(image.shape[:2]) <= share * ROUTING_WHOLE
 
 
 def _seeded_crops(image: NDArray[Any]) -> NDArray[Any]:

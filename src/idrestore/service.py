@@ -35,6 +35,8 @@ FAREWELL = 5
 CONNECTIONS = 100
 """Connections beyond those that have a seat in the queue; further ones are turned away before they send anything."""
 RESULT_HEADER = "Idrestore-Result"
+EXPLAINED = 24_000_000
+"""Largest photo that is explained, in pixels: its pictures and maps take up to 100 bytes for each."""
 NAME_LENGTH = 60
 """Letters of a photo's name that are kept, its end: in UTF-8 at most 240 bytes, which every file system takes."""
 
@@ -182,7 +184,7 @@ def build(service: Service, rules: Rules) -> FastAPI:
         job = await _checked(service, photo)
 
         def work(progress: Progress) -> bytes:
-            return _explain(restorer, job, _bytes_of(photo), form, service.max_pixels, progress)
+            return _explain(restorer, job, _bytes_of(photo), form, min(service.max_pixels, EXPLAINED), progress)
 
         told = await _done(work, service, request, job)
         return Response(told, media_type="application/json" if form == "json" else "text/html; charset=utf-8")

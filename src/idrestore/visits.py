@@ -55,6 +55,7 @@ class Part(NamedTuple):
     after: bytes
     ingredients: Mapping[str, float]
     """Of the part by itself"""
+    notes: tuple[str, ...]
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Visits:
             job = Job(path, path.with_suffix(".png"))
             before = image.encode(part.photo.pixels, job.target, part.photo)[0]
             made = batch.encode(batch.restore(restorer, part, settings, progress), job)
-            return Part(before, made.data, made.ingredients)
+            return Part(before, made.data, made.ingredients, made.notes)
 
         return self._work(self._begin(key), work, lambda tiles: tell("a part", tiles))
 

@@ -2,9 +2,9 @@
 
 import html
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI
 
@@ -38,6 +38,8 @@ def mount(app: FastAPI, service: Service, folder: Path, max_bytes: int) -> Calla
     Return what ends the connections of open pages, which else would last until their windows are closed.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    for name in ("async_ssrf_protected_download", "ssrf_protected_download", "save_url_to_cache"):
+        setattr(gr.processing_utils, name, _refuse_to_fetch)
     examples = next((str(place) for place in EXAMPLES if place.is_dir()), None)
     gr.mount_gradio_app(
         app,
@@ -54,6 +56,11 @@ def mount(app: FastAPI, service: Service, folder: Path, max_bytes: int) -> Calla
     )
     page: Any = app.routes[-1]
     return lambda: page.app.stop_event.set()
+
+
+def _refuse_to_fetch(url: str, cache_dir: str) -> NoReturn:
+    """Stand in for what Gradio fetches addresses with that a client names as its photo."""
+    raise ValueError("got the address of a photo, expected the photo itself")
 
 
 class _Page:
@@ -169,13 +176,11 @@ class _Page:
 
     def _show(self, finished: list[Finished], number: int, failures: list[str] | None = None) -> list[Any]:
         """Show one of the results; beside them, what went wrong."""
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in failures or [])
-        troubles = f'<ul class="failures" role="alert">{lines}</ul>' if lines else ""
+        troubles = _list(failures or [], ' class="failures" role="alert"')
         if not finished:
             return [troubles or NOTHING_YET, "", *(_bar(name, None) for name in self.bars)]
         one = finished[number]
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in one.notes)
-        said = _sentence(one.ingredients) + (f"<ul>{notes}</ul>" if notes else "") + troubles
+        said = _sentence(one.ingredients) + _list(one.notes) + troubles
         return [said, comparison(one.source, one.target, one.target.name), *self._bars(one.ingredients)]
 
     def _part(self, values: dict[Any, Any], request: gr.Request, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
@@ -186,7 +191,7 @@ class _Page:
             part = self.visits.part(str(request.session_hash), wishes, place, _teller(progress))
         except (Full, Stopped, *batch.FILE_ERRORS) as error:
             raise gr.Error(" ".join(str(error).split()), print_exception=False) from error
-        said = _sentence(part.ingredients)
+        said = _sentence(part.ingredients) + _list(part.notes)
         said += "<p>This is a part, judged by itself: the whole photo may be judged otherwise.</p>"
         return [said, comparison(part.before, part.after, "A part"), *self._bars(part.ingredients)]
 
@@ -202,9 +207,12 @@ class _Page:
         if not photos:
             return None
         try:
+            width, height = image.size(Path(photos[0]))
+            if width * height > self.service.max_pixels:
+                return None  # it is said when the photo is to be restored
             small = image.thumbnail(Path(photos[0]), 800, quality=80)
         except image.ImageError:
-            return None  # it is said when the photo is to be restored
+            return None  # so is this
         path = Path(photos[0]).with_suffix(".small.webp")
         path.write_bytes(small)
         return str(path)
@@ -240,6 +248,12 @@ def _teller(progress: gr.Progress) -> Callable[[str, tuple[int, int] | None], No
 
 def _sentence(ingredients: Mapping[str, float]) -> str:
     return f'<p class="sentence" role="status">{html.escape(explain.sentence(ingredients))}</p>'
+
+
+def _list(lines: Sequence[str], attributes: str = "") -> str:
+    """Return lines as a list, or nothing."""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul{attributes}>{items}</ul>" if items else ""
 
 
 def _bar(name: str, share: float | None) -> str:

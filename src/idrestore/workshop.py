@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -52,14 +52,15 @@ class Task(Generic[Result]):
 
     def wait(self, seconds: float) -> bool:
         """Tell whether the work has come to an end, at the latest after so many seconds."""
-        return bool(wait([self.future], seconds).done)
+        # What is cancelled before it began is done at once, but `wait` would wait for its turn to be skipped.
+        return self.future.done() or bool(wait([self.future], seconds).done)
 
     def result(self) -> Result:
         """Return what the work brought, waiting for it; raise `Stopped` or what the work raised."""
-        wait([self.future])
-        if self.future.cancelled():
-            raise Stopped("the work was cancelled")
-        return self.future.result()
+        try:
+            return self.future.result()
+        except CancelledError:
+            raise Stopped("the work was cancelled") from None
 
     def _tell(self, done: int, total: int) -> None:
         """Note how far the work is; after a photo's last tile it is no longer worth stopping."""

@@ -26,8 +26,8 @@ def export_command(
         refuse(str(error))
     except ImportError as error:
         refuse(f"{error.name} is missing: pip install 'idrestore[export]'")
-    except export.ExportError as error:
-        complain(f"{out}: {error}")
+    except RuntimeError as error:  # an `ExportError`, or the exporter's own
+        complain(f"{out}: {' '.join(str(error).split())}")
         raise typer.Exit(SOME_FAILED) from error
     except OSError as error:
         complain(f"{out}: cannot be written ({error.strerror})")

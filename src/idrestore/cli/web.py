@@ -54,7 +54,7 @@ def web_command(
 
     if not token and not gate.is_loopback(host):
         refuse(f"--host: {host} can be reached by others: pass --token (or set IDRESTORE_TOKEN)")
-    restorers = _load(model or ["fast"], device, precision, tile)
+    restorers = _load(model or ["fast"], device, precision, tile, workers)
     try:
         listening = service.listen(host, port)
     except OSError as error:
@@ -75,11 +75,12 @@ def web_command(
         service.Server(app, workshop, end_pages).run([listening])
 
 
-def _load(models: list[str], device: str, precision: str, tile: int | None) -> "dict[str, Restorer]":
+def _load(models: list[str], device: str, precision: str, tile: int | None, workers: int) -> "dict[str, Restorer]":
     """Load models, by their files' names."""
     restorers: dict[str, Restorer] = {}
     for name in models:
         restorer = load_model(name, device, precision, tile)
+        restorer.sharers = workers
         if restorer.model.path.stem in restorers:
             refuse(f"--model: there are two models of the name {restorer.model.path.stem}")
         restorers[restorer.model.path.stem] = restorer

@@ -131,7 +131,7 @@ class SetSpec:
         _expect(self.sigma is None or 0 < self.sigma < math.inf, "sigma", self.sigma, "above 0")
         _expect(self.jpeg is None or 1 <= self.jpeg <= 100, "jpeg", self.jpeg, "1 to 100")
         _expect(self.limit is None or self.limit >= 1, "limit", self.limit, "at least 1")
-        _expect(self.first in (None, *NAMES), "first", self.first, ", ".join((*NAMES, "none")))
+        _expect(self.first is None or self.first.isidentifier(), "first", self.first, "a degradation's name, or none")
         for kind, strength in self.degrade.items():
             _expect(kind in KINDS, "degrade", kind, ", ".join(KINDS))
             _expect(0 <= strength <= 1, f"strength of {kind}", strength, "0 to 1")
