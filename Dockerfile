@@ -1,9 +1,10 @@
 # The page and the service on a CPU: docker build -t idrestore . ; how to run it: docs/service.md
 FROM python:3.12-slim-bookworm AS build
+# Where pip would bring gigabytes of CUDA packages: the address of an index of CPU builds, by --build-arg.
+ARG TORCH_INDEX_URL=""
 COPY . /source
-# The index of CPU builds comes first: a bare torch brings gigabytes of CUDA packages.
 RUN python -m venv /opt/idrestore \
- && /opt/idrestore/bin/pip install --no-cache-dir "torch>=2.6,<2.14" --index-url https://download.pytorch.org/whl/cpu \
+ && /opt/idrestore/bin/pip install --no-cache-dir ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "torch>=2.6,<2.14" \
  && /opt/idrestore/bin/pip install --no-cache-dir "/source[web]"
 
 FROM python:3.12-slim-bookworm
