@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from small import BOTH, network
 
 from idrestore import memory, restore
 from idrestore.checkpoint import Model
@@ -427,3 +428,10 @@ def test_what_is_called_clean_for_the_larger_part_is_changed_less(noise, change)
         degraded - 0.2, Layers.forward(subject.network, degraded, rows).logits, [], []
     )
     np.testing.assert_allclose(subject.restore(BRIGHT).image, 0.8 - change, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
+def test_memory_is_counted_in_either_precision(config):
+    model = Model(network(config), {}, Path("small"), "")
+    full, half = (Restorer(model, "cpu", precision)._bytes_per_pixel for precision in ("fp32", "bf16"))
+    assert 0 < half < full

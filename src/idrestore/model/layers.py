@@ -74,7 +74,8 @@ class TransposedAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # A pixel's values are mixed by the scores, then projected: one matrix (B, C, C) does both.
         projection = self.project.weight.flatten(1).unflatten(1, (self.heads, -1))  # (C, heads, d)
-        mixing = torch.einsum("bhde,chd->bhec", self._scores(x), projection).flatten(1, 2)
+        scores = self._scores(x)
+        mixing = torch.einsum("bhde,chd->bhec", scores, projection.to(scores.dtype)).flatten(1, 2)
         values = slice(2 * x.shape[1], None)
         parts = by_strips(lambda part: mix_channels(self._expand(part, values), mixing), x)
         return torch.cat(list(parts), dim=2)
