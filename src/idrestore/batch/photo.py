@@ -84,7 +84,7 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
     """Restore a photo, what is to be left alone excepted; where memory is short, in smaller and smaller tiles."""
     photo = decoded.photo
     mask, notes = left_alone(photo.pixels, settings)
-    used = fitting = restorer.fitting(photo.pixels)
+    used = restorer
     while True:
         try:
             wish = settings.strength, settings.only, settings.ingredients
@@ -95,7 +95,7 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
             if smaller is None:
                 raise
         used = smaller  # outside the handler, which keeps the failed pass's arrays alive
-    if used is not fitting:
+    if used is not restorer:
         notes = (*notes, f"memory was short: worked on in tiles of {used.tile} px")
     if result.again:
         found = next(f"{name} {share:.0%}" for name, share in result.again.items())
