@@ -19,7 +19,7 @@ from idrestore import atomic, checkpoint
 from idrestore.checkpoint import Model
 from idrestore.data.loader import find_photos
 from idrestore.data.pairs import SetSpec
-from idrestore.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets
+from idrestore.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets, one_line
 from idrestore.model.cost import Cost, costs
 from idrestore.model.network import RestorationNetwork
 from idrestore.recipe import RecipeError, TrainConfig, plain, with_photos
@@ -290,8 +290,7 @@ def _run(
         model = _trained(job, progress)
         return [_finding(job, routing, _measure(model, job.folder, routing, data)) for routing in routings]
     except PHOTO_ERRORS as error:
-        message = " ".join(str(error).split()) or repr(error)
-        return [Finding(job.name, job.config.seed, routing, {}, {}, message) for routing in routings]
+        return [Finding(job.name, job.config.seed, routing, {}, {}, one_line(error)) for routing in routings]
 
 
 def _trained(job: _Job, progress: Callable[[int, int], None]) -> Model:

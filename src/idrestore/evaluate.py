@@ -96,7 +96,7 @@ def evaluate(
             if observe:
                 observe(row, pictures)
         except PHOTO_ERRORS as error:
-            failures.append(Failure(job.set, file, _one_line(error)))
+            failures.append(Failure(job.set, file, one_line(error)))
         progress(done, len(jobs))
     return Report(data, rows, failures, protocol, about or {})
 
@@ -148,7 +148,7 @@ def _read_others(
         try:
             others[name] = _read_other(photos, file, clean, protocol)
         except PHOTO_ERRORS as error:
-            missing.append(f"{name}: {_one_line(error)}")
+            missing.append(f"{name}: {one_line(error)}")
     return others, missing
 
 
@@ -230,5 +230,6 @@ def _file(path: Path, spec: SetSpec) -> str:
     return path.relative_to(spec.folder).as_posix()
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return what an error says, or at least what it is, in one line."""
     return " ".join(str(error).split()) or repr(error)

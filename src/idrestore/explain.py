@@ -55,7 +55,7 @@ def explain_file(
 
 def describe(result: Result) -> str:
     """Say in plain words what was found, and what showed when that was gone."""
-    again = f" Behind it: {_words(next(iter(result.again)))}." if result.again else ""
+    again = f" Behind it: {words(next(iter(result.again)))}." if result.again else ""
     return sentence(result.ingredients) + again
 
 
@@ -69,11 +69,11 @@ def sentence(ingredients: Mapping[str, float]) -> str:
     """
     ranked = sorted(ingredients.items(), key=lambda item: -item[1])
     if ranked[0][0] == "clean":
-        doubt = [_words(name) for name, share in ranked[1:] if share >= SOME]
+        doubt = [words(name) for name, share in ranked[1:] if share >= SOME]
         return f"Nothing seems to be wrong{', perhaps some ' + ' and '.join(doubt) if doubt else ''}."
     found = [(name, share) for name, share in ranked if name != "clean"]
-    main = [_words(name) for name, share in found if share >= MOSTLY]
-    some = [_words(name) for name, share in found if SOME <= share < MOSTLY]
+    main = [words(name) for name, share in found if share >= MOSTLY]
+    some = [words(name) for name, share in found if SOME <= share < MOSTLY]
     if main:
         return f"Mostly {main[0]}{', some ' + ' and '.join(some) if some else ''}."
     if len(some) > 1:
@@ -212,5 +212,6 @@ def _vips(picture: Pixels) -> pyvips.Image:
     return pyvips.Image.new_from_array(np.ascontiguousarray(picture))
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
+    """Return what a degradation is called in a sentence."""
     return WORDS.get(name, name.replace("_", " "))

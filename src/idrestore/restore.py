@@ -222,7 +222,7 @@ class Restorer:
 
     def _work(
         self,
-        image: ArrayLike,
+        array: NDArray[Any],
         steering: Steering,
         progress: Progress,
         look: Look | None = None,
@@ -232,7 +232,6 @@ class Restorer:
 
         Returns the result, the ingredients (1, M, K) in force, and the blended planes (H, W, C) of `look`.
         """
-        array = np.asarray(image)
         colour, rest, peak = pixels.colour_of(array)
         height, width = colour.shape[:2]
         if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):

@@ -118,7 +118,9 @@ class _Page:
             for name in [name for name in names if name != "clean"]:
                 with gr.Column(min_width=200), gr.Group():
                     self.bars[name] = gr.HTML(_bar(name, None), padding=True)
-                    self.strengths[name] = gr.Slider(0, 1, 1, step=0.05, label=f"Remove {_words(name)}", buttons=[])
+                    self.strengths[name] = gr.Slider(
+                        0, 1, 1, step=0.05, label=f"Remove {explain.words(name)}", buttons=[]
+                    )
 
     def _add_results(self) -> None:
         """Lay out what comes of it."""
@@ -258,14 +260,12 @@ def _list(lines: Sequence[str], attributes: str = "") -> str:
 
 def _bar(name: str, share: float | None) -> str:
     """Return the bar of a degradation's share."""
-    number, words = "not looked at yet" if share is None else f"{share:.0%}", html.escape(_words(name).capitalize())
+    number, words = (
+        "not looked at yet" if share is None else f"{share:.0%}",
+        html.escape(explain.words(name).capitalize()),
+    )
     meter = f'<meter min="0" max="1" value="{share or 0:.3f}" aria-label="{words}">{number}</meter>'
     return f'<div class="found"><b>{words}</b><span>{number}</span>{meter}</div>'
-
-
-def _words(name: str) -> str:
-    """Return what a degradation is called in a sentence."""
-    return explain.WORDS.get(name, name.replace("_", " "))
 
 
 def _theme() -> gr.themes.Base:
