@@ -4,8 +4,9 @@ import dataclasses
 
 import torch
 
+from idrestore import checkpoint
 from idrestore.degradations import NAMES
-from idrestore.model.config import ModelConfig
+from idrestore.model.config import PRESETS, ModelConfig
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
 
@@ -49,3 +50,11 @@ def one_hot(name_or_index, batch=1):
 def mixture(batch):
     """Return random ingredients (B, 6)."""
     return torch.randn(batch, len(NAMES)).softmax(dim=1)
+
+
+def tiny_file(folder, **card):
+    """Write the untrained preset `tiny` with such a card, the same numbers each time, and return the file."""
+    path = folder / "tiny.safetensors"
+    torch.manual_seed(0)
+    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), card)
+    return path

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from small import tiny_file
 
 import idrestore
-from idrestore import checkpoint, image
+from idrestore import image
 from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
 
 
 def run(*arguments, **kwargs):
@@ -34,10 +33,7 @@ def run(*arguments, **kwargs):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {"licence": "CC0"})
-    return path
+    return tiny_file(tmp_path_factory.mktemp("model"), licence="CC0")
 
 
 def photo(path, value=90):

@@ -4,22 +4,16 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from conftest import write_png
+from small import tiny_file
 from typer.testing import CliRunner
 
-from idrestore import checkpoint
 from idrestore.cli import app
-from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {})
-    return path
+    return tiny_file(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -8,23 +8,16 @@ import subprocess
 import sys
 
 import pytest
-import torch
-
-from idrestore import checkpoint
-from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
 
 for name in ("gradio", "fastapi", "httpx"):
     pytest.importorskip(name, reason=f"{name} is not installed")
 from serving import client  # noqa: E402
+from small import tiny_file  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {"licence": "CC0"})
-    return path
+    return tiny_file(tmp_path_factory.mktemp("model"), licence="CC0")
 
 
 def start(*arguments, folder=None, code="from idrestore.cli import main; main()"):

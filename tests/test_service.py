@@ -12,18 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 
 from idrestore import batch, checkpoint, image
-from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
 from idrestore.restore import Restorer
 from idrestore.workshop import Workshop
 
 for name in ("fastapi", "uvicorn", "python_multipart", "httpx"):
     pytest.importorskip(name, reason=f"{name} is not installed")
 from serving import client, expected, serving  # noqa: E402
+from small import tiny_file  # noqa: E402
 
 from idrestore.service import job_named  # noqa: E402
 
@@ -35,10 +33,9 @@ def _same_date(monkeypatch):
 
 @pytest.fixture(scope="module")
 def restorer(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {"licence": "CC0", "description": "Tiny."})
-    return Restorer(checkpoint.load(path), "cpu", "fp32")
+    return Restorer(
+        checkpoint.load(tiny_file(tmp_path_factory.mktemp("model"), licence="CC0", description="Tiny.")), "cpu", "fp32"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,15 @@ import zipfile
 
 import numpy as np
 import pytest
-import torch
 
 from idrestore import checkpoint, image
-from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
 from idrestore.restore import Restorer
 from idrestore.workshop import Workshop
 
 for name in ("fastapi", "python_multipart", "uvicorn"):
     pytest.importorskip(name, reason=f"{name} is not installed")
 from serving import expected  # noqa: E402
+from small import tiny_file  # noqa: E402
 
 from idrestore.service import Service  # noqa: E402
 from idrestore.visits import PART, Visits, Wishes, comparison, to_download  # noqa: E402
@@ -32,10 +30,7 @@ def _same_date(monkeypatch):
 
 @pytest.fixture(scope="module")
 def restorer(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {})
-    return Restorer(checkpoint.load(path), "cpu", "fp32")
+    return Restorer(checkpoint.load(tiny_file(tmp_path_factory.mktemp("model"))), "cpu", "fp32")
 
 
 @pytest.fixture

@@ -9,17 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from idrestore import batch, checkpoint, image
-from idrestore.model.config import PRESETS
-from idrestore.model.network import RestorationNetwork
 from idrestore.restore import Restorer
 
 for name in ("gradio", "playwright.sync_api"):
     pytest.importorskip(name, reason=f"{name} is not installed")
 from playwright.sync_api import expect, sync_playwright  # noqa: E402
 from serving import client, expected, serving  # noqa: E402
+from small import tiny_file  # noqa: E402
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -49,10 +47,7 @@ def _same_date(monkeypatch):
 
 @pytest.fixture(scope="module")
 def restorers(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    checkpoint.save(path, RestorationNetwork(PRESETS["tiny"]), {"licence": "CC0"})
-    model = checkpoint.load(path)
+    model = checkpoint.load(tiny_file(tmp_path_factory.mktemp("model"), licence="CC0"))
     return {"tiny": Restorer(model, "cpu", "fp32"), "slow": Slow(model, "cpu", "fp32")}
 
 
