@@ -17,6 +17,7 @@ FAST = dataclasses.replace(
     backbone="convolution",
     stem_stride=2,
     double_top=False,
+    mixed_top=True,
     predictor="shared",
     query_stride=2,
     pooling="mean_and_deviation",

@@ -18,9 +18,9 @@ def samples(folder, ratios=None, patch=8, seed=0, **more):
     return Samples(photos, NAMES, ratios or dict.fromkeys((*NAMES, MIXTURE), 1.0), patch, seed, **more)
 
 
-def drawn(sequence, count):
+def drawn(sequence, count, first=0):
     """Count the samples by what their labels say, each a set of names."""
-    rows = [sequence[index][2] for index in range(count)]
+    rows = [sequence[index][2] for index in range(first, first + count)]
     return Counter(frozenset(name for name, share in zip(NAMES, row.tolist(), strict=True) if share) for row in rows)
 
 
@@ -107,6 +107,17 @@ def test_noise_may_be_that_of_the_benchmarks(photo_folder):
     assert all(abs(value - (15 if value < 30 else 50)) < 3 for value in deviations)
 
 
+def test_a_share_of_the_noise_may_be_that_of_the_benchmarks(photo_folder):
+    white = samples(photo_folder, {"noise": 1.0}, patch=48, white=1.0)
+    for index in range(12):
+        degraded, clean, _ = white[index]
+        inside = (clean > 0.4) & (clean < 0.6)
+        assert 6 < (degraded - clean)[inside].std() * 255 < 66
+    half, none = (samples(photo_folder, {"noise": 1.0}, white=share) for share in (0.5, 0.0))
+    same = [torch.equal(half[index][0], none[index][0]) for index in range(60)]
+    assert 15 < sum(same) < 45
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_sample_is(photo_folder, name):
     degraded, clean, ingredients = samples(photo_folder, {name: 1.0}, patch=24)[0]
@@ -126,6 +137,14 @@ def test_ratios_are_kept(photo_folder):
     for name, number in numbers.items():
         chance = ratios.get(name, 0) / 8
         assert abs(number - count * chance) <= 4 * np.sqrt(count * chance * (1 - chance)), name
+
+
+def test_every_batch_has_what_the_ratios_say(photo_folder):
+    ratios = {"noise": 2.0, "blur": 2.0, "haze": 1.0, "rain": 1.0, "low_light": 1.0, "clean": 1.0}
+    for first in range(0, 64, 16):
+        found = drawn(samples(photo_folder, ratios), 16, first)
+        for name, ratio in ratios.items():
+            assert abs(found[frozenset({name})] - 2 * ratio) <= 1.5, name
 
 
 def test_mixtures_are_two_or_three_of_anything_but_clean(photo_folder):

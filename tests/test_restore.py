@@ -27,7 +27,8 @@ def restorer(seed=0, change=None, tile=256, **config):
     network = RestorationNetwork(dataclasses.replace(TINY, **config)).eval()
     if change is not None:
         with torch.no_grad():
-            network.output.weight.mul_(change)
+            for weight in network.output.parameters():
+                weight.mul_(change)
     return Restorer(Model(network, {}, Path("tiny"), ""), "cpu", "fp32", tile)
 
 

@@ -164,7 +164,7 @@ def test_what_is_left_of_an_exploded_run_is_named(tmp_path, photo_folder):
     config = TrainConfig.from_toml(recipe(tmp_path, photo_folder))
     train(dataclasses.replace(config, integrate=StageConfig(0, patch=16)), tmp_path / "run")
     state = torch.load(tmp_path / "run" / "state.pt")
-    state["network"]["output.weight"] += torch.nan
+    state["network"]["stem.weight"] += torch.nan
     torch.save(state, tmp_path / "run" / "state.pt")
     with pytest.raises(TrainingError, match=r"the loss is nan at step 4; .* is .*/run/state\.pt, of step 4"):
         train(config, tmp_path / "run", resume=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_png
+from small import shaken
 
 from idrestore import checkpoint
 from idrestore.data.degrade import gaussian_noise
@@ -13,6 +14,7 @@ from idrestore.data.layouts import list_photos
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
+from idrestore.model.network import RestorationNetwork
 from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 from idrestore.train import Run, TrainingError, TrainingStoppedError, held_out_batch, train
 
@@ -121,7 +123,8 @@ def test_a_loss_that_leaps_stops_the_run_before_the_weights_change():
         run.learn(batch, TOLD)
     before = run.network.stem.weight.detach().clone()
     with torch.no_grad():
-        run.network.output.weight.mul_(1e4)
+        for weight in run.network.output.parameters():
+            weight.mul_(1e4)
     with pytest.raises(TrainingStoppedError, match=r"the loss leaps to .* at step 2; lower the learning rate"):
         run.learn(batch, TOLD)
     assert torch.equal(run.network.stem.weight, before)
@@ -150,12 +153,12 @@ def test_the_step_uses_the_learning_rate_and_clips(monkeypatch):
 @pytest.mark.parametrize("limit", [0.15, 0.999])
 def test_averaged_weights_follow_their_formula(limit):
     run, batch = Run(recipe(optimizer=OptimizerConfig(warm_up=1, ema=limit))), simple_batch()
-    expected = run.network.output.weight.detach().double()
+    expected = run.network.stem.weight.detach().double()
     for step in range(4):
         run.learn(batch, TOLD)
         decay = min(limit, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * run.network.output.weight.detach()
-    torch.testing.assert_close(run.average.output.weight, expected.float(), atol=1e-7, rtol=1e-5)
+        expected = decay * expected + (1 - decay) * run.network.stem.weight.detach()
+    torch.testing.assert_close(run.average.stem.weight, expected.float(), atol=1e-7, rtol=1e-5)
     assert not any(parameter.requires_grad for parameter in run.average.parameters())
 
 
@@ -163,7 +166,7 @@ def test_the_boundary_restarts_the_hub_and_nothing_else():
     run, batch = Run(recipe()), simple_batch()
     for _ in range(3):
         run.learn(batch, TOLD)
-    moments, average = dict(run.optimizer.state), run.average.output.weight.clone()
+    moments, average = dict(run.optimizer.state), run.average.stem.weight.clone()
     run.integrate()
     maps = list(run.network.hub.parameters())
     assert isinstance(run.network.hub, IngredientHub)
@@ -171,7 +174,7 @@ def test_the_boundary_restarts_the_hub_and_nothing_else():
         fresh = any(parameter is learned for learned in maps)
         assert (parameter in run.optimizer.state) != fresh
         assert fresh or run.optimizer.state[parameter] is moments[parameter]
-    assert torch.equal(run.average.output.weight, average)
+    assert torch.equal(run.average.stem.weight, average)
     for name, tensor in run.network.hub.state_dict().items():
         assert torch.equal(run.average.hub.state_dict()[name], tensor)
     before = maps[0].detach().clone()
@@ -344,6 +347,38 @@ def test_a_run_starts_from_a_model(tmp_path, photo_folder, finished, hub):
     best = train(config, tmp_path / "second")
     assert isinstance(checkpoint.load(best).network.hub, IngredientHub)
     train(config, tmp_path / "second", resume=True)
+
+
+def test_mixed_weights_start_as_those_of_all(tmp_path):
+    """So a network can go on learning with weights of its own for each degradation, and restores as before at first."""
+    plain = dataclasses.replace(MODEL, mixed_top=False)
+    before = shaken(RestorationNetwork(plain), 0.02)
+    checkpoint.save(tmp_path / "plain.safetensors", before, {})
+    run = Run(recipe(model=dataclasses.replace(plain, mixed_top=True), start=str(tmp_path / "plain.safetensors")))
+    photo = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(run.network(photo).restored, before(photo).restored)
+    with pytest.raises(TrainingError, match=r"start: .* is another model than the recipe's"):
+        Run(recipe(model=dataclasses.replace(plain, num_priors=3), start=str(tmp_path / "plain.safetensors")))
+    checkpoint.save(tmp_path / "mixed.safetensors", run.network, {})
+    with pytest.raises(TrainingError, match=r"start: .* is another model than the recipe's"):
+        Run(recipe(model=plain, start=str(tmp_path / "mixed.safetensors")))
+
+
+def test_only_the_named_parts_learn():
+    run = Run(recipe(learn=("refinement", "output", "hub.priors")))
+    learning = {name for name, parameter in run.network.named_parameters() if parameter.requires_grad}
+    expected = {n for n in dict(run.network.named_parameters()) if n.startswith(("refinement.", "output."))}
+    assert learning == expected | {"hub.priors"}
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_both_optimisers_learn_and_follow_the_learning_rate(kind):
+    rate = {"adamw": 8e-3, "muon": 0.02}[kind]
+    run, batch = Run(recipe(optimizer=OptimizerConfig(rate, rate / 2, warm_up=5, kind=kind))), simple_batch()
+    losses = [float(run.learn(batch, TOLD)["loss"][0]) for _ in range(40)]
+    assert losses[-1] < losses[0] / 1.5
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(run.config.learning_rate(39))
 
 
 # ---- failures

@@ -21,6 +21,7 @@ from idrestore.degradations import FIVE, Operation
 from idrestore.evaluate import evaluate
 from idrestore.losses import LossWeights
 from idrestore.model.hub import IngredientHub, PriorHub
+from idrestore.model.mixing import MixedConv2d
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.operations import SharedOperations
 from idrestore.model.prior_block import Addition, MetaPriorBlock, Router
@@ -113,8 +114,8 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
 
     All parameters of `old` are in it under the same names. New are, in each meta-prior block, a router of one logit,
     which starts from the features of the block's own router, and an operation, which starts as the identity; and in
-    the hub a table of priors, or in an ingredient hub a row of C, which starts as the mean of the others. Raises
-    `ExtensionError` for a name that is taken.
+    the hub a table of priors, or in an ingredient hub a row of C, and in mixed convolutions weights, which start as the
+    mean of the others. Raises `ExtensionError` for a name that is taken.
     """
     if name in old.config.degradations:
         raise ExtensionError(f"name: the model knows {name!r} already, choose another name")
@@ -132,6 +133,10 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
         new.hub.added[-1].copy_(tables.mean(dim=0))
         for block in _blocks(new):
             _start(block.additions[-1], block)
+        for mixed in new.modules():
+            if isinstance(mixed, MixedConv2d):
+                for name, parameter in mixed.added[-1].named_parameters():
+                    parameter.copy_(torch.stack([each.get_parameter(name) for each in mixed.of]).mean(dim=0))
     return new
 
 

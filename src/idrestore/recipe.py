@@ -43,6 +43,8 @@ class DataConfig:
     """How often each degradation, or "mixture", is drawn; by default all of the model's equally, no mixtures"""
     sigmas: tuple[float, ...] = ()
     """Standard deviations of white noise, in 8-bit units, as in the benchmarks; empty: noise of all kinds"""
+    white: float = 0.0
+    """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
     held_out: int = 16
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1
@@ -80,13 +82,15 @@ class OptimizerConfig:
     warm_up: int = 200
     """Steps of linear rise from 0"""
     weight_decay: float = 0.0
-    """AdamW's, decoupled"""
+    """Decoupled from the gradient"""
     clip: float = 1.0
     """Largest norm of the gradient"""
     ema: float = 0.999
     """Decay of the averaged weights, which are what is validated and shipped"""
     weights: Mapping[str, float] = field(default_factory=dict)
     """How much the restoration of each degradation, or of "mixture", counts; 1 for what is not named"""
+    kind: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for matrices and Adam for the rest, with learning rates about fifty times as large"""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class TrainConfig:
     start: str = ""
     """Model to start from (name or path); empty: from scratch"""
     learn: tuple[str, ...] = ()
-    """Names of the parameters that learn, the others staying as they start; empty: all learn"""
+    """Parameters, or parts of the network, that learn, the others staying as they start; empty: all learn"""
     device: str = "auto"
     """Where to train: cpu, cuda, ...; auto is CUDA if there is one, else the CPU"""
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from idrestore.losses import Typical, losses
 from idrestore.metrics import psnr_batch
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
+from idrestore.muon import Muon
 from idrestore.recipe import StageConfig, TrainConfig, plain
 from idrestore.restore import find_device
 from idrestore.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
@@ -55,27 +57,37 @@ class Run:
 
     def _start_from(self, other: RestorationNetwork) -> None:
         """Take over the parameters, and the hub of the stage that they were trained for."""
-        if other.config != self.config.model:
+        mixed = self.config.model.mixed_top
+        if dataclasses.replace(other.config, mixed_top=mixed) != self.config.model or other.config.mixed_top > mixed:
             raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
         if isinstance(other.hub, IngredientHub):
             if self.config.collect.steps:
                 raise TrainingError(f"start: {self.config.start} is integrated already; set collect.steps to 0")
             self.network.hub = copy.deepcopy(other.hub).requires_grad_(self.config.model.integration != "frozen")
-        self.network.load_state_dict(other.state_dict())
+        state = other.state_dict()
+        if other.config.mixed_top != self.config.model.mixed_top:
+            state = {name: state[_of_all(name)] for name in self.network.state_dict()}
+        self.network.load_state_dict(state)
 
     def _freeze_all_but(self, learning: set[str]) -> None:
-        """Let only the parameters of these names learn."""
+        """Let only the parameters and parts of these names learn."""
         parameters = dict(self.network.named_parameters())
-        if unknown := learning - parameters.keys():
-            raise TrainingError(f"learn: got {sorted(unknown)[0]!r}, expected names of the network's parameters")
+        of_each = {part: {n for n in parameters if f"{n}.".startswith(f"{part}.")} for part in sorted(learning)}
+        for part, names in of_each.items():
+            if not names:
+                raise TrainingError(f"learn: got {part!r}, expected parameters of the network, or parts of it")
         for name, parameter in parameters.items():
-            parameter.requires_grad_(name in learning)
+            parameter.requires_grad_(name in set().union(*of_each.values()))
 
     def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
         """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        decay = self.config.optimizer.weight_decay
-        optimizer = torch.optim.AdamW(parameters, betas=ADAM_BETAS, weight_decay=decay, fused=True)
+        config = self.config.optimizer
+        optimizer: torch.optim.Optimizer
+        if config.kind == "muon":
+            optimizer = Muon(parameters, config.learning_rate, config.weight_decay)
+        else:
+            optimizer = torch.optim.AdamW(parameters, betas=ADAM_BETAS, weight_decay=config.weight_decay, fused=True)
         for parameter in parameters:
             if previous is not None and parameter in previous.state:
                 optimizer.state[parameter] = previous.state[parameter]
@@ -191,6 +203,13 @@ class Run:
         self.step, self.best = state["step"], state["best"]
 
 
+def _of_all(name: str) -> str:
+    """Return whose value one of a mixed top's parameters starts with, in a network without one."""
+    name = re.sub(r"\.of\.\d+", "", name)
+    name = re.sub(r"^detail\.0", "stem", name)
+    return re.sub(r"^detail\.(\d+)", lambda found: f"blocks.encoder1.{int(found[1]) - 1}", name)
+
+
 def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
     """Return per-sample numbers: ingredients (B, K), input and output PSNR (B,), is the first ingredient right (B,)."""
     first = logits.detach().softmax(dim=2).mean(dim=1).argmax(dim=1, keepdim=True)
@@ -226,7 +245,8 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
     pairs = [(_large_enough(PairedPhotos(Path(p.folder)), stage), p.degradation, p.share) for p in config.data.pairs]
-    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, config.data.sigmas)
+    noise = config.data.sigmas, config.data.white
+    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *noise)
 
 
 def _large_enough(photos: PairedPhotos, stage: StageConfig) -> PairedPhotos:

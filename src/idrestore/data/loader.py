@@ -22,6 +22,14 @@ MIXTURE = "mixture"
 """What a recipe's ratios call a sample of two or three degradations at once."""
 
 
+GOLDEN = 5**0.5 / 2 + 0.5
+"""Its multiples, modulo 1, are spread evenly: so each batch has what the ratios say, as far as it can."""
+
+
+WHITE_SIGMA = 8.0, 60.0
+"""Standard deviations of the noise of benchmarks, in 8-bit units; drawn evenly on a logarithmic scale."""
+
+
 class Batch(NamedTuple):
     """Samples of one step."""
 
@@ -76,29 +84,32 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int,
         pairs: Sequence[tuple[PairedPhotos, str, float]] = (),
         sigmas: Sequence[float] = (),
+        white: float = 0.0,
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
         self.choices = list(ratios)
-        self.chances = np.array([ratios[choice] for choice in self.choices], float)
-        self.chances /= self.chances.sum()
+        chances = np.array([ratios[choice] for choice in self.choices], float)
+        self.bounds = chances.cumsum() / chances.sum()
         self.patch = patch
         self.seed = seed
         self.pairs = pairs
         self.sigmas = tuple(sigmas)
+        self.white = white
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
         generator = np.random.default_rng([self.seed, index])
-        kinds = self._kinds(generator)
+        kinds = self._kinds(index, generator)
         for photos, degradation, share in self.pairs:
             if kinds == (degradation,) and generator.random() < share:
                 images = list(photos[int(generator.integers(len(photos)))])
                 degraded, clean = _crops(images, self.patch, generator)
                 return degraded, clean, self.label(kinds)
         crop = self.photos.crop(self.patch, generator)
-        if kinds == ("noise",) and self.sigmas:
-            sigma = self.sigmas[generator.integers(len(self.sigmas))]
+        if kinds == ("noise",) and (self.sigmas or generator.random() < self.white):
+            any_sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
+            sigma = self.sigmas[generator.integers(len(self.sigmas))] if self.sigmas else any_sigma
             degraded = to_8_bit(gaussian_noise(crop, sigma, int(generator.integers(2**31))))
             return degraded, crop, self.label(kinds)
         made = sample(crop, kinds, int(generator.integers(2**31)))
@@ -109,8 +120,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         present = [float(name in kinds) for name in self.degradations]
         return torch.tensor(present) / len(kinds)
 
-    def _kinds(self, generator: np.random.Generator) -> tuple[str, ...]:
-        choice = self.choices[generator.choice(len(self.choices), p=self.chances)]
+    def _kinds(self, index: int, generator: np.random.Generator) -> tuple[str, ...]:
+        choice = self.choices[int(np.searchsorted(self.bounds, index * GOLDEN % 1))]
         if choice != MIXTURE:
             return (choice,)
         # What was added is known by its pairs alone, even where it could be synthesised.

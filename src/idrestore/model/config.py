@@ -44,6 +44,9 @@ class ModelConfig:
     """The photo is pixel-unshuffled by this much before level 1: 2 quarters the cost of everything after."""
     double_top: bool = True
     """Decoder level 1 keeps the concatenated skip's doubled width, as Restormer does."""
+    mixed_top: bool = False
+    """Decoder level 1 and what follows have weights of their own for each degradation, mixed by the ingredients
+    (`model/mixing.py`), and look at the photo again instead of at what encoder level 1 saw; for `convolution` only."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()
@@ -86,6 +89,8 @@ class ModelConfig:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
         if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
+        if self.mixed_top and self.backbone != "convolution":
+            raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
         if self.dim % 2:
             raise ValueError(f"dim: got {self.dim}, expected an even number")
         if self.num_priors > self.prior_width:
@@ -152,6 +157,7 @@ PRESETS: dict[str, ModelConfig] = {
         refinement=1,
         stem_stride=2,
         double_top=False,
+        mixed_top=True,
         degradations=NAMES,
         predictor="shared",
         query_stride=2,
@@ -165,6 +171,7 @@ PRESETS: dict[str, ModelConfig] = {
         heads=(1, 2, 2, 4),
         stem_stride=2,
         double_top=False,
+        mixed_top=True,
         degradations=NAMES,
         num_priors=4,
         predictor="shared",

@@ -1,6 +1,6 @@
 """The whole network: a U-shape of four levels with three meta-prior blocks that share one hub."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from idrestore.model.layers import (
     Upsample,
     keep_signal,
 )
+from idrestore.model.mixing import MixedConv2d, MixedResidualBlock, MixedSequential
 from idrestore.model.operations import SeparateOperations, SharedOperations
 from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
 
@@ -63,10 +64,16 @@ class RestorationNetwork(nn.Module):
             nn.Conv2d(2 * dim, out, 1, bias=False) if out != 2 * dim else nn.Identity()
             for dim, out in zip(dims[:3], (top, dims[1], dims[2]), strict=True)
         )
-        self.refinement = nn.Sequential(*(self._make_block(top, config.heads[0]) for _ in range(config.refinement)))
-        self.output = nn.Conv2d(top, photo_channels, 3, padding=1, bias=False)
+        refinement = (self._make_block(top, config.heads[0]) for _ in range(config.refinement))
+        self.refinement: nn.Module = nn.Sequential(*refinement)
+        self.output: nn.Module = nn.Conv2d(top, photo_channels, 3, padding=1, bias=False)
+        if config.mixed_top:
+            self._mix_top(dims[1], top, photo_channels)
         if config.backbone == "convolution":
             keep_signal(self)
+            for module in self.modules():
+                if isinstance(module, MixedConv2d):
+                    module.share_start()
 
     def forward(self, degraded: Tensor, ingredients: Tensor | None = None, one_photo: bool = False) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
@@ -80,8 +87,11 @@ class RestorationNetwork(nn.Module):
             raise ValueError(f"got a photo of {tuple(degraded.shape[-2:])}, expected multiples of {multiple}")
         met: list[PriorOutput] = []
 
+        def top(layers: nn.Module, x: Tensor) -> Tensor:
+            return cast("Tensor", layers(x, met[-1].ingredients) if self.config.mixed_top else layers(x))
+
         def level(name: str, x: Tensor) -> Tensor:
-            x = self.blocks[name](x)
+            x = top(self.blocks[name], x) if name == "decoder1" else self.blocks[name](x)
             if name not in self.prior_blocks:
                 return x
             rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
@@ -95,8 +105,10 @@ class RestorationNetwork(nn.Module):
         encoder4 = level("encoder4", self.down[2](encoder3))
         decoder3 = level("decoder3", self.reduce[2](torch.cat([self.up[2](encoder4), encoder3], 1)))
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
-        decoder1 = level("decoder1", self.reduce[0](torch.cat([self.up[0](decoder2), encoder1], 1)))
-        change = self.output(self.refinement(decoder1))
+        if self.config.mixed_top:  # it is known by now what to undo
+            encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
+        decoder1 = level("decoder1", top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1)))
+        change = top(self.output, top(self.refinement, decoder1))
         restored = degraded + F.pixel_shuffle(change, self.config.stem_stride)
         return NetworkOutput(
             restored,
@@ -104,6 +116,21 @@ class RestorationNetwork(nn.Module):
             [block.side_image for block in met if block.side_image is not None],
             [block.latents for block in met],
         )
+
+    def _mix_top(self, below: int, top: int, photo_channels: int) -> None:
+        """Give what is behind the last meta-prior block weights of their own for each degradation."""
+        number = len(self.config.known), len(self.config.added)
+
+        def blocks(depth: int) -> list[MixedResidualBlock]:
+            return [MixedResidualBlock(top, *number) for _ in range(depth)]
+
+        depth = self.config.depths[0]
+        self.detail = MixedSequential(MixedConv2d(photo_channels, top, 3, False, *number), *blocks(depth))
+        self.up[0] = MixedSequential(MixedConv2d(below, 2 * below, 1, False, *number), nn.PixelShuffle(2))
+        self.reduce[0] = MixedConv2d(2 * top, top, 1, False, *number)
+        self.blocks["decoder1"] = MixedSequential(*blocks(depth))
+        self.refinement = MixedSequential(*blocks(self.config.refinement))
+        self.output = MixedConv2d(top, photo_channels, 3, False, *number)
 
     def _make_block(self, dim: int, heads: int) -> nn.Module:
         if self.config.backbone == "transformer":

@@ -31,6 +31,8 @@ class PriorOutput(NamedTuple):
     """x' (B, C, H, W), the pseudo-clean features"""
     logits: Tensor
     """(B, K), the router's"""
+    ingredients: Tensor
+    """(B, K) on the simplex, what was undone"""
     side_image: Tensor | None
     """(B, 3, H, W), to be supervised; None without degradation attention"""
     latents: Latents
@@ -122,7 +124,7 @@ class MetaPriorBlock(nn.Module):
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
         pseudo_clean = self.refine(self._operate(x, context, ingredients))
-        return PriorOutput(pseudo_clean, logits, side_image, Latents(x, h_p, pseudo_clean))
+        return PriorOutput(pseudo_clean, logits, ingredients, side_image, Latents(x, h_p, pseudo_clean))
 
     def recall(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
         """Return what the hub knows of ingredients (B, K)."""
