@@ -1,19 +1,28 @@
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
 from small import BOTH, FAST, mixture, network, one_hot, shaken
+from torch import nn
 
 from idrestore.degradations import NAMES
+from idrestore.model.layers import ResidualBlock
 from idrestore.model.mixing import MixedConv2d, MixedResidualBlock
 from idrestore.model.network import RestorationNetwork
 
 K = len(NAMES)
 
 
+def mixed(kernel=3, bias=True, num_added=0):
+    start = nn.Conv2d(4, 6, kernel, padding=kernel // 2, bias=bias)
+    return shaken(MixedConv2d(start, K, num_added))
+
+
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_mixed_convolution_is_the_mixture_of_its_convolutions(kernel, bias):
-    layer, x, shares = shaken(MixedConv2d(4, 6, kernel, bias, K)), torch.randn(3, 4, 5, 7), mixture(3)
+    layer, x, shares = mixed(kernel, bias), torch.randn(3, 4, 5, 7), mixture(3)
     each = torch.stack([convolution(x) for convolution in layer.all], dim=1)  # (3, K, 6, 5, 7)
     expected = (each * shares[:, :, None, None, None]).sum(dim=1)
     torch.testing.assert_close(layer(x, shares), expected, atol=1e-5, rtol=1e-5)
@@ -21,19 +30,19 @@ def test_a_mixed_convolution_is_the_mixture_of_its_convolutions(kernel, bias):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_ingredient_gives_its_own_convolution(name):
-    layer, x = shaken(MixedConv2d(4, 6, 3, True, K)), torch.randn(2, 4, 5, 7)
+    layer, x = mixed(), torch.randn(2, 4, 5, 7)
     torch.testing.assert_close(layer(x, one_hot(name, 2)), layer.of[NAMES.index(name)](x))
 
 
 def test_all_degradations_start_with_the_same_convolution():
-    layer, x = MixedConv2d(4, 6, 3, True, K), torch.randn(1, 4, 5, 7)
+    layer, x = MixedConv2d(nn.Conv2d(4, 6, 3, padding=1), K), torch.randn(1, 4, 5, 7)
     for name in NAMES[1:]:
         assert torch.equal(layer(x, one_hot(name)), layer(x, one_hot(NAMES[0])))
 
 
 def test_an_addition_without_a_share_changes_nothing():
-    layer = shaken(MixedConv2d(4, 6, 3, True, K))
-    more = shaken(MixedConv2d(4, 6, 3, True, K, num_added=1))
+    layer = mixed()
+    more = mixed(num_added=1)
     more.load_state_dict(layer.state_dict(), strict=False)
     x, shares = torch.randn(2, 4, 5, 7), mixture(2)
     assert torch.equal(more(x, torch.cat([shares, torch.zeros(2, 1)], dim=1)), layer(x, shares))
@@ -42,7 +51,7 @@ def test_an_addition_without_a_share_changes_nothing():
 
 
 def test_a_mixed_residual_block_by_its_formula():
-    block, x, shares = shaken(MixedResidualBlock(4, K)), torch.randn(2, 4, 5, 7), mixture(2)
+    block, x, shares = shaken(MixedResidualBlock(ResidualBlock(4), K)), torch.randn(2, 4, 5, 7), mixture(2)
     expected = x + block.second(F.relu(block.first(x, shares)), shares)
     torch.testing.assert_close(block(x, shares), expected)
 
@@ -62,6 +71,15 @@ def test_the_top_sees_the_photo_and_not_what_level_1_saw():
     model(photo, shares)
     detail = model.detail(F.pixel_unshuffle(photo, 2), shares)
     torch.testing.assert_close(seen[0][:, FAST.dim :], detail)
+
+
+@pytest.mark.parametrize("double_top", [False, True])
+def test_the_top_starts_as_one_that_is_not_mixed(double_top):
+    model, photo = network(FAST, mixed_top=False, double_top=double_top), torch.rand(2, 3, 16, 16)
+    before = model(photo).restored
+    model.mix_top()
+    assert model.config == dataclasses.replace(FAST, double_top=double_top)
+    torch.testing.assert_close(model(photo).restored, before)
 
 
 @pytest.mark.parametrize("name", BOTH)

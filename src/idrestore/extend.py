@@ -135,8 +135,8 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
             _start(block.additions[-1], block)
         for mixed in new.modules():
             if isinstance(mixed, MixedConv2d):
-                for name, parameter in mixed.added[-1].named_parameters():
-                    parameter.copy_(torch.stack([each.get_parameter(name) for each in mixed.of]).mean(dim=0))
+                for part, parameter in mixed.added[-1].named_parameters():
+                    parameter.copy_(torch.stack([each.get_parameter(part) for each in mixed.of]).mean(dim=0))
     return new
 
 

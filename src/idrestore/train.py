@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import math
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -57,27 +56,25 @@ class Run:
 
     def _start_from(self, other: RestorationNetwork) -> None:
         """Take over the parameters, and the hub of the stage that they were trained for."""
-        mixed = self.config.model.mixed_top
-        if dataclasses.replace(other.config, mixed_top=mixed) != self.config.model or other.config.mixed_top > mixed:
+        wanted = self.config.model
+        if wanted.mixed_top and other.config == dataclasses.replace(wanted, mixed_top=False):
+            other.mix_top()
+        if other.config != wanted:
             raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
         if isinstance(other.hub, IngredientHub):
             if self.config.collect.steps:
                 raise TrainingError(f"start: {self.config.start} is integrated already; set collect.steps to 0")
             self.network.hub = copy.deepcopy(other.hub).requires_grad_(self.config.model.integration != "frozen")
-        state = other.state_dict()
-        if other.config.mixed_top != self.config.model.mixed_top:
-            state = {name: state[_of_all(name)] for name in self.network.state_dict()}
-        self.network.load_state_dict(state)
+        self.network.load_state_dict(other.state_dict())
 
     def _freeze_all_but(self, learning: set[str]) -> None:
         """Let only the parameters and parts of these names learn."""
         parameters = dict(self.network.named_parameters())
-        of_each = {part: {n for n in parameters if f"{n}.".startswith(f"{part}.")} for part in sorted(learning)}
-        for part, names in of_each.items():
-            if not names:
+        for part in sorted(learning):
+            if not any(f"{name}.".startswith(f"{part}.") for name in parameters):
                 raise TrainingError(f"learn: got {part!r}, expected parameters of the network, or parts of it")
         for name, parameter in parameters.items():
-            parameter.requires_grad_(name in set().union(*of_each.values()))
+            parameter.requires_grad_(f"{name}.".startswith(tuple(f"{part}." for part in learning)))
 
     def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
         """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
@@ -201,13 +198,6 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.typical.load(state["typical"])
         self.step, self.best = state["step"], state["best"]
-
-
-def _of_all(name: str) -> str:
-    """Return whose value one of a mixed top's parameters starts with, in a network without one."""
-    name = re.sub(r"\.of\.\d+", "", name)
-    name = re.sub(r"^detail\.0", "stem", name)
-    return re.sub(r"^detail\.(\d+)", lambda found: f"blocks.encoder1.{int(found[1]) - 1}", name)
 
 
 def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:

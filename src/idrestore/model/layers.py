@@ -205,7 +205,7 @@ def keep_signal(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and module.weight.any():
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
     for module in network.modules():
-        if isinstance(module, ResidualBlock):
-            for factor, layer in ((2**0.5, module.first), (BRANCH, module.second)):  # the ReLU halves the variance
-                for weight in (parameter for parameter in layer.parameters() if parameter.ndim == 4):
-                    weight.data.mul_(factor)
+        if isinstance(module, ResidualBlock) and module.second.weight.any():
+            with torch.no_grad():
+                module.first.weight.mul_(2**0.5)  # the ReLU behind it halves the variance
+                module.second.weight.mul_(BRANCH)

@@ -4,6 +4,7 @@ As in CondConv (Yang et al., NeurIPS 2019, arXiv 1904.04971), but what mixes are
 anyway. All tiles of a photo share them, so that restoring costs what one convolution costs.
 """
 
+import copy
 from typing import cast
 
 import torch
@@ -16,30 +17,18 @@ from idrestore.model.layers import ResidualBlock
 class MixedConv2d(nn.Module):
     """A convolution of stride 1 that keeps height and width, with the weight Σ_k w_k W_k and the bias Σ_k w_k b_k.
 
-    All K weights start as the same one; `num_added` more belong to degradations that were learned later.
+    All K weights start as those of `start`; `num_added` more belong to degradations that were learned later.
     """
 
-    def __init__(self, dim: int, out: int, kernel: int, bias: bool, num_degradations: int, num_added: int = 0) -> None:
+    def __init__(self, start: nn.Conv2d, num_degradations: int, num_added: int = 0) -> None:
         super().__init__()
-
-        def convolutions(number: int) -> nn.ModuleList:
-            return nn.ModuleList(nn.Conv2d(dim, out, kernel, padding=kernel // 2, bias=bias) for _ in range(number))
-
-        self.of = convolutions(num_degradations)
-        self.added = convolutions(num_added)
-        self.share_start()
+        self.of = nn.ModuleList(copy.deepcopy(start) for _ in range(num_degradations))
+        self.added = nn.ModuleList(copy.deepcopy(start) for _ in range(num_added))
 
     @property
     def all(self) -> list[nn.Conv2d]:
         """The convolutions of all degradations, in label order."""
         return cast("list[nn.Conv2d]", [*self.of, *self.added])
-
-    @torch.no_grad()
-    def share_start(self) -> None:
-        """Give all degradations the first one's weight."""
-        first, *others = self.all
-        for other in others:
-            other.load_state_dict(first.state_dict())
 
     def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:
         """Convolve (B, C, H, W) by each photo's own mixture, for ingredients (B, K)."""
@@ -57,17 +46,16 @@ class MixedConv2d(nn.Module):
         return cast("tuple[Tensor, Tensor | None]", (weight, bias))
 
 
-class MixedResidualBlock(ResidualBlock):
-    """A residual block whose two convolutions are mixed."""
+class MixedResidualBlock(nn.Module):
+    """A residual block whose two convolutions are mixed, and start as those of `start`."""
 
-    def __init__(self, dim: int, num_degradations: int, num_added: int = 0) -> None:
-        super().__init__(dim)
-        self.first, self.second = (  # type: ignore[assignment]
-            MixedConv2d(dim, dim, 3, True, num_degradations, num_added) for _ in range(2)
-        )
+    def __init__(self, start: ResidualBlock, num_degradations: int, num_added: int = 0) -> None:
+        super().__init__()
+        self.first = MixedConv2d(start.first, num_degradations, num_added)
+        self.second = MixedConv2d(start.second, num_degradations, num_added)
 
-    def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:  # type: ignore[override]
-        return x + self.second(F.relu(self.first(x, ingredients)), ingredients)
+    def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:
+        return cast("Tensor", x + self.second(F.relu(self.first(x, ingredients)), ingredients))
 
 
 class MixedSequential(nn.Sequential):
@@ -75,6 +63,23 @@ class MixedSequential(nn.Sequential):
 
     def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
-            is_mixed = isinstance(layer, MixedConv2d | MixedResidualBlock)
-            x = layer(x, ingredients) if is_mixed else layer(x)
+            x = through(layer, x, ingredients)
         return x
+
+
+def mix(layer: nn.Module, num_degradations: int, num_added: int = 0) -> nn.Module:
+    """Return a layer, or layers in turn, with weights for each degradation; at first it does what `layer` does."""
+    number = num_degradations, num_added
+    if isinstance(layer, nn.Conv2d):
+        return MixedConv2d(layer, *number)
+    if isinstance(layer, ResidualBlock):
+        return MixedResidualBlock(layer, *number)
+    if isinstance(layer, nn.Sequential):
+        return MixedSequential(*(mix(each, *number) for each in layer))
+    return layer  # has no weights
+
+
+def through(layer: nn.Module, x: Tensor, ingredients: Tensor) -> Tensor:
+    """Apply a layer that may be mixed by ingredients (B, K)."""
+    is_mixed = isinstance(layer, MixedConv2d | MixedResidualBlock | MixedSequential)
+    return cast("Tensor", layer(x, ingredients) if is_mixed else layer(x))

@@ -1,6 +1,7 @@
 """The whole network: a U-shape of four levels with three meta-prior blocks that share one hub."""
 
-from typing import NamedTuple, cast
+import dataclasses
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from idrestore.model.layers import (
     Upsample,
     keep_signal,
 )
-from idrestore.model.mixing import MixedConv2d, MixedResidualBlock, MixedSequential
+from idrestore.model.mixing import mix, through
 from idrestore.model.operations import SeparateOperations, SharedOperations
 from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
 
@@ -67,13 +68,10 @@ class RestorationNetwork(nn.Module):
         refinement = (self._make_block(top, config.heads[0]) for _ in range(config.refinement))
         self.refinement: nn.Module = nn.Sequential(*refinement)
         self.output: nn.Module = nn.Conv2d(top, photo_channels, 3, padding=1, bias=False)
-        if config.mixed_top:
-            self._mix_top(dims[1], top, photo_channels)
         if config.backbone == "convolution":
             keep_signal(self)
-            for module in self.modules():
-                if isinstance(module, MixedConv2d):
-                    module.share_start()
+        if config.mixed_top:
+            self.mix_top()
 
     def forward(self, degraded: Tensor, ingredients: Tensor | None = None, one_photo: bool = False) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
@@ -88,7 +86,7 @@ class RestorationNetwork(nn.Module):
         met: list[PriorOutput] = []
 
         def top(layers: nn.Module, x: Tensor) -> Tensor:
-            return cast("Tensor", layers(x, met[-1].ingredients) if self.config.mixed_top else layers(x))
+            return through(layers, x, met[-1].ingredients)
 
         def level(name: str, x: Tensor) -> Tensor:
             x = top(self.blocks[name], x) if name == "decoder1" else self.blocks[name](x)
@@ -117,20 +115,17 @@ class RestorationNetwork(nn.Module):
             [block.latents for block in met],
         )
 
-    def _mix_top(self, below: int, top: int, photo_channels: int) -> None:
-        """Give what is behind the last meta-prior block weights of their own for each degradation."""
+    def mix_top(self) -> None:
+        """Give what is behind the last meta-prior block weights of their own for each degradation.
+
+        They start as those of all, and those that look at the photo again as the stem's and encoder level 1's.
+        """
+        self.config = dataclasses.replace(self.config, mixed_top=True)
         number = len(self.config.known), len(self.config.added)
-
-        def blocks(depth: int) -> list[MixedResidualBlock]:
-            return [MixedResidualBlock(top, *number) for _ in range(depth)]
-
-        depth = self.config.depths[0]
-        self.detail = MixedSequential(MixedConv2d(photo_channels, top, 3, False, *number), *blocks(depth))
-        self.up[0] = MixedSequential(MixedConv2d(below, 2 * below, 1, False, *number), nn.PixelShuffle(2))
-        self.reduce[0] = MixedConv2d(2 * top, top, 1, False, *number)
-        self.blocks["decoder1"] = MixedSequential(*blocks(depth))
-        self.refinement = MixedSequential(*blocks(self.config.refinement))
-        self.output = MixedConv2d(top, photo_channels, 3, False, *number)
+        self.detail = mix(nn.Sequential(self.stem, *self.blocks["encoder1"].children()), *number)
+        self.up[0], self.reduce[0] = mix(self.up[0], *number), mix(self.reduce[0], *number)
+        self.blocks["decoder1"] = mix(self.blocks["decoder1"], *number)
+        self.refinement, self.output = mix(self.refinement, *number), mix(self.output, *number)
 
     def _make_block(self, dim: int, heads: int) -> nn.Module:
         if self.config.backbone == "transformer":
