@@ -52,7 +52,8 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, phot
         expected, learned = with_its_hub(one[part]), with_its_hub(two[part])
         for name, tensor in expected.items():
             difference = (learned[name] - tensor).norm() / tensor.norm().clamp_min(1e-12)
-            assert difference < 1e-5, f"{part}: {name} differs by {difference:.2g}"
+            # Measured: 2e-5, since Adam enlarges roundings near 0; if gradients are not shared, 6e-3 in the hub.
+            assert difference < 1e-4, f"{part}: {name} differs by {difference:.2g}"
     torch.testing.assert_close(two["typical"], one["typical"], rtol=1e-5, atol=0)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("two", "one")]
     assert len(logs[0]) == len(logs[1])
