@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
 
 from idrestore import distributed
@@ -57,6 +59,26 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, phot
     torch.testing.assert_close(two["typical"], one["typical"], rtol=1e-5, atol=0)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("two", "one")]
     assert len(logs[0]) == len(logs[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="tells threads by Linux's /proc")
+def test_no_thread_of_the_group_outlives_it():
+    program = """
+import importlib, pathlib, torch
+from idrestore import distributed
+def threads():
+    return sum("gloo" in path.read_text() for path in pathlib.Path("/proc/self/task").glob("*/comm"))
+with distributed.joined(torch.device("cpu")):
+    distributed.gather(torch.ones(1))
+    importlib.import_module("torch._dynamo")  # as the first step of an optimiser does
+    print(threads())
+print(threads())
+"""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
+    done = subprocess.run([*launch, sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    during, after = map(int, done.stdout.split())
+    assert during > 0 and after == 0
 
 
 def test_alone_nothing_is_exchanged():

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.distributed.nn  # now: imported later, its functions keep the group as a default, and its threads alive
 from torch import Tensor, distributed, nn
 
 
