@@ -94,7 +94,7 @@ def _print_reach(restorer: Restorer, photos: Sequence[Picture], ingredients: Seq
         differences.append(np.abs(restorer.restore(photo, ingredients=shares).image[:, :cut] - left)[:, ::-1] * 255)
     at = np.concatenate(differences)  # (rows of all photos, distance from the cut, 3)
     print("| px from the cut | mean | 99.99 % |\n|---|---|---|")
-    for distance in DISTANCES:
+    for distance in [distance for distance in DISTANCES if distance < at.shape[1]]:
         beyond = at[:, distance : distance + 4]
         print(f"| {distance} | {beyond.mean():.4f} | {np.quantile(beyond, 0.9999):.3f} |", flush=True)
 
