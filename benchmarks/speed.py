@@ -164,7 +164,7 @@ def _restore(case: Case) -> Case:
     forward, left_alone = restorer._forward, one.left_alone
 
     def timed_forward(*arguments: Any, **options: Any) -> Any:
-        with _timed(took, "routing" if options.get("one_photo") else "network"):
+        with _timed(took, "routing" if options.get("only_route") else "network"):
             output = forward(*arguments, **options)
             _finish(case["device"])
         return output

@@ -163,13 +163,16 @@ def test_soft_routing_to_one_degradation_is_hard_routing(config, hub, name):
 
 
 @both
-def test_crops_of_one_photo_are_restored_alike(config):
+def test_crops_of_one_photo_are_decided_together_and_no_more_is_done(config):
     model, crops = network(config), photos()
-    apart, together = model(crops), model(crops, one_photo=True)
+    apart, together = model(crops), model(crops, only_route=True)
     torch.testing.assert_close(together.logits, together.logits[:1].expand(3, -1, -1))
     assert not torch.allclose(apart.logits[0], apart.logits[1])
     twins = crops[:1].expand(3, -1, -1, -1)
-    torch.testing.assert_close(model(twins, one_photo=True).restored, model(twins).restored)
+    torch.testing.assert_close(model(twins, only_route=True).logits, model(twins).logits)
+    assert together.restored is crops and not together.latents
+    model.refinement.register_forward_hook(lambda *_: pytest.fail("restored what was only to be routed"))
+    model(crops, only_route=True)
 
 
 @both

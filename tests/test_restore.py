@@ -134,9 +134,9 @@ def test_a_large_photo_is_decided_once_and_from_all_over(monkeypatch):
     rows = []
     subject.network.register_forward_hook(lambda _, given, __: rows.append((given[1], given[2])))
     subject.restore(image)
-    (routing, is_one_photo), *tiles = rows
+    (routing, only_route), *tiles = rows
     assert routing is None
-    assert is_one_photo
+    assert only_route
     assert len(tiles) > 2
     assert all(given is not None and given is tiles[0][0] for given, _ in tiles)
 
@@ -369,7 +369,7 @@ class Layers(torch.nn.Module):
         super().__init__()
         self.shares = ({"noise": 0.85 - hint, "haze": hint}, {"haze": sure, "blur": 0.1})
 
-    def forward(self, degraded, rows, one_photo=False):
+    def forward(self, degraded, rows, only_route=False):
         behind = bool(degraded.mean() < 0.7)
         shares = torch.tensor([self.shares[behind].get(name, 0.01) for name in TINY.degradations])
         shares[-1] += 1 - shares.sum()  # clean
@@ -425,7 +425,7 @@ def test_what_is_called_clean_for_the_larger_part_is_changed_less(noise, change)
     subject = layered()
     rest = dict.fromkeys(TINY.degradations[1:-1], 0.01)
     subject.network.shares = ({"noise": noise} | rest,) * 2
-    subject.network.forward = lambda degraded, rows, one_photo=False: NetworkOutput(
+    subject.network.forward = lambda degraded, rows, only_route=False: NetworkOutput(
         degraded - 0.2, Layers.forward(subject.network, degraded, rows).logits, [], []
     )
     np.testing.assert_allclose(subject.restore(BRIGHT).image, 0.8 - change, atol=1e-6)

@@ -319,15 +319,15 @@ class Restorer:
         whole = math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS
         crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
-        return self._forward(padded, one_photo=True).logits[:1].softmax(dim=2)
+        return self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
 
     def _forward(
-        self, images: NDArray[np.float32], rows: Tensor | None = None, one_photo: bool = False
+        self, images: NDArray[np.float32], rows: Tensor | None = None, only_route: bool = False
     ) -> NetworkOutput:
         """Pass images (B, H, W, 3) through the network; permuted, they lie in channels_last order as they are."""
         degraded = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return self.network(degraded, rows, one_photo)
+            return self.network(degraded, rows, only_route)
 
     def steer(
         self,

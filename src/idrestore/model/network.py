@@ -1,7 +1,7 @@
 """The whole network: a U-shape of four levels with three meta-prior blocks that share one hub."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -73,16 +73,17 @@ class RestorationNetwork(nn.Module):
         if config.mixed_top:
             self.mix_top()
 
-    def forward(self, degraded: Tensor, ingredients: Tensor | None = None, one_photo: bool = False) -> NetworkOutput:
+    def forward(self, degraded: Tensor, ingredients: Tensor | None = None, only_route: bool = False) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
 
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
-        and where a row is zero, the routers decide. `one_photo` says that the batch is crops of one photo, which then
-        share one decision.
+        and where a row is zero, the routers decide. With `only_route` the batch is crops of one photo, which share one
+        decision; they are not restored, and what comes after the last router is left out.
         """
         multiple = self.config.size_multiple
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
             raise ValueError(f"got a photo of {tuple(degraded.shape[-2:])}, expected multiples of {multiple}")
+        logits: list[Tensor] = []
         met: list[PriorOutput] = []
 
         def top(layers: nn.Module, x: Tensor) -> Tensor:
@@ -92,8 +93,12 @@ class RestorationNetwork(nn.Module):
             x = top(self.blocks[name], x) if name == "decoder1" else self.blocks[name](x)
             if name not in self.prior_blocks:
                 return x
+            block = cast("MetaPriorBlock", self.prior_blocks[name])
             rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
-            met.append(self.prior_blocks[name](x, degraded, self.hub, rows, one_photo))
+            logits.append(block.route(x, only_route))
+            if only_route and len(logits) == len(self.prior_blocks):
+                return x
+            met.append(block(x, degraded, self.hub, logits[-1], rows))
             return met[-1].features
 
         stem = self.stem(F.pixel_unshuffle(degraded, self.config.stem_stride))
@@ -103,6 +108,8 @@ class RestorationNetwork(nn.Module):
         encoder4 = level("encoder4", self.down[2](encoder3))
         decoder3 = level("decoder3", self.reduce[2](torch.cat([self.up[2](encoder4), encoder3], 1)))
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
+        if only_route and len(logits) == len(self.prior_blocks):
+            return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
         if self.config.mixed_top:  # it is known by now what to undo
             encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
         decoder1 = level("decoder1", top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1)))
@@ -110,7 +117,7 @@ class RestorationNetwork(nn.Module):
         restored = degraded + F.pixel_shuffle(change, self.config.stem_stride)
         return NetworkOutput(
             restored,
-            torch.stack([block.logits for block in met], dim=1),
+            torch.stack(logits, dim=1),
             [block.side_image for block in met if block.side_image is not None],
             [block.latents for block in met],
         )

@@ -29,8 +29,6 @@ class PriorOutput(NamedTuple):
 
     features: Tensor
     """x' (B, C, H, W), the pseudo-clean features"""
-    logits: Tensor
-    """(B, K), the router's"""
     ingredients: Tensor
     """(B, K) on the simplex, what was undone"""
     side_image: Tensor | None
@@ -107,15 +105,11 @@ class MetaPriorBlock(nn.Module):
         """What was added, in the order in which it was learned."""
         return cast("list[Addition]", list(self.added))
 
-    def forward(
-        self, x: Tensor, degraded: Tensor, hub: Hub, ingredients: Tensor | None, one_photo: bool
-    ) -> PriorOutput:
-        """Take features F (B, C, H, W), the photo, the hub, and weights (B, K) or None.
+    def forward(self, x: Tensor, degraded: Tensor, hub: Hub, logits: Tensor, ingredients: Tensor | None) -> PriorOutput:
+        """Take features F (B, C, H, W), the photo, the hub, what `route` returned, and weights (B, K) or None.
 
         Without weights, and where a row of them is zero, the router decides.
         """
-        routers = (self.router, *(addition.router for addition in self.additions))
-        logits = torch.cat([router(x, one_photo) for router in routers], dim=1)  # (B, K)
         routed = logits.softmax(dim=1)
         given = ingredients
         ingredients = routed if given is None else torch.where(given.any(dim=1, keepdim=True), given, routed)
@@ -124,7 +118,12 @@ class MetaPriorBlock(nn.Module):
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
         pseudo_clean = self.refine(self._operate(x, context, ingredients))
-        return PriorOutput(pseudo_clean, logits, ingredients, side_image, Latents(x, h_p, pseudo_clean))
+        return PriorOutput(pseudo_clean, ingredients, side_image, Latents(x, h_p, pseudo_clean))
+
+    def route(self, x: Tensor, one_photo: bool) -> Tensor:
+        """Return what the routers say of features F (B, C, H, W): logits (B, K)."""
+        routers = (self.router, *(addition.router for addition in self.additions))
+        return torch.cat([router(x, one_photo) for router in routers], dim=1)
 
     def recall(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
         """Return what the hub knows of ingredients (B, K)."""
