@@ -144,7 +144,7 @@ class _Page:
         self.stop.click(self._cancel, None, None, **quick)
         self.shown.input(self._show, [self.results, self.shown], shown, **quick)
         self.photos.change(self._clear, None, results, **quick)
-        self.photos.change(self._picture, self.photos, self.picture, **often)
+        self.photos.change(self._picture, self.photos, self.picture, **quick)
         self.model.change(self._licence, self.model, self.licence, **quick)
         parts = {*controls, self.across, self.down}
         self.try_part.click(self._part, parts, shown, show_progress_on=self.told, **often)
