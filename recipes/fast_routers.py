@@ -1,4 +1,4 @@
-"""The last step of training `fast`: its routers fitted anew, all else fixed; a quarter of an hour on two cores with bf16.
+"""A step in training `fast`: its routers fitted anew, all else fixed; a quarter of an hour on two cores with bf16.
 
     python recipes/fast_routers.py MODEL.safetensors -o ROUTED.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
 

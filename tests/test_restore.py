@@ -59,6 +59,25 @@ def test_a_network_that_changes_nothing_returns_the_photo(image):
     np.testing.assert_array_equal(result.image, image)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "in_turn"),
+    [
+        ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, True),
+        ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.8, "clean": 0.2}, False),  # doubtful
+        ({"noise": 0.8, "haze": 0.08, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, False),  # no trace of it before
+        ({"noise": 0.8, "blur": 0.2}, {"blur": 0.9}, False),  # soft because its noise is gone
+        ({"rain": 0.8, "haze": 0.2}, {"rain": 0.9}, False),  # what was just undone
+        ({"noise": 0.96, "haze": 0.04}, {"haze": 0.9}, False),  # not looked at again at all
+    ],
+)
+def test_what_hid_behind_another_degradation_is_restored_in_turn(photo, monkeypatch, before, after, in_turn):
+    seen = iter([before])
+    monkeypatch.setattr(Restorer, "_name", lambda *_: next(seen, after))
+    result = restorer().restore(photo)
+    assert result.ingredients == before
+    assert result.again == (after if in_turn else None)
+
+
 def test_floats_come_back_as_floats():
     image = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
     result = restorer(change=0).restore(image)
@@ -420,8 +439,8 @@ def test_what_is_protected_stays_through_both_passes():
     assert (result.image[protect] == BRIGHT[protect]).all() and result.image[-1, -1, 0] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("noise", "change"), [(0.7, 0.2), (0.5, 0.2), (0.21, 0.1)])
-def test_what_is_called_clean_for_the_larger_part_is_changed_less(noise, change):
+@pytest.mark.parametrize(("noise", "change"), [(0.8, 0.2), (0.71, 0.2), (0.585, 0.1), (0.46, 0.0), (0.2, 0.0)])
+def test_the_surer_a_photo_is_clean_the_less_it_is_changed(noise, change):
     subject = layered()
     rest = dict.fromkeys(TINY.degradations[1:-1], 0.01)
     subject.network.shares = ({"noise": noise} | rest,) * 2

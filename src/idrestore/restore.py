@@ -20,7 +20,7 @@ from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
-from idrestore.steering import Steering, steer, weaken
+from idrestore.steering import Steering, steer, was_hidden, weaken
 
 Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
@@ -43,8 +43,8 @@ ROUTING_WHOLE = 1024 * 1024
 """Photos of at most this many pixels are routed as a whole."""
 HINT = 0.05
 """A second degradation of this share is reason to look at the restored photo again: noise hides haze."""
-SURE, DOUBT = 0.5, 0.15
-"""Looked at again, a photo is restored in turn if one degradation has at least SURE, and `clean` at most DOUBT."""
+CLEAN = 0.25, 0.5
+"""Shares of `clean` from which a photo is changed less, and from which it is left alone."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,8 @@ class Restorer:
         passes through. `progress` is told how many tiles are done, and of how many.
 
         What one degradation hid from the routers shows once it is gone: a photo in which there is a hint of a second
-        one (`HINT`) is looked at again, and restored in turn where they are sure (`SURE`, `DOUBT`). A photo that they
-        call clean for the larger part is changed less: by twice the share of all degradations. And the cure can be
-        steered:
+        one (`HINT`) is looked at again, and restored in turn if one was hidden (`was_hidden`). The larger
+        the share of `clean`, from `CLEAN[0]` on, the less a photo is changed. And the cure can be steered:
 
         - `strength`, a number in [0, 1], scales the change of every pixel: 0 returns the photo.
         - `strength`, a mapping such as {"haze": 0.5}, scales the shares of single degradations (others: 1). What they
@@ -197,10 +196,11 @@ class Restorer:
         progress: Progress,
         protect: NDArray[np.bool_] | None = None,
     ) -> Result:
-        """Look again, and scale the change: by the user's strength, and down where most of a photo is called clean."""
+        """Look again, and scale the change: by the user's strength, and down where much of a photo is called clean."""
         result = self._look_again(first, steering, progress, protect)
-        degraded = 1.0 if steering.ingredients is not None else 1 - first.ingredients.get("clean", 0.0)
-        pixels.take_back(result.image, before, steering.strength * min(1.0, 2 * degraded))
+        clean = 0.0 if steering.ingredients is not None else first.ingredients.get("clean", 0.0)
+        sure = (CLEAN[1] - clean) / (CLEAN[1] - CLEAN[0])
+        pixels.take_back(result.image, before, steering.strength * min(max(sure, 0.0), 1.0))
         return result
 
     def _look_again(
@@ -214,7 +214,7 @@ class Restorer:
         rows = self.fitting(first.image)._route(colour, peak)
         wanted = rows if steering.factors is None else weaken(self.names, rows, steering.factors)
         found = self._name(wanted.mean(dim=1))
-        if max(found.values()) < SURE or found.get("clean", 0.0) > DOUBT:
+        if not was_hidden(first.ingredients, found):
             return first
         steering = steering._replace(ingredients=rows)
         second = self._work(first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect)[0]

@@ -1,10 +1,17 @@
-"""What a user wishes of a restoration, in numbers: how much, of what, and what is wrong."""
+"""What a user wishes of a restoration, in numbers, and when to restore in turn what hid behind something else."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+SURE, DOUBT = 0.5, 0.15
+"""Looked at again, a photo is restored in turn if one degradation has at least SURE, and `clean` at most DOUBT."""
+EVIDENCE = 0.07
+"""The product of that degradation's shares, before and after, is to be at least this."""
+NOT_IN_TURN = ("blur", "clean")
+"""What is not undone behind another degradation: photos whose noise is gone look blurred, and lose by deblurring."""
 
 
 class Steering(NamedTuple):
@@ -61,3 +68,11 @@ def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
+
+
+def was_hidden(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    """Tell from what was found, before and after restoring, the largest first, if a photo is to be restored in turn."""
+    name, share = next(iter(after.items()))
+    largest = next((name for name in before if name != "clean"), None)
+    sure = share >= SURE and after.get("clean", 0.0) <= DOUBT and share * before[name] >= EVIDENCE
+    return sure and name not in (largest, *NOT_IN_TURN)
