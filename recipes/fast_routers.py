@@ -25,6 +25,7 @@ from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.loader import Photos, find_photos
 from idrestore.degradations import NAMES
+from idrestore.device import has_bf16_units
 from idrestore.model.network import RestorationNetwork
 
 CROP = 320
@@ -115,7 +116,7 @@ def look(network: RestorationNetwork, paths: list[Path], share: float) -> list[V
         logits = []
         for _ in range(int(kind.number * share)):
             photo = draw(kind, photos, generator)[None].contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units(torch.device("cpu"))):
                 logits.append(network(photo, told).logits.float())
         views.append(View([torch.cat(rows) for rows in seen], torch.cat(logits)))
         for rows in seen:

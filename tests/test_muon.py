@@ -4,11 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from idrestore import muon
 from idrestore.muon import ADAM_BETAS, ADAM_RATE, MOMENTUM, Muon, is_matrix, orthogonal
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("shape", [(16, 16), (12, 90), (90, 12)])
-def test_orthogonal_brings_all_singular_values_near_1(shape):
+def test_orthogonal_brings_all_singular_values_near_1(shape, half, monkeypatch):
+    monkeypatch.setattr(muon, "has_bf16_units", lambda device: half)
     left, _, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     values = torch.logspace(0, -2, min(shape))
     result = orthogonal(left @ values.diag() @ right)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from idrestore.device import has_bf16_units
+
 MOMENTUM = 0.95
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -51,7 +53,7 @@ def is_matrix(parameter: Tensor) -> bool:
 def orthogonal(matrix: Tensor) -> Tensor:
     """Return, about, the orthogonal matrix nearest to `matrix` (m, n): singular values between 0.7 and 1.2."""
     a, b, c = COEFFICIENTS
-    x: Tensor = matrix.bfloat16()
+    x: Tensor = matrix.to(torch.bfloat16 if has_bf16_units(matrix.device) else torch.float32)
     x = x / (x.norm() + 1e-7)
     wide: Tensor = x if len(x) <= x.shape[1] else x.T
     for _ in range(ITERATIONS):

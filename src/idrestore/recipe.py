@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
+from idrestore.device import Precision
 from idrestore.losses import LossWeights
 from idrestore.model.config import ModelConfig
 
@@ -105,8 +106,9 @@ class TrainConfig:
     """Parameters, or parts of the network, that learn, the others staying as they start; empty: all learn"""
     device: str = "auto"
     """Where to train: cpu, cuda, ...; auto is CUDA if there is one, else the CPU"""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of forward and backward passes; weights and moments are always fp32"""
+    precision: Precision = "fp32"
+    """Arithmetic of forward and backward passes; weights and moments are always fp32. "auto" is bf16 where the
+    processor has units for it: elsewhere it is slower by far."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The network; `preset` names what to start from"""
     data: DataConfig = field(default_factory=DataConfig)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from idrestore import checkpoint, guard, memory, pixels, tiling
 from idrestore.checkpoint import Model
+from idrestore.device import Precision, find_device, is_half
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.steering import Steering, steer, was_hidden, weaken
 
-Precision = Literal["auto", "fp32", "bf16"]
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 """Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""
@@ -119,7 +119,7 @@ class Restorer:
         self.sharers = 1  # threads that restore at the same time, and share the memory that is left
         self.routing_crops = ROUTING_CROPS
         self.device = find_device(device)
-        self.half = precision == "bf16" or (precision == "auto" and _has_bf16_units(self.device))
+        self.half = is_half(precision, self.device)
         self.network = prepare(model.network, self.half).to(self.device)
         self.names = model.network.config.degradations
 
@@ -360,29 +360,6 @@ def load(
     The rest is for `Restorer`.
     """
     return Restorer(checkpoint.load(model), device, precision, tile, budget)
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device of that name, or the best there is for "auto"."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: got {name!r}, which this machine or this torch does not have") from error
-    return device
-
-
-def _has_bf16_units(device: torch.device) -> bool:
-    """Tell whether bf16 products run in hardware there; emulated ones are slower than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device.type != "cpu":
-        return False
-    # Older torch cannot tell; then fp32 is the safe answer.
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _seeded_crops(image: NDArray[Any]) -> NDArray[Any]:

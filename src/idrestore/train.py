@@ -16,13 +16,13 @@ from idrestore import checkpoint, distributed, image
 from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos
 from idrestore.degradations import NAMES
+from idrestore.device import find_device, is_half
 from idrestore.losses import Typical, losses
 from idrestore.metrics import psnr_batch
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
 from idrestore.muon import Muon
 from idrestore.recipe import StageConfig, TrainConfig, plain
-from idrestore.restore import find_device
 from idrestore.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
 
 FORMAT_VERSION = 2
@@ -148,7 +148,7 @@ class Run:
 
     def _autocast(self) -> torch.autocast:
         """Return the context in which networks compute in the recipe's precision."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_half(self.config.precision, self.device))
 
     @torch.no_grad()
     def _update_average(self) -> None:
