@@ -221,15 +221,15 @@ def test_tiles_are_no_larger_than_their_number_needs():
 
 
 def test_the_tile_shrinks_to_the_memory_that_is_left(monkeypatch):
-    image = np.zeros((1040, 1040, 3), np.uint8)
+    image = np.zeros((1100, 1100, 3), np.uint8)
     subject = Restorer(restorer().model, "cpu", "fp32")
-    for side in (1024, 512, 256):
+    for side in (1088, 544, 272):
         network = restore.WORK * subject._bytes_per_pixel * side**2
-        enough = int(network + restore.BAND * side * 1040 + image.nbytes) + 1
+        enough = int(network + restore.BAND * side * 1100 + image.nbytes) + 1
         monkeypatch.setattr(memory, "available", lambda enough=enough: enough)
         assert subject.fitting(image).tile == side
         monkeypatch.setattr(memory, "available", lambda enough=enough: enough - 2)
-        assert subject.fitting(image).tile == max(side // 2, 256)
+        assert subject.fitting(image).tile == max(side // 2, 272)
     given = Restorer(subject.model, "cpu", "fp32", tile=512)
     assert given.fitting(image).tile == 512
 
@@ -239,7 +239,7 @@ def test_a_budget_counts_what_is_taken_already(monkeypatch):
     monkeypatch.setattr(memory, "resident", lambda: 10**9)
     model = restorer().model
     assert tiles_of(Restorer(model, "cpu", "fp32", budget=2 * 10**9), image) == set()  # one pass routes and restores
-    assert tiles_of(Restorer(model, "cpu", "fp32", budget=10**9 + 10**7), image) == {(224, 224)}
+    assert tiles_of(Restorer(model, "cpu", "fp32", budget=10**9 + 10**7), image) == {(272, 272)}
     with pytest.raises(ValueError, match=r"memory: got 0.90G, expected more than the 1.00G taken already"):
         Restorer(model, budget=9 * 10**8)
 

@@ -27,8 +27,9 @@ Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 """Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""
 
-TILE, SMALLEST_TILE = 1024, 256
-"""Largest and smallest side that a tile has by default, px: the largest unless memory is short."""
+TILE, SMALLEST_TILE = 1088, 256
+"""Largest and smallest side that a tile has by default, px: the largest unless memory is short. Four of the largest are
+as wide as a photo of twelve megapixels (4032 x 3024)."""
 OVERLAP = 96
 """Pixels that neighbouring tiles share, blended by a smooth ramp: twice what a cut reaches into `fast`."""
 BAND = 2 * 3 * 4

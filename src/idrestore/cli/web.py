@@ -28,7 +28,7 @@ def web_command(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     tile: Annotated[
-        int | None, typer.Option(help="Side of tiles, px; by default what memory allows, 1024 at most.")
+        int | None, typer.Option(help="Side of tiles, px; by default what memory allows, 1088 at most.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, rich_help_panel=LIMITS, help="Photos at work at once.")] = 1,
     queue: Annotated[int, typer.Option(min=0, rich_help_panel=LIMITS, help="Photos that may wait; more: 429.")] = 16,

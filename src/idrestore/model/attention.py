@@ -45,7 +45,7 @@ class SupervisedDegradationAttention(nn.Module):
         if self.kind == "clean":
             side_image = side_image + F.interpolate(degraded, x.shape[-2:], mode="area")
         mask = torch.sigmoid(self.to_mask(side_image))
-        return Intensified(self.to_features(x) * mask + x, side_image)
+        return Intensified(torch.addcmul(x, self.to_features(x), mask), side_image)
 
 
 class KeysAndValues(NamedTuple):

@@ -156,7 +156,7 @@ class SharedOperations(nn.Module):
         weight = torch.einsum("bkp,kpch->bhpc", shares, self.weight).flatten(2)  # (B, C/2, 2C)
         bias = torch.einsum("bkp,kpc->bpc", shares, self.bias).flatten(1)  # (B, 2C)
         gain, offset = mix_channels(hidden, weight, bias).chunk(2, dim=1)
-        result = x + gain * x + offset
+        result = torch.addcmul(x + offset, gain, x)
         if any(kind == "convolutive" and (active is None or active[k]) for k, kind in enumerate(self.operations)):
             weights = (ingredients @ self.convolutive)[:, None, None, None].to(x.dtype)
             result = result + weights * self._filter(x, hidden)
