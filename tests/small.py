@@ -18,6 +18,7 @@ FAST = dataclasses.replace(
     stem_stride=2,
     double_top=False,
     mixed_top=True,
+    wide_view=(7, 11),
     predictor="shared",
     query_stride=2,
     pooling="mean_and_deviation",

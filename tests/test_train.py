@@ -365,6 +365,16 @@ def test_mixed_weights_start_as_those_of_all(tmp_path):
         Run(recipe(model=plain, start=str(tmp_path / "mixed.safetensors")))
 
 
+def test_a_wide_view_can_be_added_to_what_is_trained_already(tmp_path):
+    narrow = dataclasses.replace(MODEL, wide_view=(), degradations=("noise", "blur"))
+    before = shaken(RestorationNetwork(narrow), 0.02)
+    checkpoint.save(tmp_path / "narrow.safetensors", before, {})
+    run = Run(recipe(model=dataclasses.replace(narrow, wide_view=(3, 4)), start=str(tmp_path / "narrow.safetensors")))
+    photo = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(run.network(photo).restored, before(photo).restored)
+
+
 def test_only_the_named_parts_learn():
     run = Run(recipe(learn=("refinement", "output", "hub.priors")))
     learning = {name for name, parameter in run.network.named_parameters() if parameter.requires_grad}

@@ -57,8 +57,10 @@ class Run:
     def _start_from(self, other: RestorationNetwork) -> None:
         """Take over the parameters, and the hub of the stage that they were trained for."""
         wanted = self.config.model
-        if wanted.mixed_top and other.config == dataclasses.replace(wanted, mixed_top=False):
+        if wanted.mixed_top and not other.config.mixed_top and other.config.backbone == wanted.backbone:
             other.mix_top()
+        if wanted.wide_view and not other.config.wide_view:
+            other.widen(wanted.wide_view)
         if other.config != wanted:
             raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
         if isinstance(other.hub, IngredientHub):

@@ -47,6 +47,9 @@ class ModelConfig:
     mixed_top: bool = False
     """Decoder level 1 and what follows have weights of their own for each degradation, mixed by the ingredients
     (`model/mixing.py`), and look at the photo again instead of at what encoder level 1 saw; for `convolution` only."""
+    wide_view: tuple[int, ...] = ()
+    """Channels, at a quarter and at an eighth of the photo's size, of a second view of the photo that blur is undone
+    by (`model/wide.py`); empty: none."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()
@@ -89,6 +92,8 @@ class ModelConfig:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
         if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
+        if len(self.wide_view) not in (0, 2) or any(type(width) is not int or width < 1 for width in self.wide_view):
+            raise ValueError(f"wide_view: got {self.wide_view!r}, expected none, or 2 numbers >= 1")
         if self.mixed_top and self.backbone != "convolution":
             raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
         if self.dim % 2:
@@ -158,6 +163,7 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         mixed_top=True,
+        wide_view=(40, 72),
         degradations=NAMES,
         predictor="shared",
         query_stride=2,
@@ -172,6 +178,7 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         mixed_top=True,
+        wide_view=(6, 10),
         degradations=NAMES,
         num_priors=4,
         predictor="shared",

@@ -21,6 +21,7 @@ from idrestore.model.layers import (
 from idrestore.model.mixing import mix, through
 from idrestore.model.operations import SeparateOperations, SharedOperations
 from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
+from idrestore.model.wide import WideView
 
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
 
@@ -43,6 +44,10 @@ class RestorationNetwork(nn.Module):
 
     It knows no stages: which one it is in is decided by the hub installed as `self.hub`.
     """
+
+    negligible: float | None = None
+    """Share of blur up to which the wide view is left out; None: it never is."""
+    convolutive: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -72,6 +77,9 @@ class RestorationNetwork(nn.Module):
             keep_signal(self)
         if config.mixed_top:
             self.mix_top()
+        self.wide: WideView | None = None
+        if config.wide_view:
+            self.widen(config.wide_view)
 
     def forward(self, degraded: Tensor, ingredients: Tensor | None = None, only_route: bool = False) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
@@ -115,12 +123,21 @@ class RestorationNetwork(nn.Module):
         decoder1 = level("decoder1", top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1)))
         change = top(self.output, top(self.refinement, decoder1))
         restored = degraded + F.pixel_shuffle(change, self.config.stem_stride)
+        if self.wide is not None:
+            restored = restored + self._unspread(self.wide, degraded, met[-1].ingredients)
         return NetworkOutput(
             restored,
             torch.stack(logits, dim=1),
             [block.side_image for block in met if block.side_image is not None],
             [block.latents for block in met],
         )
+
+    def _unspread(self, wide: WideView, degraded: Tensor, ingredients: Tensor) -> Tensor:
+        """Return what the wide view changes of photos (B, 3, H, W) of ingredients (B, K), by their share of blur."""
+        share = ingredients[:, : len(self.convolutive)] @ self.convolutive
+        if self.negligible is not None and float(share.amax()) <= self.negligible:
+            return torch.zeros_like(degraded)
+        return share[:, None, None, None] * wide(degraded)
 
     def mix_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each degradation.
@@ -133,6 +150,13 @@ class RestorationNetwork(nn.Module):
         self.up[0], self.reduce[0] = mix(self.up[0], *number), mix(self.reduce[0], *number)
         self.blocks["decoder1"] = mix(self.blocks["decoder1"], *number)
         self.refinement, self.output = mix(self.refinement, *number), mix(self.output, *number)
+
+    def widen(self, channels: tuple[int, ...]) -> None:
+        """Give the network a wide view of such channels (`ModelConfig.wide_view`), which changes nothing yet."""
+        self.config = dataclasses.replace(self.config, wide_view=channels)
+        is_convolutive = [float(self.config.operation_of(name) == "convolutive") for name in self.config.known]
+        self.register_buffer("convolutive", torch.tensor(is_convolutive), persistent=False)  # (K,)
+        self.wide = WideView(*channels) if any(is_convolutive) else None
 
     def _make_block(self, dim: int, heads: int) -> nn.Module:
         if self.config.backbone == "transformer":
