@@ -17,6 +17,7 @@ from torch import Tensor
 
 from idrestore import checkpoint
 from idrestore.data.loader import Batch, Photos, Samples, batches, find_photos
+from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
 from idrestore.model.config import PRESETS
 from idrestore.model.wide import WideView
@@ -25,7 +26,7 @@ from idrestore.muon import Muon
 SCALES = 1.0, 0.7, 0.5, 0.35
 PATCH, BATCH, HELD_OUT, HELD_OUT_SAMPLES = 160, 12, 16, 48
 RATE, WARM_UP, CLIP, EMA = 0.004, 50, 0.5, 0.998
-LOG_ERROR, FLOOR = 0.04, 1e-4
+LOG_ERROR = 0.04
 SEED, HELD_OUT_SEED = 31, 5
 
 
@@ -41,12 +42,10 @@ def main() -> None:
     paths = find_photos([options.photos])
     held = paths[:: max(1, len(paths) // HELD_OUT)][:HELD_OUT]
     samples = _samples([path for path in paths if path not in held], SEED)
-    held_samples = _samples(held, HELD_OUT_SEED)
-    held_out = [held_samples[index] for index in range(HELD_OUT_SAMPLES)]
-    held_batch = Batch(*(torch.stack(column) for column in zip(*held_out, strict=True)))
+    held_out = next(iter(batches(_samples(held, HELD_OUT_SEED), HELD_OUT_SAMPLES, 0, 1, workers=0)))
     torch.manual_seed(0)
     model.network.widen(PRESETS["fast"].wide_view)
-    model.network.wide.load_state_dict(learn(model.network.wide, samples, held_batch, options.steps).state_dict())
+    model.network.wide = learn(model.network.wide, samples, held_out, options.steps)
     checkpoint.save(options.out, model.network, model.card)
 
 
@@ -64,7 +63,7 @@ def learn(view: WideView, samples: Samples, held_out: Batch, steps: int) -> Wide
         optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
         change = view(batch.degraded.contiguous(memory_format=torch.channels_last))
         error = batch.degraded + change - batch.clean
-        log_error = (error.square().mean(dim=(1, 2, 3)) / FLOOR).log1p()
+        log_error = (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
         optimizer.zero_grad()
         (error.abs().mean() + LOG_ERROR * log_error.mean()).backward()
         torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)

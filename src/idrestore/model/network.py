@@ -124,7 +124,7 @@ class RestorationNetwork(nn.Module):
         change = top(self.output, top(self.refinement, decoder1))
         restored = degraded + F.pixel_shuffle(change, self.config.stem_stride)
         if self.wide is not None:
-            restored = restored + self._unspread(self.wide, degraded, met[-1].ingredients)
+            restored = self._unspread(self.wide, restored, degraded, met[-1].ingredients)
         return NetworkOutput(
             restored,
             torch.stack(logits, dim=1),
@@ -132,12 +132,12 @@ class RestorationNetwork(nn.Module):
             [block.latents for block in met],
         )
 
-    def _unspread(self, wide: WideView, degraded: Tensor, ingredients: Tensor) -> Tensor:
-        """Return what the wide view changes of photos (B, 3, H, W) of ingredients (B, K), by their share of blur."""
+    def _unspread(self, wide: WideView, restored: Tensor, degraded: Tensor, ingredients: Tensor) -> Tensor:
+        """Add what the wide view changes to restored photos (B, 3, H, W), by the share of blur in (B, K)."""
         share = ingredients[:, : len(self.convolutive)] @ self.convolutive
         if self.negligible is not None and float(share.amax()) <= self.negligible:
-            return torch.zeros_like(degraded)
-        return share[:, None, None, None] * wide(degraded)
+            return restored
+        return restored + share[:, None, None, None] * wide(degraded)
 
     def mix_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each degradation.
