@@ -57,6 +57,7 @@ HAZE_GUIDE_WINDOW, HAZE_GUIDE_EPSILON = 17, 1e-3  # px; variance below which an 
 
 BLUR_LENGTH: Range = (2.0, 40.0)  # px at the reference size, log scale; GoPro about 5 to 30
 BLUR_SHAKE, BLUR_OBJECT = 0.45, 0.35  # shares of the draws; defocus has the rest
+BLUR_ENCODED = 0.5  # share averaged without undoing the sRGB curve, as GoPro is: its mean value stays the same
 BLUR_DISC = 0.45  # diameter of the defocus disc over the length of a trajectory of equal damage
 
 LIGHT_LEVEL: Range = (0.85, 0.06)  # encoded brightness over the clean one, log scale; LOL 0.06-0.3
@@ -280,7 +281,7 @@ def _box(planes: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Average linear light over camera shake, the motion of some regions, or a defocus disc."""
+    """Average over camera shake, the motion of some regions, or a defocus disc: linear light, or values as they are."""
     length = _log_between(BLUR_LENGTH, strength) * _unit(image)
     choice = rng.random()
     if choice < BLUR_SHAKE:
@@ -290,9 +291,12 @@ def _blur(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
         kernels = rasterise(length * np.stack((trajectory(rng), other * trajectory(rng))))
     else:
         kernels = disc(length * BLUR_DISC / 2)
-    blurred = convolve(_linear(image), image.new_tensor(kernels)[:, None])  # (1 or 2, 3, H, W)
     mask = torch.sigmoid(4 * _field(image, int(rng.integers(2, 5)), rng))
-    return _encoded(torch.lerp(blurred[0], blurred[-1], mask))
+    is_encoded = rng.random() < BLUR_ENCODED
+    light = image if is_encoded else _linear(image)
+    blurred = convolve(light, image.new_tensor(kernels)[:, None])  # (1 or 2, 3, H, W)
+    mixed = torch.lerp(blurred[0], blurred[-1], mask)
+    return mixed if is_encoded else _encoded(mixed)
 
 
 def _darken(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
