@@ -19,6 +19,7 @@ FAST = dataclasses.replace(
     double_top=False,
     mixed_top=True,
     wide_view=(7, 11),
+    tone_view=(5, 8, 13),
     predictor="shared",
     query_stride=2,
     pooling="mean_and_deviation",

@@ -18,7 +18,7 @@ from idrestore.model.config import PRESETS
 from idrestore.model.network import NetworkOutput, RestorationNetwork
 from idrestore.restore import Restorer
 
-TINY = PRESETS["tiny"]
+TINY = dataclasses.replace(PRESETS["tiny"], tone_view=())
 
 
 def restorer(seed=0, change=None, tile=256, **config):
@@ -181,6 +181,26 @@ def test_tiles_do_not_show():
     tiled = restorer(tile=256, change=0.1).restore(image, only=only).image.astype(int)
     assert np.abs(whole - image).mean() > 10
     assert np.mean(np.abs(whole - tiled) <= 1) >= 0.9999
+
+
+def test_what_the_whole_photo_shows_is_the_same_in_all_tiles(monkeypatch):
+    """The tone view sees one thumbnail, and its curves lie over the photo, not over the tiles."""
+    monkeypatch.setattr(restore, "THUMBNAIL", 64)
+    image = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
+    seen = []
+
+    def restored(tile):
+        subject = restorer(tile=tile, change=0, tone_view=(6, 8, 10))
+        subject.network.tone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        torch.nn.init.normal_(subject.network.tone.output.bias, 0, 0.05)
+        return subject.restore(image, ingredients={"haze": 0.8}).image.astype(int)
+
+    whole, tiled = restored(1024), restored(256)
+    assert len(seen) == 2
+    assert seen[0].shape == (1, 3, 48, 80)
+    assert torch.equal(*seen)
+    assert np.abs(whole - image).mean() > 2
+    assert np.abs(whole - tiled).max() <= 1
 
 
 def test_progress_counts_tiles():
@@ -396,6 +416,9 @@ class Layers(torch.nn.Module):
         share = logits.softmax(2) if rows is None else rows
         amount = share[:, 0, TINY.degradations.index("haze" if behind else "noise")].view(-1, 1, 1, 1)
         return NetworkOutput(degraded - (0.1 if behind else 0.2) * amount.round(), logits, [], [])
+
+    def tone_share(self, ingredients):
+        return None
 
 
 def layered(**shares):

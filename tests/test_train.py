@@ -18,7 +18,7 @@ from idrestore.model.network import RestorationNetwork
 from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 from idrestore.train import Run, TrainingError, TrainingStoppedError, held_out_batch, train
 
-MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"))
+MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), tone_view=())
 COLLECT, INTEGRATE = 3, 3
 TOLD = StageConfig(told=1.0)
 
@@ -365,11 +365,13 @@ def test_mixed_weights_start_as_those_of_all(tmp_path):
         Run(recipe(model=plain, start=str(tmp_path / "mixed.safetensors")))
 
 
-def test_a_wide_view_can_be_added_to_what_is_trained_already(tmp_path):
-    narrow = dataclasses.replace(MODEL, wide_view=(), degradations=("noise", "blur"))
+def test_views_can_be_added_to_what_is_trained_already(tmp_path):
+    narrow = dataclasses.replace(MODEL, wide_view=(), degradations=("noise", "blur", "haze"))
     before = shaken(RestorationNetwork(narrow), 0.02)
     checkpoint.save(tmp_path / "narrow.safetensors", before, {})
-    run = Run(recipe(model=dataclasses.replace(narrow, wide_view=(3, 4)), start=str(tmp_path / "narrow.safetensors")))
+    model = dataclasses.replace(narrow, wide_view=(3, 4), tone_view=(3, 4, 5))
+    run = Run(recipe(model=model, start=str(tmp_path / "narrow.safetensors")))
+    assert run.network.tone is not None
     photo = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(run.network(photo).restored, before(photo).restored)

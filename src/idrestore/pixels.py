@@ -1,9 +1,14 @@
 """Arrays of every kind that a photo may be, as RGB and back."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 ROWS = 256
 """Rows of a photo that are worked on in floats at a time."""
@@ -46,6 +51,16 @@ def scaled(pixels: NDArray[Any], peak: float) -> NDArray[np.float32]:
     floats = pixels.astype(np.float32)
     floats /= np.float32(peak)
     return floats
+
+
+def thumbnail(colour: NDArray[Any], peak: float, size: Sequence[int]) -> Tensor:
+    """Return RGB (H, W, 3) as (1, 3, h, w) in [0, 1] of such a size: means of blocks, then an exact resampling."""
+    counts = (length // max(1, length // wanted) for length, wanted in zip(colour.shape[:2], size, strict=True))
+    tops, lefts = ([i * length // n for i in range(n + 1)] for length, n in zip(colour.shape[:2], counts, strict=True))
+    rows = np.stack([colour[start:stop].mean(axis=0, dtype=np.float32) for start, stop in pairwise(tops)])
+    blocks = np.stack([rows[:, start:stop].mean(axis=1) for start, stop in pairwise(lefts)], axis=1) / np.float32(peak)
+    small = torch.from_numpy(blocks).permute(2, 0, 1)[None]
+    return F.interpolate(small, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def take_back(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:

@@ -21,6 +21,7 @@ from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
+from idrestore.model.tone import MULTIPLE, toned
 from idrestore.steering import Steering, steer, was_hidden, weaken
 
 Progress = Callable[[int, int], None]
@@ -42,6 +43,8 @@ ROUTING_CROP = 256
 """Side of such a crop, px. Crops are at full resolution: shrinking would erase noise and thin rain."""
 ROUTING_WHOLE = 1024 * 1024
 """Photos of at most this many pixels are routed as a whole."""
+THUMBNAIL = 288
+"""Side of a square of as many pixels as the thumbnail that the tone view sees of a photo, which may be smaller."""
 HINT = 0.05
 """A second degradation of this share is reason to look at the restored photo again: noise hides haze."""
 CLEAN = 0.25, 0.5
@@ -248,12 +251,19 @@ class Restorer:
         restored = np.empty(colour.shape, array.dtype)
         planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
+        curves: Tensor | None = None
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
+            nonlocal curves
             patch = pixels.scaled(colour[tile.rows, tile.columns], peak)
             output = self._forward(tiling.pad_to_multiple(patch, self.multiple)[None], wanted)
             found.append(output.logits.softmax(dim=2) if wanted is None else wanted)
-            changed = output.restored[0].permute(1, 2, 0).float().cpu().numpy()
+            if len(found) == 1:
+                curves = self._curves(colour, peak, found[0])
+            photo = output.restored
+            if curves is not None:
+                photo = toned(photo, curves, (height, width), (tile.rows.start, tile.columns.start))
+            changed = photo[0].permute(1, 2, 0).float().cpu().numpy()
             seen = [] if look is None else [tiling.crop(look(tile, output), *tile.shape)]
             progress(len(found), len(tiles))
             return np.concatenate([tiling.crop(changed, *tile.shape), *seen], axis=2)
@@ -302,7 +312,8 @@ class Restorer:
     def _work_bytes(self, image: NDArray[Any]) -> int:
         """Return the bytes that restoring takes beside the photo and its result."""
         area = math.prod(min(length, self.tile) for length in image.shape[:2])
-        area = max(area, min(math.prod(image.shape[:2]), self.routing_crops * ROUTING_CROP**2))
+        beside = max(self.routing_crops * ROUTING_CROP**2, THUMBNAIL**2)
+        area = max(area, min(math.prod(image.shape[:2]), beside))
         band = BAND * min(image.shape[0], self.tile) * image.shape[1]
         return int(area * WORK * self._bytes_per_pixel) + band
 
@@ -321,6 +332,18 @@ class Restorer:
         crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
         return self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
+
+    def _curves(self, colour: NDArray[Any], peak: float, rows: Tensor) -> Tensor | None:
+        """Look at a thumbnail of the whole photo for what its brightness and colours need (`ToneView`)."""
+        if self.network.tone_share(rows) is None:
+            return None
+        height, width = colour.shape[:2]
+        scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
+        multiple = math.lcm(MULTIPLE, self.multiple)
+        size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
+        small = pixels.thumbnail(colour, peak, size).to(self.device)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return self.network.curves(small, rows)
 
     def _forward(
         self, images: NDArray[np.float32], rows: Tensor | None = None, only_route: bool = False

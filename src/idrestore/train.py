@@ -61,6 +61,8 @@ class Run:
             other.mix_top()
         if wanted.wide_view and not other.config.wide_view:
             other.widen(wanted.wide_view)
+        if wanted.tone_view and not other.config.tone_view:
+            other.add_tone(wanted.tone_view)
         if other.config != wanted:
             raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
         if isinstance(other.hub, IngredientHub):

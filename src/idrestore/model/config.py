@@ -50,6 +50,9 @@ class ModelConfig:
     wide_view: tuple[int, ...] = ()
     """Channels, at a quarter and at an eighth of the photo's size, of a second view of the photo that blur is undone
     by (`model/wide.py`); empty: none."""
+    tone_view: tuple[int, ...] = ()
+    """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of a view of the whole photo that haze
+    and darkness are undone by (`model/tone.py`); empty: none."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()
@@ -92,8 +95,10 @@ class ModelConfig:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
         if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
-        if len(self.wide_view) not in (0, 2) or any(type(width) is not int or width < 1 for width in self.wide_view):
-            raise ValueError(f"wide_view: got {self.wide_view!r}, expected none, or 2 numbers >= 1")
+        for name, number in (("wide_view", 2), ("tone_view", 3)):
+            value = getattr(self, name)
+            if len(value) not in (0, number) or any(type(width) is not int or width < 1 for width in value):
+                raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers >= 1")
         if self.mixed_top and self.backbone != "convolution":
             raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
         if self.dim % 2:
@@ -164,6 +169,7 @@ PRESETS: dict[str, ModelConfig] = {
         double_top=False,
         mixed_top=True,
         wide_view=(40, 72),
+        tone_view=(48, 80, 128),
         degradations=NAMES,
         predictor="shared",
         query_stride=2,
@@ -179,6 +185,7 @@ PRESETS: dict[str, ModelConfig] = {
         double_top=False,
         mixed_top=True,
         wide_view=(6, 10),
+        tone_view=(6, 8, 10),
         degradations=NAMES,
         num_priors=4,
         predictor="shared",

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from idrestore.degradations import Operation
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
 from idrestore.model.hub import Hub, PriorHub
@@ -21,6 +22,7 @@ from idrestore.model.layers import (
 from idrestore.model.mixing import mix, through
 from idrestore.model.operations import SeparateOperations, SharedOperations
 from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
+from idrestore.model.tone import ToneView, certainty
 from idrestore.model.wide import WideView
 
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
@@ -48,6 +50,7 @@ class RestorationNetwork(nn.Module):
     negligible: float | None = None
     """Share of blur up to which the wide view is left out; None: it never is."""
     convolutive: Tensor
+    affine: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -80,6 +83,9 @@ class RestorationNetwork(nn.Module):
         self.wide: WideView | None = None
         if config.wide_view:
             self.widen(config.wide_view)
+        self.tone: ToneView | None = None
+        if config.tone_view:
+            self.add_tone(config.tone_view)
 
     def forward(self, degraded: Tensor, ingredients: Tensor | None = None, only_route: bool = False) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
@@ -139,6 +145,24 @@ class RestorationNetwork(nn.Module):
             return restored
         return restored + share[:, None, None, None] * wide(degraded)
 
+    def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
+        """Return what `tone.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
+
+        `ingredients` (B, M, K) are the photos', h and w multiples of `tone.MULTIPLE`. None: see `tone_share`.
+        """
+        share = self.tone_share(ingredients)
+        if self.tone is None or share is None:
+            return None
+        restored = self(thumbnails, ingredients).restored.clamp(0, 1)
+        return (share * certainty(share))[:, None, None, None] * self.tone(thumbnails, restored, share)
+
+    def tone_share(self, ingredients: Tensor) -> Tensor | None:
+        """Return how much of ingredients (B, M, K) calls for a tone view, (B,); None if none does, or there is none."""
+        if self.tone is None:
+            return None
+        share = ingredients[:, -1, : len(self.affine)] @ self.affine
+        return share if certainty(share).any() else None
+
     def mix_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each degradation.
 
@@ -154,9 +178,18 @@ class RestorationNetwork(nn.Module):
     def widen(self, channels: tuple[int, ...]) -> None:
         """Give the network a wide view of such channels (`ModelConfig.wide_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, wide_view=channels)
-        is_convolutive = [float(self.config.operation_of(name) == "convolutive") for name in self.config.known]
-        self.register_buffer("convolutive", torch.tensor(is_convolutive), persistent=False)  # (K,)
-        self.wide = WideView(*channels) if any(is_convolutive) else None
+        self.wide = WideView(*channels) if self._mark("convolutive") else None
+
+    def add_tone(self, channels: tuple[int, ...]) -> None:
+        """Give the network a tone view of such channels (`ModelConfig.tone_view`), which changes nothing yet."""
+        self.config = dataclasses.replace(self.config, tone_view=channels)
+        self.tone = ToneView(*channels) if self._mark("affine") else None
+
+    def _mark(self, operation: Operation) -> bool:
+        """Keep which degradations such an operation undoes, (K,), and tell if there are any."""
+        marks = [self.config.operation_of(name) == operation for name in self.config.known]
+        self.register_buffer(operation, torch.tensor(marks).float(), persistent=False)
+        return any(marks)
 
     def _make_block(self, dim: int, heads: int) -> nn.Module:
         if self.config.backbone == "transformer":

@@ -1,0 +1,214 @@
+"""A step in training `fast`: its tone view, on what all the rest makes of samples; an hour on two cores without bf16.
+
+    python recipes/fast_tone.py MODEL.safetensors -o TONED.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
+
+All else stays as it is, so its work on a sample, half of the hour, is done once and kept. From that the tone view
+(`model/tone.py`) learns in many passes, starting from what MODEL has of it.
+
+Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
+"""
+
+import argparse
+import copy
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor
+
+from idrestore import checkpoint
+from idrestore.data import degrade
+from idrestore.data.loader import Photos, find_photos
+from idrestore.losses import LOG_ERROR_FLOOR
+from idrestore.metrics import psnr_batch
+from idrestore.model.config import PRESETS
+from idrestore.model.network import RestorationNetwork
+from idrestore.model.tone import ToneView, toned
+from idrestore.muon import Muon
+from idrestore.restore import HINT, THUMBNAIL
+from idrestore.steering import was_hidden
+
+HELD_OUT, HELD_SHARE = 31, 0.08
+"""Every so manieth photo is held out; and the number of samples of these, relative to the others."""
+LEAST = 0.1
+"""Share of haze and darkness from which a photo is a sample."""
+SEED, HELD_OUT_SEED = 7, 5
+RATE, BATCH, WARM_UP, CLIP, EMA, LOG_ERROR = 0.004, 12, 50, 0.5, 0.998, 0.1
+SIDES, SIDE_SHARES = (THUMBNAIL, 400), (0.75, 0.25)
+GAMMA, COLOUR = (-0.05, 0.25), 0.15
+"""Lest brightness and colours be learned by heart: mean and deviation of the logarithm of an exponent on the clean
+photo, and deviation of the logarithm of a factor on its colours."""
+KINDS = {
+    "haze": 0.30,
+    "low_light": 0.24,
+    "haze+noise": 0.10,
+    "rain+low_light": 0.08,
+    "haze+rain": 0.05,
+    "haze+rain+noise": 0.05,
+    "low_light+noise": 0.05,
+    "clean": 0.07,
+    "noise": 0.02,
+    "rain": 0.02,
+    "blur": 0.02,
+}
+"""How often which degradations."""
+
+
+class Made(NamedTuple):
+    """Samples, and what a network makes of them without its tone view; pictures are (N, 3, S, S)."""
+
+    degraded: Tensor
+    """The thumbnail"""
+    thumbnail: Tensor
+    """The same, restored at this very size"""
+    rest: Tensor
+    """The photo, restored and then shrunk"""
+    clean: Tensor
+    share: Tensor
+    """(N,): of haze and darkness"""
+
+    def part(self, index: Tensor) -> "Made":
+        """Return some of the samples, as floats in [0, 1]."""
+        *pictures, share = (each[index] for each in self)
+        return Made(*(picture.float() / 255 for picture in pictures), share)
+
+
+def main() -> None:
+    """Make samples, learn, print and save."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--out", "-o", type=Path, required=True)
+    parser.add_argument("--samples", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1500)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    model = checkpoint.load(options.model)
+    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if network.tone is None:
+        network.add_tone(PRESETS["fast"].tone_view)
+    paths = find_photos([options.photos])
+    held = paths[::HELD_OUT]
+    learned = [path for path in paths if path not in held]
+    held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
+    network.tone = learn(network.tone, make(network, learned, options.samples, SEED), held_out, options.steps)
+    checkpoint.save(options.out, network, model.card)
+
+
+@torch.no_grad()
+def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
+    """Degrade and restore photos; what is restored in turn is a sample too, what calls for no tone view is none."""
+    photos = Photos(paths, (1.0,), THUMBNAIL)
+    names, chances = list(KINDS), np.array(list(KINDS.values()))
+    made = []
+    for index in range(number):
+        generator = np.random.default_rng((seed, index))
+        side = int(generator.choice(SIDES, p=SIDE_SHARES))
+        clean = degrade.to_8_bit(most_of(photos, side, generator))
+        kinds = names[int(generator.choice(len(names), p=chances / chances.sum()))].split("+")
+        sample = degrade.sample(clean, tuple(kinds), int(generator.integers(2**31)))
+        photo, before = sample.degraded, None
+        for _ in range(2):
+            restored, shares = restore(network, photo)
+            known = zip(network.config.degradations, shares.mean(dim=0).tolist(), strict=True)
+            found = dict(sorted(known, key=lambda item: -item[1]))
+            if before is not None and not was_hidden(before, found):
+                break
+            share = shares[-1, : len(network.affine)] @ network.affine
+            if share > LEAST:
+                small = shrunk(photo)
+                thumbnail = restored if side == THUMBNAIL else restore(network, small, shares)[0]
+                made.append((*map(eight_bit, (small, thumbnail, shrunk(restored), shrunk(sample.clean))), share))
+            if len([name for name in found if name != "clean" and found[name] >= HINT]) < 2:
+                break
+            photo, before = eight_bit(restored) / 255, found
+    return Made(*map(torch.stack, zip(*made, strict=True)))
+
+
+def most_of(photos: Photos, side: int, generator: Generator) -> Tensor:
+    """Return a square (3, side, side) that shows most of a photo, with its brightness and colours changed a little."""
+    image = photos.images[int(generator.integers(len(photos.images)))]
+    photo = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    short = min(photo.shape[1:])
+    scale = max(side / short, min(1.0, side * generator.uniform(1.0, 1.35) / short))
+    photo = resized(photo, *(max(side, round(length * scale)) for length in photo.shape[1:]))
+    top, left = (int(generator.integers(length - side + 1)) for length in photo.shape[1:])
+    cut = photo[:, top : top + side, left : left + side] ** float(np.exp(generator.normal(*GAMMA)))
+    grey = cut.mean(dim=0, keepdim=True)
+    cut = grey + float(np.exp(generator.normal(0, COLOUR))) * (cut - grey)
+    return cut.flip(2) if generator.random() < 0.5 else cut
+
+
+def restore(network: RestorationNetwork, photo: Tensor, shares: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return what a network makes of a photo (3, H, W), and the ingredients (M, K)."""
+    given = None if shares is None else shares[None]
+    output = network(photo[None].contiguous(memory_format=torch.channels_last), given)
+    return output.restored[0].clamp(0, 1), output.logits[0].softmax(dim=1) if shares is None else shares
+
+
+def shrunk(photo: Tensor) -> Tensor:
+    """Return a square photo at the size of a thumbnail."""
+    return photo if photo.shape[-1] == THUMBNAIL else resized(photo, THUMBNAIL, THUMBNAIL)
+
+
+def resized(photo: Tensor, height: int, width: int) -> Tensor:
+    """Return (3, H, W) in [0, 1] at another size."""
+    return F.interpolate(photo[None], (height, width), mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+
+def eight_bit(photo: Tensor) -> Tensor:
+    """Return [0, 1] as 0 to 255."""
+    return (255 * photo.clamp(0, 1)).round().byte()
+
+
+def learn(view: ToneView, samples: Made, held_out: Made, steps: int) -> ToneView:
+    """Return the average of the weights that a tone view takes on its way."""
+    view = view.requires_grad_(True).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(view).requires_grad_(False)
+    optimizer = Muon(view.parameters(), RATE)
+    generator = torch.Generator().manual_seed(1)
+    gains: list[Tensor] = []
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
+        made = samples.part(torch.randint(len(samples.share), (BATCH,), generator=generator))
+        if torch.rand((), generator=generator) < 0.5:
+            made = Made(*(picture.flip(3) for picture in made[:4]), made.share)
+        changed = with_tone(view, made)
+        error = changed - made.clean
+        log_error = (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
+        optimizer.zero_grad()
+        (error.abs().mean() + LOG_ERROR * log_error.mean()).backward()
+        torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)
+        optimizer.step()
+        decay = min(EMA, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for slow, fast in zip(average.parameters(), view.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+        gains.append(gain(changed.detach(), made))
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
+            with torch.no_grad():
+                of_held_out = torch.cat([gain(with_tone(average, part), part) for part in parts]).mean()
+            print(f"{step + 1}: {torch.cat(gains).mean():.3f} dB, held out {of_held_out:.3f} dB", flush=True)
+            gains.clear()
+    return average
+
+
+def with_tone(view: ToneView, made: Made) -> Tensor:
+    """Return samples restored with a tone view."""
+    share = made.share[:, None, None, None]
+    degraded, thumbnail = (x.contiguous(memory_format=torch.channels_last) for x in (made.degraded, made.thumbnail))
+    return toned(made.rest, share * view(degraded, thumbnail, made.share), (THUMBNAIL, THUMBNAIL))
+
+
+def gain(changed: Tensor, made: Made) -> Tensor:
+    """Return by how much the tone view raises the PSNR of each sample, in dB."""
+    before, after = (psnr_batch(each.clamp(0, 1), made.clean) for each in (made.rest, changed))
+    return after.clamp(max=60) - before.clamp(max=60)
+
+
+if __name__ == "__main__":
+    main()
