@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from idrestore.data.degrade import linear_light
 from idrestore.data.pairs import PairedPhotos
 from idrestore.metrics import psnr
 
@@ -39,13 +41,9 @@ def main(folder: Path) -> None:
         seen.append([psnr(each, clean) for each in (degraded, np.uint8(np.round(255 * filtered)))])
     print("PSNR {:.2f} -> {:.2f}".format(*np.mean(seen, axis=0)))
     for degraded, clean in pairs:
-        encoded, linear = (curve(degraded / 255).mean() - curve(clean / 255).mean() for curve in (np.array, _linear))
+        blurred, sharp = (torch.from_numpy(photo / 255) for photo in (degraded, clean))
+        encoded, linear = blurred.mean() - sharp.mean(), linear_light(blurred).mean() - linear_light(sharp).mean()
         print(f"means differ by {255 * encoded:.2f} encoded, {255 * linear:.2f} linear")
-
-
-def _linear(encoded: np.ndarray) -> np.ndarray:
-    """Undo the sRGB curve."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 def _rings(shape: tuple[int, ...]) -> np.ndarray:

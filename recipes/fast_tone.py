@@ -9,7 +9,7 @@ Prints, every 100 steps, how much PSNR the samples gained by it on average, and 
 """
 
 import argparse
-import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +18,14 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
+from views import Pictures, learn
 
 from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.loader import Photos, find_photos
-from idrestore.losses import LOG_ERROR_FLOOR
-from idrestore.metrics import psnr_batch
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.tone import ToneView, toned
-from idrestore.muon import Muon
 from idrestore.restore import HINT, THUMBNAIL
 from idrestore.steering import was_hidden
 
@@ -36,7 +34,7 @@ HELD_OUT, HELD_SHARE = 31, 0.08
 LEAST = 0.1
 """Share of haze and darkness from which a photo is a sample."""
 SEED, HELD_OUT_SEED = 7, 5
-RATE, BATCH, WARM_UP, CLIP, EMA, LOG_ERROR = 0.004, 12, 50, 0.5, 0.998, 0.1
+BATCH, LOG_ERROR = 12, 0.1
 SIDES, SIDE_SHARES = (THUMBNAIL, 400), (0.75, 0.25)
 GAMMA, COLOUR = (-0.05, 0.25), 0.15
 """Lest brightness and colours be learned by heart: mean and deviation of the logarithm of an exponent on the clean
@@ -94,7 +92,9 @@ def main() -> None:
     held = paths[::HELD_OUT]
     learned = [path for path in paths if path not in held]
     held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
-    network.tone = learn(network.tone, make(network, learned, options.samples, SEED), held_out, options.steps)
+    samples = make(network, learned, options.samples, SEED)
+    parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
+    network.tone = learn(network.tone, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
     checkpoint.save(options.out, network, model.card)
 
 
@@ -164,50 +164,22 @@ def eight_bit(photo: Tensor) -> Tensor:
     return (255 * photo.clamp(0, 1)).round().byte()
 
 
-def learn(view: ToneView, samples: Made, held_out: Made, steps: int) -> ToneView:
-    """Return the average of the weights that a tone view takes on its way."""
-    view = view.requires_grad_(True).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(view).requires_grad_(False)
-    optimizer = Muon(view.parameters(), RATE)
+def drawn(samples: Made, steps: int) -> Iterator[Made]:
+    """Yield a batch for each step, mirrored in half of them."""
     generator = torch.Generator().manual_seed(1)
-    gains: list[Tensor] = []
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
+    for _ in range(steps):
         made = samples.part(torch.randint(len(samples.share), (BATCH,), generator=generator))
         if torch.rand((), generator=generator) < 0.5:
             made = Made(*(picture.flip(3) for picture in made[:4]), made.share)
-        changed = with_tone(view, made)
-        error = changed - made.clean
-        log_error = (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
-        optimizer.zero_grad()
-        (error.abs().mean() + LOG_ERROR * log_error.mean()).backward()
-        torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)
-        optimizer.step()
-        decay = min(EMA, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for slow, fast in zip(average.parameters(), view.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
-        gains.append(gain(changed.detach(), made))
-        if (step + 1) % 100 == 0 or step + 1 == steps:
-            parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
-            with torch.no_grad():
-                of_held_out = torch.cat([gain(with_tone(average, part), part) for part in parts]).mean()
-            print(f"{step + 1}: {torch.cat(gains).mean():.3f} dB, held out {of_held_out:.3f} dB", flush=True)
-            gains.clear()
-    return average
+        yield made
 
 
-def with_tone(view: ToneView, made: Made) -> Tensor:
-    """Return samples restored with a tone view."""
+def see(view: ToneView, made: Made) -> Pictures:
+    """Restore samples without and with a tone view."""
     share = made.share[:, None, None, None]
     degraded, thumbnail = (x.contiguous(memory_format=torch.channels_last) for x in (made.degraded, made.thumbnail))
-    return toned(made.rest, share * view(degraded, thumbnail, made.share), (THUMBNAIL, THUMBNAIL))
-
-
-def gain(changed: Tensor, made: Made) -> Tensor:
-    """Return by how much the tone view raises the PSNR of each sample, in dB."""
-    before, after = (psnr_batch(each.clamp(0, 1), made.clean) for each in (made.rest, changed))
-    return after.clamp(max=60) - before.clamp(max=60)
+    changed = toned(made.rest, share * view(degraded, thumbnail, made.share), (THUMBNAIL, THUMBNAIL))
+    return made.rest, changed, made.clean
 
 
 if __name__ == "__main__":

@@ -9,23 +9,18 @@ Prints, every 100 steps, how much PSNR the samples gained on average, and those 
 """
 
 import argparse
-import copy
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from views import Pictures, learn
 
 from idrestore import checkpoint
 from idrestore.data.loader import Batch, Photos, Samples, batches, find_photos
-from idrestore.losses import LOG_ERROR_FLOOR
-from idrestore.metrics import psnr_batch
 from idrestore.model.config import PRESETS
 from idrestore.model.wide import WideView
-from idrestore.muon import Muon
 
 SCALES = 1.0, 0.7, 0.5, 0.35
 PATCH, BATCH, HELD_OUT, HELD_OUT_SAMPLES = 160, 12, 16, 48
-RATE, WARM_UP, CLIP, EMA = 0.004, 50, 0.5, 0.998
 LOG_ERROR = 0.04
 SEED, HELD_OUT_SEED = 31, 5
 
@@ -45,7 +40,8 @@ def main() -> None:
     held_out = next(iter(batches(_samples(held, HELD_OUT_SEED), HELD_OUT_SAMPLES, 0, 1, workers=0)))
     torch.manual_seed(0)
     model.network.widen(PRESETS["fast"].wide_view)
-    model.network.wide = learn(model.network.wide, samples, held_out, options.steps)
+    drawn = batches(samples, BATCH, 0, options.steps, workers=1)
+    model.network.wide = learn(model.network.wide, drawn, [held_out], options.steps, LOG_ERROR, see)
     checkpoint.save(options.out, model.network, model.card)
 
 
@@ -53,38 +49,10 @@ def _samples(paths: list[Path], seed: int) -> Samples:
     return Samples(Photos(paths, SCALES, PATCH), ("blur",), {"blur": 1.0}, PATCH, seed)
 
 
-def learn(view: WideView, samples: Samples, held_out: Batch, steps: int) -> WideView:
-    """Return the average of the weights that a wide view takes on its way."""
-    view = view.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(view).requires_grad_(False)
-    optimizer = Muon(view.parameters(), RATE)
-    gains: list[Tensor] = []
-    for step, batch in enumerate(batches(samples, BATCH, 0, steps, workers=1)):
-        optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
-        change = view(batch.degraded.contiguous(memory_format=torch.channels_last))
-        error = batch.degraded + change - batch.clean
-        log_error = (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
-        optimizer.zero_grad()
-        (error.abs().mean() + LOG_ERROR * log_error.mean()).backward()
-        torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)
-        optimizer.step()
-        decay = min(EMA, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for slow, fast in zip(average.parameters(), view.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
-        gains.append(gain(change.detach(), batch))
-        if (step + 1) % 100 == 0:
-            with torch.no_grad():
-                of_held_out = gain(average(held_out.degraded), held_out).mean()
-            print(f"{step + 1}: {torch.cat(gains).mean():.3f} dB, held out {of_held_out:.3f} dB", flush=True)
-            gains.clear()
-    return average
-
-
-def gain(change: Tensor, batch: Batch) -> Tensor:
-    """Return by how much a change raises the PSNR of each sample of a batch, in dB."""
-    before, after = (psnr_batch(each.clamp(0, 1), batch.clean) for each in (batch.degraded, batch.degraded + change))
-    return after.clamp(max=60) - before.clamp(max=60)
+def see(view: WideView, batch: Batch) -> Pictures:
+    """Change blurred photos by a wide view."""
+    change = view(batch.degraded.contiguous(memory_format=torch.channels_last))
+    return batch.degraded, batch.degraded + change, batch.clean
 
 
 if __name__ == "__main__":

@@ -157,14 +157,14 @@ def test_signal_dependent_noise_has_the_asked_variance() -> None:
     light, gain, floor = 0.25, 4e-4, 1e-4
     image = module._encoded(torch.full((3, 200, 200), light))
     plane = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
-    measured = module._linear(module._signal_dependent(image, gain, floor, plane)).std()
+    measured = module.linear_light(module._signal_dependent(image, gain, floor, plane)).std()
     assert float(measured) == pytest.approx((gain * light + floor) ** 0.5, rel=0.01)
 
 
 def test_srgb_curve_against_skimage_values_and_back() -> None:
-    assert float(module._linear(torch.tensor(0.5))) == pytest.approx(0.21404, abs=1e-5)
+    assert float(module.linear_light(torch.tensor(0.5))) == pytest.approx(0.21404, abs=1e-5)
     values = torch.linspace(0, 1, 1001)
-    assert torch.allclose(module._encoded(module._linear(values)), values, atol=1e-6)
+    assert torch.allclose(module._encoded(module.linear_light(values)), values, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.02, 0.3, 1.0])
@@ -241,7 +241,7 @@ def test_low_light_is_dark_but_not_black() -> None:
 def test_display_spreads_light_across_its_stripes_red_farthest() -> None:
     image = torch.zeros(3, 33, 129)
     image[:, :, 64] = 1
-    light = module._linear(module._panel(image, 1.0, np.random.default_rng(0)))
+    light = module.linear_light(module._panel(image, 1.0, np.random.default_rng(0)))
     distance = (torch.arange(129) - 64).abs().float()
     spread = (light * distance).sum(dim=(1, 2)) / light.sum(dim=(1, 2))
     assert spread[0] > spread[1] > spread[2] > 1

@@ -164,7 +164,7 @@ def _noise(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
 
 def _signal_dependent(image: Tensor, gain: float, floor: float, plane: Tensor) -> Tensor:
     """Add `plane` times √(gain·light + floor) to the linear light (Foi et al. 2008, Sec. II)."""
-    light = _linear(image)
+    light = linear_light(image)
     return _encoded(light + (gain * light + floor).sqrt() * plane)
 
 
@@ -293,7 +293,7 @@ def _blur(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
         kernels = disc(length * BLUR_DISC / 2)
     mask = torch.sigmoid(4 * _field(image, int(rng.integers(2, 5)), rng))
     is_encoded = rng.random() < BLUR_ENCODED
-    light = image if is_encoded else _linear(image)
+    light = image if is_encoded else linear_light(image)
     blurred = convolve(light, image.new_tensor(kernels)[:, None])  # (1 or 2, 3, H, W)
     mixed = torch.lerp(blurred[0], blurred[-1], mask)
     return mixed if is_encoded else _encoded(mixed)
@@ -304,8 +304,8 @@ def _darken(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     mean = image.mean().clamp(min=1e-3)
     target = (_log_between(LIGHT_LEVEL, strength) * mean).clamp(min=LIGHT_MIN_MEAN).minimum(mean)
     cast = image.new_tensor(np.exp(rng.normal(0, LIGHT_CAST, (3, 1, 1))))
-    gains = cast * _linear(target) / _linear(mean)
-    return _encoded(_linear(image) ** rng.uniform(*LIGHT_GAMMA) * gains)
+    gains = cast * linear_light(target) / linear_light(mean)
+    return _encoded(linear_light(image) ** rng.uniform(*LIGHT_GAMMA) * gains)
 
 
 def _sensor(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
@@ -328,7 +328,7 @@ def _panel(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     spots = np.sinc(orders * share) ** 2 * np.exp(-2 * (offset - centre) ** 2)
     kernel = spots.sum(axis=1) / spots.sum(axis=(1, 2))[:, None]  # (3, k)
     gains = _log_between(PANEL_TRANSMISSION, strength) * image.new_tensor(PANEL_TINT)[:, None, None]
-    return _encoded(convolve(_linear(image), image.new_tensor(kernel)[None, :, None])[0] * gains)
+    return _encoded(convolve(linear_light(image), image.new_tensor(kernel)[None, :, None])[0] * gains)
 
 
 STAGES: tuple[tuple[str, Stage], ...] = (
@@ -386,7 +386,7 @@ def _field(like: Tensor, cells: int, rng: np.random.Generator) -> Tensor:
     return F.interpolate(coarse, size=size, mode="bicubic", align_corners=True)[0]
 
 
-def _linear(encoded: Tensor) -> Tensor:
+def linear_light(encoded: Tensor) -> Tensor:
     """Undo the sRGB curve (IEC 61966-2-1); [0, 1] to [0, 1]."""
     return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 

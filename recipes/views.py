@@ -1,0 +1,61 @@
+"""How a view of `fast` learns apart from all else: recipes/fast_wide.py and recipes/fast_tone.py."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from idrestore.losses import LOG_ERROR_FLOOR
+from idrestore.metrics import psnr_batch
+from idrestore.muon import Muon
+
+RATE, WARM_UP, CLIP, EMA = 0.004, 50, 0.5, 0.998
+
+View = TypeVar("View", bound=nn.Module)
+Made = TypeVar("Made")
+Pictures = tuple[Tensor, Tensor, Tensor]
+"""(B, 3, H, W) without what the view changes, with it, and clean."""
+
+
+def learn(
+    view: View,
+    samples: Iterable[Made],
+    held_out: Sequence[Made],
+    steps: int,
+    log_error: float,
+    see: Callable[[View, Made], Pictures],
+) -> View:
+    """Return the average of the weights that a view takes on its way; `see` shows it a batch of samples."""
+    view = view.requires_grad_(True).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(view).requires_grad_(False)
+    optimizer = Muon(view.parameters(), RATE)
+    gains: list[Tensor] = []
+    for step, batch in enumerate(samples):
+        optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
+        pictures = see(view, batch)
+        error = pictures[1] - pictures[2]
+        log_errors = (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
+        optimizer.zero_grad()
+        (error.abs().mean() + log_error * log_errors.mean()).backward()
+        torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)
+        optimizer.step()
+        decay = min(EMA, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for slow, fast in zip(average.parameters(), view.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+            gains.append(_gain(pictures))
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            with torch.no_grad():
+                of_held_out = torch.cat([_gain(see(average, part)) for part in held_out]).mean()
+            print(f"{step + 1}: {torch.cat(gains).mean():.3f} dB, held out {of_held_out:.3f} dB", flush=True)
+            gains.clear()
+    return average
+
+
+def _gain(pictures: Pictures) -> Tensor:
+    """Return by how much a view raises the PSNR of each sample of a batch, in dB."""
+    without, with_it, clean = pictures
+    before, after = (psnr_batch(each.clamp(0, 1), clean) for each in (without, with_it))
+    return after.clamp(max=60) - before.clamp(max=60)
