@@ -15,30 +15,30 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
-from views import Pictures, learn
+from views import Pictures, eight_bit, learn, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.loader import Photos, find_photos
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.tone import ToneView, toned
+from idrestore.model.tone import MULTIPLE, ToneView, certainty, toned
 from idrestore.restore import HINT, THUMBNAIL
 from idrestore.steering import was_hidden
 
 HELD_OUT, HELD_SHARE = 31, 0.08
 """Every so manieth photo is held out; and the number of samples of these, relative to the others."""
-LEAST = 0.1
-"""Share of haze and darkness from which a photo is a sample."""
 SEED, HELD_OUT_SEED = 7, 5
 BATCH, LOG_ERROR = 12, 0.1
 SIDES, SIDE_SHARES = (THUMBNAIL, 400), (0.75, 0.25)
 GAMMA, COLOUR = (-0.05, 0.25), 0.15
 """Lest brightness and colours be learned by heart: mean and deviation of the logarithm of an exponent on the clean
 photo, and deviation of the logarithm of a factor on its colours."""
+CUT, EXCHANGED = 4, 0.25
+"""Up to how many times `tone.MULTIPLE` pixels a sample's height and width are cut, and how often its colours change
+places, each time that it is learned from."""
 KINDS = {
     "haze": 0.30,
     "low_light": 0.24,
@@ -118,7 +118,7 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
             if before is not None and not was_hidden(before, found):
                 break
             share = shares[-1, : len(network.affine)] @ network.affine
-            if share > LEAST:
+            if certainty(share) > 0:
                 small = shrunk(photo)
                 thumbnail = restored if side == THUMBNAIL else restore(network, small, shares)[0]
                 made.append((*map(eight_bit, (small, thumbnail, shrunk(restored), shrunk(sample.clean))), share))
@@ -154,32 +154,32 @@ def shrunk(photo: Tensor) -> Tensor:
     return photo if photo.shape[-1] == THUMBNAIL else resized(photo, THUMBNAIL, THUMBNAIL)
 
 
-def resized(photo: Tensor, height: int, width: int) -> Tensor:
-    """Return (3, H, W) in [0, 1] at another size."""
-    return F.interpolate(photo[None], (height, width), mode="bicubic", antialias=True)[0].clamp(0, 1)
-
-
-def eight_bit(photo: Tensor) -> Tensor:
-    """Return [0, 1] as 0 to 255."""
-    return (255 * photo.clamp(0, 1)).round().byte()
-
-
 def drawn(samples: Made, steps: int) -> Iterator[Made]:
-    """Yield a batch for each step, mirrored in half of them."""
+    """Yield a batch for each step: parts of the pictures, half of them mirrored, some with their colours exchanged."""
     generator = torch.Generator().manual_seed(1)
+
+    def number(end: int) -> int:
+        return int(torch.randint(end, (), generator=generator))
+
     for _ in range(steps):
-        made = samples.part(torch.randint(len(samples.share), (BATCH,), generator=generator))
-        if torch.rand((), generator=generator) < 0.5:
-            made = Made(*(picture.flip(3) for picture in made[:4]), made.share)
-        yield made
+        *pictures, share = samples.part(torch.randint(len(samples.share), (BATCH,), generator=generator))
+        height, width = (THUMBNAIL - MULTIPLE * number(CUT + 1) for _ in range(2))
+        top, left = number(THUMBNAIL - height + 1), number(THUMBNAIL - width + 1)
+        pictures = [picture[:, :, top : top + height, left : left + width] for picture in pictures]
+        if number(2):
+            pictures = [picture.flip(3) for picture in pictures]
+        if torch.rand((), generator=generator) < EXCHANGED:
+            order = torch.randperm(3, generator=generator)
+            pictures = [picture[:, order] for picture in pictures]
+        yield Made(*pictures, share)
 
 
 def see(view: ToneView, made: Made) -> Pictures:
     """Restore samples without and with a tone view."""
-    share = made.share[:, None, None, None]
+    share = (made.share * certainty(made.share))[:, None, None, None]
     degraded, thumbnail = (x.contiguous(memory_format=torch.channels_last) for x in (made.degraded, made.thumbnail))
-    changed = toned(made.rest, share * view(degraded, thumbnail, made.share), (THUMBNAIL, THUMBNAIL))
-    return made.rest, changed, made.clean
+    changed = toned(made.rest, share * view(degraded, thumbnail, made.share), made.rest.shape[-2:])
+    return Pictures(made.rest, changed, made.clean)
 
 
 if __name__ == "__main__":

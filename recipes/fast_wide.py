@@ -1,58 +1,142 @@
-"""A step in training `fast`: its wide view on blurred photos, apart from the rest; an hour on two cores without bf16.
+"""A step in training `fast`: its wide view, on what all the rest makes of blurred photos; an hour on two fp32 cores.
 
     python recipes/fast_wide.py MODEL.safetensors -o WIDE.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
 
-The wide view (`model/wide.py`) costs a tenth of the network, so on its own it learns ten times as fast. It predicts the
-whole change of blurred photos here; recipes/fast_blur.toml then fits it and what else undoes blur to each other.
+All else stays as it is, so its work on a patch is done once and kept, and from that the wide view (`model/wide.py`),
+which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also learns what it must leave
+alone where a photo is called blurred: noise, and photos that are merely soft.
 
-Prints, every 100 steps, how much PSNR the samples gained on average, and those of 16 photos held out.
+Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from views import Pictures, learn
+from torch import Tensor
+from views import Pictures, eight_bit, learn, resized
 
 from idrestore import checkpoint
-from idrestore.data.loader import Batch, Photos, Samples, batches, find_photos
+from idrestore.data import degrade
+from idrestore.data.loader import Photos, find_photos
 from idrestore.model.config import PRESETS
+from idrestore.model.network import RestorationNetwork
 from idrestore.model.wide import WideView
 
+HELD_OUT, HELD_SHARE = 31, 0.03
+"""Every so manieth photo is held out; and the number of samples of these, relative to the others."""
+SEED, HELD_OUT_SEED = 11, 5
 SCALES = 1.0, 0.7, 0.5, 0.35
-PATCH, BATCH, HELD_OUT, HELD_OUT_SAMPLES = 160, 12, 16, 48
-LOG_ERROR = 0.04
-SEED, HELD_OUT_SEED = 31, 5
+PATCH, BATCH, LOG_ERROR = 160, 12, 0.04
+LEAST = 0.02
+"""Share of blur from which a patch is a sample."""
+WEAK = 0.05, 0.5
+"""Strengths of the noise that the wide view is to leave alone."""
+SOFT = 1.15, 2.4
+"""By how much soft photos were enlarged."""
+KINDS = {
+    "blur": 0.55,
+    "blur+noise": 0.16,
+    "weak noise": 0.12,
+    "soft": 0.08,
+    "clean": 0.05,
+    "blur+low_light": 0.04,
+}
+"""How often which degradations; `soft` photos are clean ones, enlarged, as many of those with weak noise are."""
+
+
+class Made(NamedTuple):
+    """Samples, and what a network makes of them without its wide view; pictures are (N, 3, S, S)."""
+
+    degraded: Tensor
+    rest: Tensor
+    clean: Tensor
+    share: Tensor
+    """(N,): of blur"""
+    graded: Tensor
+    """(N,): 0 for photos that are to come back as they are, else 1"""
+
+    def part(self, index: Tensor) -> "Made":
+        """Return some of the samples, as floats in [0, 1]."""
+        *pictures, share, graded = (each[index] for each in self)
+        return Made(*(picture.float() / 255 for picture in pictures), share, graded)
 
 
 def main() -> None:
-    """Learn, print and save."""
+    """Make samples, learn, print and save."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--out", "-o", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6500)
+    parser.add_argument("--samples", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=5500)
     options = parser.parse_args()
-    model = checkpoint.load(options.model)
-    paths = find_photos([options.photos])
-    held = paths[:: max(1, len(paths) // HELD_OUT)][:HELD_OUT]
-    samples = _samples([path for path in paths if path not in held], SEED)
-    held_out = next(iter(batches(_samples(held, HELD_OUT_SEED), HELD_OUT_SAMPLES, 0, 1, workers=0)))
     torch.manual_seed(0)
-    model.network.widen(PRESETS["fast"].wide_view)
-    drawn = batches(samples, BATCH, 0, options.steps, workers=1)
-    model.network.wide = learn(model.network.wide, drawn, [held_out], options.steps, LOG_ERROR, see)
-    checkpoint.save(options.out, model.network, model.card)
+    model = checkpoint.load(options.model)
+    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if network.wide is None:
+        network.widen(PRESETS["fast"].wide_view)
+    wide, network.wide = network.wide, None
+    paths = find_photos([options.photos])
+    held = paths[::HELD_OUT]
+    held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
+    samples = make(network, [path for path in paths if path not in held], options.samples, SEED)
+    parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
+    network.wide = learn(wide, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
+    checkpoint.save(options.out, network, model.card)
 
 
-def _samples(paths: list[Path], seed: int) -> Samples:
-    return Samples(Photos(paths, SCALES, PATCH), ("blur",), {"blur": 1.0}, PATCH, seed)
+@torch.no_grad()
+def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
+    """Degrade and restore patches until so many were taken for blurred, if ever so little."""
+    photos = Photos(paths, SCALES, PATCH)
+    names, chances = list(KINDS), np.array(list(KINDS.values()))
+    made: list[tuple[Tensor, ...]] = []
+    index = 0
+    while len(made) < number:
+        generator = np.random.default_rng((seed, index))
+        kind = names[int(generator.choice(len(names), p=chances / chances.sum()))]
+        degraded, clean = degrade_patch(photos.crop(PATCH, generator), kind, generator)
+        output = network(degraded[None].contiguous(memory_format=torch.channels_last))
+        share = output.logits[0, -1].softmax(dim=0)[: len(network.convolutive)] @ network.convolutive
+        if share >= LEAST:
+            pictures = map(eight_bit, (degraded, output.restored[0], clean))
+            made.append((*pictures, share, torch.tensor(float(kind not in ("soft", "clean")))))
+        index += 1
+    return Made(*map(torch.stack, zip(*made, strict=True)))
 
 
-def see(view: WideView, batch: Batch) -> Pictures:
-    """Change blurred photos by a wide view."""
-    change = view(batch.degraded.contiguous(memory_format=torch.channels_last))
-    return batch.degraded, batch.degraded + change, batch.clean
+def degrade_patch(clean: Tensor, kind: str, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return a patch as it is seen, and as it should be; (3, S, S) each."""
+    seed = int(generator.integers(2**31))
+    if kind == "soft" or (kind == "weak noise" and generator.random() < 0.4):
+        side = int(PATCH / generator.uniform(*SOFT))
+        clean = resized(clean[:, :side, :side], PATCH, PATCH)
+    if kind == "weak noise":
+        return degrade.to_8_bit(degrade.degrade(clean, "noise", generator.uniform(*WEAK), seed)), clean
+    kinds = ("clean",) if kind == "soft" else tuple(kind.split("+"))
+    sample = degrade.sample(degrade.to_8_bit(clean) if kind == "soft" else clean, kinds, seed)
+    return sample.degraded, sample.clean
+
+
+def drawn(samples: Made, steps: int) -> Iterator[Made]:
+    """Yield a batch for each step, mirrored and turned at random."""
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        made = samples.part(torch.randint(len(samples.share), (BATCH,), generator=generator))
+        turns, mirrored = torch.randint(4, (), generator=generator), torch.rand((), generator=generator) < 0.5
+        pictures = [picture.rot90(int(turns), (2, 3)) for picture in made[:3]]
+        yield Made(*(picture.flip(3) if mirrored else picture for picture in pictures), made.share, made.graded)
+
+
+def see(view: WideView, made: Made) -> Pictures:
+    """Restore samples without and with a wide view."""
+    degraded, rest = (each.contiguous(memory_format=torch.channels_last) for each in (made.degraded, made.rest))
+    changed = made.rest + made.share[:, None, None, None] * view(degraded, rest)
+    return Pictures(made.rest, changed, made.clean, made.graded)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from idrestore.losses import LOG_ERROR_FLOOR
@@ -15,8 +16,17 @@ RATE, WARM_UP, CLIP, EMA = 0.004, 50, 0.5, 0.998
 
 View = TypeVar("View", bound=nn.Module)
 Made = TypeVar("Made")
-Pictures = tuple[Tensor, Tensor, Tensor]
-"""(B, 3, H, W) without what the view changes, with it, and clean."""
+
+
+class Pictures(NamedTuple):
+    """Samples as a view sees them; pictures are (B, 3, H, W)."""
+
+    without: Tensor
+    """What is there without what the view changes"""
+    changed: Tensor
+    clean: Tensor
+    graded: Tensor | float = 1.0
+    """(B,): how much the logarithm of a sample's error counts; next to no error would count too much"""
 
 
 def learn(
@@ -35,8 +45,8 @@ def learn(
     for step, batch in enumerate(samples):
         optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
         pictures = see(view, batch)
-        error = pictures[1] - pictures[2]
-        log_errors = (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
+        error = pictures.changed - pictures.clean
+        log_errors = pictures.graded * (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
         optimizer.zero_grad()
         (error.abs().mean() + log_error * log_errors.mean()).backward()
         torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)
@@ -54,8 +64,17 @@ def learn(
     return average
 
 
+def resized(photo: Tensor, height: int, width: int) -> Tensor:
+    """Return (3, H, W) in [0, 1] at another size."""
+    return F.interpolate(photo[None], (height, width), mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+
+def eight_bit(photo: Tensor) -> Tensor:
+    """Return [0, 1] as 0 to 255."""
+    return (255 * photo.clamp(0, 1)).round().byte()
+
+
 def _gain(pictures: Pictures) -> Tensor:
     """Return by how much a view raises the PSNR of each sample of a batch, in dB."""
-    without, with_it, clean = pictures
-    before, after = (psnr_batch(each.clamp(0, 1), clean) for each in (without, with_it))
+    before, after = (psnr_batch(each.clamp(0, 1), pictures.clean) for each in pictures[:2])
     return after.clamp(max=60) - before.clamp(max=60)

@@ -143,7 +143,7 @@ class RestorationNetwork(nn.Module):
         share = ingredients[:, : len(self.convolutive)] @ self.convolutive
         if self.negligible is not None and float(share.amax()) <= self.negligible:
             return restored
-        return restored + share[:, None, None, None] * wide(degraded)
+        return restored + share[:, None, None, None] * wide(degraded, restored.clamp(0, 1))
 
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
         """Return what `tone.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).

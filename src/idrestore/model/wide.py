@@ -1,5 +1,6 @@
 """A wide view of the photo: what blur needs, since it spreads a point over tens of pixels."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ BLOCKS = 2
 
 
 class WideView(nn.Module):
-    """Predict the change (B, 3, H, W) of photos (B, 3, H, W) in [0, 1]; H and W must be multiples of 8.
+    """Predict what is still to be changed of restored photos; H and W must be multiples of 8.
 
     A small U-shape of residual blocks: it sees 90 pixels far, for a tenth of what the rest of `fast` costs. Starts
     as zero.
@@ -21,7 +22,7 @@ class WideView(nn.Module):
     def __init__(self, channels: int, deep_channels: int) -> None:
         super().__init__()
         photo_channels = 3 * STRIDE**2
-        self.stem = nn.Conv2d(photo_channels, channels, 3, padding=1)
+        self.stem = nn.Conv2d(2 * photo_channels, channels, 3, padding=1)
         self.encoder = nn.Sequential(*(ResidualBlock(channels) for _ in range(BLOCKS)))
         self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, deep_channels, 1))
         self.deep = nn.Sequential(*(ResidualBlock(deep_channels) for _ in range(2 * BLOCKS)))
@@ -30,7 +31,8 @@ class WideView(nn.Module):
         self.output = zero(nn.Conv2d(channels, photo_channels, 3, padding=1))
         keep_signal(self)
 
-    def forward(self, photos: Tensor) -> Tensor:
-        near = self.encoder(self.stem(F.pixel_unshuffle(photos, STRIDE)))
+    def forward(self, degraded: Tensor, restored: Tensor) -> Tensor:
+        """Return the change (B, 3, H, W) of what the rest of the network made of degraded photos; both in [0, 1]."""
+        near = self.encoder(self.stem(F.pixel_unshuffle(torch.cat([degraded, restored], 1), STRIDE)))
         far = self.up(self.deep(self.down(near)))
         return F.pixel_shuffle(self.output(self.decoder(near + far)), STRIDE)
