@@ -8,7 +8,6 @@ All else stays as it is, so its work on a sample, half of the hour, is done once
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import Pictures, eight_bit, learn, resized
+from views import Pictures, eight_bit, learn, options_of, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -76,13 +75,7 @@ class Made(NamedTuple):
 
 def main() -> None:
     """Make samples, learn, print and save."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model")
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--out", "-o", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=3000)
-    parser.add_argument("--steps", type=int, default=1500)
-    options = parser.parse_args()
+    options = options_of(__doc__ or "", samples=3000, steps=1500)
     torch.manual_seed(0)
     model = checkpoint.load(options.model)
     network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

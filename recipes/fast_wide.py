@@ -9,7 +9,6 @@ alone where a photo is called blurred: noise, and photos that are merely soft.
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from views import Pictures, eight_bit, learn, resized
+from views import Pictures, eight_bit, learn, options_of, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -67,13 +66,7 @@ class Made(NamedTuple):
 
 def main() -> None:
     """Make samples, learn, print and save."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model")
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--out", "-o", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=8000)
-    parser.add_argument("--steps", type=int, default=5500)
-    options = parser.parse_args()
+    options = options_of(__doc__ or "", samples=8000, steps=5500)
     torch.manual_seed(0)
     model = checkpoint.load(options.model)
     network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

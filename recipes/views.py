@@ -1,7 +1,9 @@
 """How a view of `fast` learns apart from all else: recipes/fast_wide.py and recipes/fast_tone.py."""
 
+import argparse
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -27,6 +29,17 @@ class Pictures(NamedTuple):
     clean: Tensor
     graded: Tensor | float = 1.0
     """(B,): how much the logarithm of a sample's error counts; next to no error would count too much"""
+
+
+def options_of(description: str, samples: int, steps: int) -> argparse.Namespace:
+    """Read what a recipe is asked for; `samples` and `steps` are used if they are not given."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--out", "-o", type=Path, required=True)
+    parser.add_argument("--samples", type=int, default=samples)
+    parser.add_argument("--steps", type=int, default=steps)
+    return parser.parse_args()
 
 
 def learn(
