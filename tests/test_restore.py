@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small import BOTH, network
 
-from idrestore import memory, restore
+from idrestore import memory, pixels, restore, steering
 from idrestore.checkpoint import Model
 from idrestore.model.config import PRESETS
 from idrestore.model.network import NetworkOutput, RestorationNetwork
 from idrestore.restore import Restorer
+from idrestore.steering import mistrust_blur
 
 TINY = dataclasses.replace(PRESETS["tiny"], tone_view=())
 
@@ -39,8 +40,9 @@ def photo():
 
 @pytest.fixture
 def once(monkeypatch):
-    """Let no photo be looked at again: an untrained network hints at everything."""
+    """Take the routers at their word: an untrained network hints at everything, and random pixels are all grain."""
     monkeypatch.setattr(restore, "HINT", 2)
+    monkeypatch.setattr(steering, "GRAIN", (1e8, 1e9))
 
 
 @settings(max_examples=40, deadline=None)
@@ -64,6 +66,12 @@ def test_a_network_that_changes_nothing_returns_the_photo(image):
     [
         ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, True),
         ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.8, "clean": 0.2}, False),  # doubtful
+        (
+            {"noise": 0.7, "haze": 0.2, "clean": 0.1},
+            {"haze": 0.75, "clean": 0.2},
+            True,
+        ),  # more than a trace of it before
+        ({"noise": 0.7, "haze": 0.2, "clean": 0.1}, {"haze": 0.75, "clean": 0.22}, False),
         ({"noise": 0.8, "haze": 0.08, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, False),  # no trace of it before
         ({"noise": 0.8, "blur": 0.2}, {"blur": 0.9}, False),  # soft because its noise is gone
         ({"rain": 0.8, "haze": 0.2}, {"rain": 0.9}, False),  # what was just undone
@@ -92,6 +100,7 @@ def test_the_input_is_left_alone(photo):
     assert (changed != photo).any()
 
 
+@pytest.mark.usefixtures("once")
 def test_the_result_is_the_networks(photo):
     """Against the network called by hand on the padded photo."""
     subject = restorer()
@@ -362,6 +371,7 @@ def test_an_explanation_restores_as_usual(shape):
     assert all(heat.shape == shape[:2] and (heat >= 0).all() for heat in explained.heat.values())
 
 
+@pytest.mark.usefixtures("once")
 def test_the_latent_pictures_are_the_networks(photo):
     subject = restorer()
     explained = subject.explain(photo)
@@ -478,3 +488,45 @@ def test_memory_is_counted_in_either_precision(config):
     model = Model(network(config), {}, Path("small"), "")
     full, half = (Restorer(model, "cpu", precision)._bytes_per_pixel for precision in ("fp32", "bf16"))
     assert 0 < half < full
+
+
+@pytest.mark.parametrize(
+    ("sigma", "size", "blur"),
+    [(0, (60, 200), 0.8), (0.6, (60, 200), 0.8), (1.2, (60, 200), 0.4), (4, (60, 200), 0.0), (4, (1100, 1100), 0.0)],
+)
+def test_grain_speaks_against_blur(sigma, size, blur):
+    """In one tile, and in more; a grey grain of 0.4 (0.7 in each colour) may be rounding and compression."""
+    subject = layered()
+    subject.network.shares = ({"blur": 0.8, "noise": 0.15},) * 2
+    photo = np.random.default_rng(0).normal(220, sigma, (*size, 3)).round().astype(np.uint8)
+    result = subject.restore(photo)
+    assert result.ingredients["blur"] == pytest.approx(blur, abs=0.07)
+    assert result.ingredients["noise"] == pytest.approx(0.95 - blur, abs=0.07)
+    taken = 0.2 * round(result.ingredients["noise"])
+    np.testing.assert_allclose(result.image, photo - 255 * taken, atol=1)
+
+
+def test_grain_does_not_matter_to_what_is_told_or_not_blurred():
+    photo = np.random.default_rng(0).normal(220, 9, (60, 200, 3)).round().astype(np.uint8)
+    assert layered().restore(photo, ingredients={"blur": 1}).ingredients["blur"] == 1
+    subject, calls = layered(), []
+    subject.network.shares = ({"blur": 0.08, "noise": 0.6},) * 2
+    subject.network.register_forward_hook(lambda *_: calls.append(1))
+    assert subject.restore(photo).ingredients["blur"] == pytest.approx(0.08)
+    assert len(calls) <= 2  # restored, and looked at again
+
+
+@pytest.mark.parametrize(("sigma", "part"), [(0.5, 1.0), (6.0, 1.0), (6.0, 0.5)])
+def test_grain_is_that_of_the_calmest_cells(sigma, part):
+    """Of white noise it is the deviation, a little less, wherever a tenth of the photo has no more than that."""
+    photos = np.random.default_rng(0).normal(128, sigma, (2, 120, 160, 1)).repeat(3, axis=3)
+    photos[:, :, : int((1 - part) * 160)] += np.random.default_rng(1).normal(0, 30, (2, 120, int((1 - part) * 160), 1))
+    assert 0.75 * sigma < pixels.grain(photos / 255) < sigma
+    ramp = np.broadcast_to(np.linspace(0, 1, 160)[:, None], (1, 120, 160, 3))
+    assert pixels.grain(ramp) < 1e-6
+    assert pixels.grain(photos[:, :9]) == 0
+
+
+def test_blur_is_not_mistrusted_where_noise_is_not_known():
+    rows = torch.tensor([[[0.6, 0.4]]])
+    assert mistrust_blur(("blur", "clean"), rows, 9.0) is rows

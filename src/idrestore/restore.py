@@ -22,7 +22,7 @@ from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
-from idrestore.steering import Steering, steer, was_hidden, weaken
+from idrestore.steering import Steering, mistrust_blur, steer, was_hidden, weaken
 
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
@@ -256,8 +256,12 @@ class Restorer:
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
             nonlocal curves
             patch = pixels.scaled(colour[tile.rows, tile.columns], peak)
-            output = self._forward(tiling.pad_to_multiple(patch, self.multiple)[None], wanted)
-            found.append(output.logits.softmax(dim=2) if wanted is None else wanted)
+            padded = tiling.pad_to_multiple(patch, self.multiple)[None]
+            output = self._forward(padded, wanted)
+            shares = self._decide(output, padded) if wanted is None else wanted
+            if wanted is None and not torch.equal(shares, output.logits.softmax(dim=2)):
+                output = self._forward(padded, shares)
+            found.append(shares)
             if len(found) == 1:
                 curves = self._curves(colour, peak, found[0])
             photo = output.restored
@@ -331,7 +335,11 @@ class Restorer:
         whole = math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS
         crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
-        return self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
+        return self._decide(self._forward(padded, only_route=True), padded)
+
+    def _decide(self, output: NetworkOutput, photos: NDArray[np.float32]) -> Tensor:
+        """Return the ingredients (1, M, K) of a photo, given as crops (B, h, w, 3), by what the routers say of it."""
+        return mistrust_blur(self.names, output.logits[:1].softmax(dim=2), pixels.grain(photos))
 
     def _curves(self, colour: NDArray[Any], peak: float, rows: Tensor) -> Tensor | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need (`ToneView`)."""

@@ -6,12 +6,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SURE, DOUBT = 0.5, 0.15
-"""Looked at again, a photo is restored in turn if one degradation has at least SURE, and `clean` at most DOUBT."""
-EVIDENCE = 0.07
-"""The product of that degradation's shares, before and after, is to be at least this."""
+SURE = 0.5
+"""Looked at again, a photo is restored in turn if one degradation has at least this share."""
+EVIDENCE = (0.07, 0.15), (0.14, 0.2)
+"""And if the product of its shares, before and after, is at least the one, and `clean` at most the other of a pair."""
 NOT_IN_TURN = ("blur", "clean")
 """What is not undone behind another degradation: photos whose noise is gone look blurred, and lose by deblurring."""
+
+
+GRAIN = 0.4, 0.8
+"""Grain (`pixels.grain`) from which a photo is less blurred than it seems, and from which it is not blurred at all."""
+LITTLE = 0.1
+"""Share of blur under which that does not matter."""
 
 
 class Steering(NamedTuple):
@@ -70,9 +76,27 @@ def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None
             raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
 
 
+def mistrust_blur(names: Sequence[str], rows: Tensor, grain: float) -> Tensor:
+    """Give the share of blur in rows (1, M, K) to noise, as far as a photo's grain speaks against blur.
+
+    Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
+    """
+    part = min(max((grain - GRAIN[0]) / (GRAIN[1] - GRAIN[0]), 0.0), 1.0)
+    if not part or not {"noise", "blur"} <= set(names):
+        return rows
+    noise, blur = names.index("noise"), names.index("blur")
+    if float(rows[..., blur].mean()) < LITTLE:
+        return rows
+    moved, corrected = part * rows[..., blur], rows.clone()
+    corrected[..., noise] += moved
+    corrected[..., blur] -= moved
+    return corrected
+
+
 def was_hidden(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
     """Tell from what was found, before and after restoring, the largest first, if a photo is to be restored in turn."""
     name, share = next(iter(after.items()))
     largest = next((name for name in before if name != "clean"), None)
-    sure = share >= SURE and after.get("clean", 0.0) <= DOUBT and share * before[name] >= EVIDENCE
-    return sure and name not in (largest, *NOT_IN_TURN)
+    clean = after.get("clean", 0.0)
+    evident = any(share * before[name] >= product and clean <= doubt for product, doubt in EVIDENCE)
+    return share >= SURE and evident and name not in (largest, *NOT_IN_TURN)
