@@ -87,7 +87,9 @@ def main() -> None:
     held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
     samples = make(network, learned, options.samples, SEED)
     parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
-    network.tone = learn(network.tone, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
+    network.tone = learn(
+        network.tone.requires_grad_(True), drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see
+    )
     checkpoint.save(options.out, network, model.card)
 
 

@@ -78,7 +78,7 @@ def main() -> None:
     held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
     samples = make(network, [path for path in paths if path not in held], options.samples, SEED)
     parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
-    network.wide = learn(wide, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
+    network.wide = learn(wide.requires_grad_(True), drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
     checkpoint.save(options.out, network, model.card)
 
 

@@ -1,4 +1,4 @@
-"""How a view of `fast` learns apart from all else: recipes/fast_wide.py and recipes/fast_tone.py."""
+"""How a part of `fast` learns apart from all else, in recipes/fast_overlay.py, fast_wide.py and fast_tone.py."""
 
 import argparse
 import copy
@@ -49,11 +49,18 @@ def learn(
     steps: int,
     log_error: float,
     see: Callable[[View, Made], Pictures],
+    error_itself: float = 1.0,
 ) -> View:
-    """Return the average of the weights that a view takes on its way; `see` shows it a batch of samples."""
-    view = view.requires_grad_(True).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Return a view with the average of the weights that it takes on its way; `see` shows it a batch of samples.
+
+    What learns is what requires a gradient. The loss is the mean error, times `error_itself`, and the mean logarithm of
+    samples' squared errors, times `log_error`.
+    """
+    view = view.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(view).requires_grad_(False)
-    optimizer = Muon(view.parameters(), RATE)
+    learning = [parameter for parameter in view.parameters() if parameter.requires_grad]
+    averages = [slow for slow, fast in zip(average.parameters(), view.parameters(), strict=True) if fast.requires_grad]
+    optimizer = Muon(learning, RATE)
     gains: list[Tensor] = []
     for step, batch in enumerate(samples):
         optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
@@ -61,12 +68,12 @@ def learn(
         error = pictures.changed - pictures.clean
         log_errors = pictures.graded * (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
         optimizer.zero_grad()
-        (error.abs().mean() + log_error * log_errors.mean()).backward()
-        torch.nn.utils.clip_grad_norm_(view.parameters(), CLIP)
+        (error_itself * error.abs().mean() + log_error * log_errors.mean()).backward()
+        torch.nn.utils.clip_grad_norm_(learning, CLIP)
         optimizer.step()
         decay = min(EMA, (1 + step) / (10 + step))
         with torch.no_grad():
-            for slow, fast in zip(average.parameters(), view.parameters(), strict=True):
+            for slow, fast in zip(averages, learning, strict=True):
                 slow.lerp_(fast, 1 - decay)
             gains.append(_gain(pictures))
         if (step + 1) % 100 == 0 or step + 1 == steps:

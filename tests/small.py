@@ -18,6 +18,7 @@ FAST = dataclasses.replace(
     stem_stride=2,
     double_top=False,
     mixed_top=True,
+    overlay_blocks=2,
     wide_view=(7, 11),
     tone_view=(5, 8, 13),
     predictor="shared",

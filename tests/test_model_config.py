@@ -20,10 +20,10 @@ def budget(config):
 
 def test_fast_stays_within_its_budget():
     millions, kmac = budget(PRESETS["fast"])
-    assert millions <= 9.51
+    assert millions <= 9.74
     assert kmac <= 300
     for_all_pixels, _ = budget(dataclasses.replace(PRESETS["fast"], tone_view=()))
-    assert for_all_pixels <= 8.03
+    assert for_all_pixels <= 8.26
 
 
 @pytest.mark.parametrize(("placement", "expected"), [("2E+1D", 1_573), ("3E", 1_573), ("3D", 2_570)])

@@ -365,13 +365,13 @@ def test_mixed_weights_start_as_those_of_all(tmp_path):
         Run(recipe(model=plain, start=str(tmp_path / "mixed.safetensors")))
 
 
-def test_views_can_be_added_to_what_is_trained_already(tmp_path):
-    narrow = dataclasses.replace(MODEL, wide_view=(), degradations=("noise", "blur", "haze"))
+def test_parts_can_be_added_to_what_is_trained_already(tmp_path):
+    narrow = dataclasses.replace(MODEL, overlay_blocks=0, wide_view=(), degradations=("noise", "blur", "haze"))
     before = shaken(RestorationNetwork(narrow), 0.02)
     checkpoint.save(tmp_path / "narrow.safetensors", before, {})
-    model = dataclasses.replace(narrow, wide_view=(3, 4), tone_view=(3, 4, 5))
+    model = dataclasses.replace(narrow, overlay_blocks=2, wide_view=(3, 4), tone_view=(3, 4, 5))
     run = Run(recipe(model=model, start=str(tmp_path / "narrow.safetensors")))
-    assert run.network.tone is not None
+    assert None not in (run.network.overlay, run.network.wide, run.network.tone)
     photo = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(run.network(photo).restored, before(photo).restored)

@@ -59,6 +59,8 @@ class Run:
         wanted = self.config.model
         if wanted.mixed_top and not other.config.mixed_top and other.config.backbone == wanted.backbone:
             other.mix_top()
+        if wanted.overlay_blocks and not other.config.overlay_blocks:
+            other.add_overlay(wanted.overlay_blocks)
         if wanted.wide_view and not other.config.wide_view:
             other.widen(wanted.wide_view)
         if wanted.tone_view and not other.config.tone_view:

@@ -47,6 +47,8 @@ class ModelConfig:
     mixed_top: bool = False
     """Decoder level 1 and what follows have weights of their own for each degradation, mixed by the ingredients
     (`model/mixing.py`), and look at the photo again instead of at what encoder level 1 saw; for `convolution` only."""
+    overlay_blocks: int = 0
+    """Residual blocks between decoder level 2 and level 1 that only noise and rain, which lie over the photo, use."""
     wide_view: tuple[int, ...] = ()
     """Channels, at a quarter and at an eighth of the photo's size, of a second view of the photo that blur is undone
     by (`model/wide.py`); empty: none."""
@@ -84,7 +86,7 @@ class ModelConfig:
                 object.__setattr__(self, field.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
             if get_origin(allowed) is Literal and value not in get_args(allowed):
                 raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
-            least = 0 if field.name == "refinement" else 1
+            least = 0 if field.name in ("refinement", "overlay_blocks") else 1
             if allowed is int and (type(value) is not int or value < least):
                 raise ValueError(f"{field.name}: got {value!r}, expected a whole number >= {least}")
             if allowed is bool and type(value) is not bool:
@@ -168,6 +170,7 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         mixed_top=True,
+        overlay_blocks=2,
         wide_view=(40, 72),
         tone_view=(48, 80, 128),
         degradations=NAMES,
@@ -184,6 +187,7 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         mixed_top=True,
+        overlay_blocks=1,
         wide_view=(6, 10),
         tone_view=(6, 8, 10),
         degradations=NAMES,

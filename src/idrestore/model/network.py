@@ -1,6 +1,8 @@
 """The whole network: a U-shape of four levels with three meta-prior blocks that share one hub."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -48,9 +50,10 @@ class RestorationNetwork(nn.Module):
     """
 
     negligible: float | None = None
-    """Share of blur up to which the wide view is left out; None: it never is."""
-    convolutive: Tensor
+    """Shares up to which the overlay blocks and the wide view are left out; None: they never are."""
+    additive: Tensor
     affine: Tensor
+    convolutive: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -80,6 +83,9 @@ class RestorationNetwork(nn.Module):
             keep_signal(self)
         if config.mixed_top:
             self.mix_top()
+        self.overlay: nn.Module | None = None
+        if config.overlay_blocks:
+            self.add_overlay(config.overlay_blocks)
         self.wide: WideView | None = None
         if config.wide_view:
             self.widen(config.wide_view)
@@ -100,11 +106,10 @@ class RestorationNetwork(nn.Module):
         logits: list[Tensor] = []
         met: list[PriorOutput] = []
 
-        def top(layers: nn.Module, x: Tensor) -> Tensor:
-            return through(layers, x, met[-1].ingredients)
-
         def level(name: str, x: Tensor) -> Tensor:
-            x = top(self.blocks[name], x) if name == "decoder1" else self.blocks[name](x)
+            return meet(name, self.blocks[name](x))
+
+        def meet(name: str, x: Tensor) -> Tensor:
             if name not in self.prior_blocks:
                 return x
             block = cast("MetaPriorBlock", self.prior_blocks[name])
@@ -124,13 +129,9 @@ class RestorationNetwork(nn.Module):
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
         if only_route and len(logits) == len(self.prior_blocks):
             return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
-        if self.config.mixed_top:  # it is known by now what to undo
-            encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
-        decoder1 = level("decoder1", top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1)))
-        change = top(self.output, top(self.refinement, decoder1))
-        restored = degraded + F.pixel_shuffle(change, self.config.stem_stride)
-        if self.wide is not None:
-            restored = self._unspread(self.wide, restored, degraded, met[-1].ingredients)
+        restored = self.finish(degraded, encoder1, decoder2, met[-1].ingredients, functools.partial(meet, "decoder1"))
+        if self.wide is not None and (share := self._share("convolutive", met[-1].ingredients)) is not None:
+            restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1))
         return NetworkOutput(
             restored,
             torch.stack(logits, dim=1),
@@ -138,12 +139,37 @@ class RestorationNetwork(nn.Module):
             [block.latents for block in met],
         )
 
-    def _unspread(self, wide: WideView, restored: Tensor, degraded: Tensor, ingredients: Tensor) -> Tensor:
-        """Add what the wide view changes to restored photos (B, 3, H, W), by the share of blur in (B, K)."""
-        share = ingredients[:, : len(self.convolutive)] @ self.convolutive
-        if self.negligible is not None and float(share.amax()) <= self.negligible:
-            return restored
-        return restored + share[:, None, None, None] * wide(degraded, restored.clamp(0, 1))
+    def finish(
+        self,
+        degraded: Tensor,
+        encoder1: Tensor,
+        decoder2: Tensor,
+        ingredients: Tensor,
+        meet: Callable[[Tensor], Tensor] = lambda x: x,
+    ) -> Tensor:
+        """Return restored photos (B, 3, H, W), the wide view left out, from the features of encoder 1 and decoder 2.
+
+        `ingredients` (B, K) are those that were last in force, `meet` is a meta-prior block of decoder 1. A mixed top
+        does not look at `encoder1`: it is known by now what to undo.
+        """
+
+        def top(layers: nn.Module, x: Tensor) -> Tensor:
+            return through(layers, x, ingredients)
+
+        if self.overlay is not None and (share := self._share("additive", ingredients)) is not None:
+            decoder2 = decoder2 + share[:, None, None, None] * (self.overlay(decoder2) - decoder2)
+        if self.config.mixed_top:
+            encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
+        decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))
+        decoder1 = meet(top(self.blocks["decoder1"], decoder1))
+        change = top(self.output, top(self.refinement, decoder1))
+        return degraded + F.pixel_shuffle(change, self.config.stem_stride)
+
+    def _share(self, operation: Operation, ingredients: Tensor) -> Tensor | None:
+        """Return how much of ingredients (B, K) such an operation undoes, (B,); None where that is next to nothing."""
+        marks = getattr(self, operation)
+        share = ingredients[:, : len(marks)] @ marks
+        return None if self.negligible is not None and float(share.amax()) <= self.negligible else share
 
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
         """Return what `tone.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
@@ -175,6 +201,13 @@ class RestorationNetwork(nn.Module):
         self.blocks["decoder1"] = mix(self.blocks["decoder1"], *number)
         self.refinement, self.output = mix(self.refinement, *number), mix(self.output, *number)
 
+    def add_overlay(self, blocks: int) -> None:
+        """Give the network so many blocks for noise and rain (`ModelConfig.overlay_blocks`), which change nothing."""
+        self.config = dataclasses.replace(self.config, overlay_blocks=blocks)
+        width = 2 * self.config.dim
+        layers = (ResidualBlock(width, start_as_identity=True) for _ in range(blocks))
+        self.overlay = nn.Sequential(*layers) if self._mark("additive") else None
+
     def widen(self, channels: tuple[int, ...]) -> None:
         """Give the network a wide view of such channels (`ModelConfig.wide_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, wide_view=channels)
@@ -186,8 +219,9 @@ class RestorationNetwork(nn.Module):
         self.tone = ToneView(*channels) if self._mark("affine") else None
 
     def _mark(self, operation: Operation) -> bool:
-        """Keep which degradations such an operation undoes, (K,), and tell if there are any."""
-        marks = [self.config.operation_of(name) == operation for name in self.config.known]
+        """Keep which degradations such an operation undoes, (K,), and tell if there are any; `clean` is none."""
+        known = self.config.known
+        marks = [name != "clean" and self.config.operation_of(name) == operation for name in known]
         self.register_buffer(operation, torch.tensor(marks).float(), persistent=False)
         return any(marks)
 
