@@ -65,6 +65,16 @@ def thumbnail(colour: NDArray[Any], peak: float, size: Sequence[int]) -> Tensor:
     return F.interpolate(small, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def crops(image: NDArray[Any], side: int, number: int) -> NDArray[Any]:
+    """Return the same crops of a photo (H, W, 3) at every call, (number, side, side, 3), or less where it is smaller."""
+    generator = np.random.default_rng(0)
+    height, width = image.shape[:2]
+    tall, wide = min(side, height), min(side, width)
+    tops = generator.integers(0, height - tall + 1, number)
+    lefts = generator.integers(0, width - wide + 1, number)
+    return np.stack([image[top : top + tall, left : left + wide] for top, left in zip(tops, lefts, strict=True)])
+
+
 def grain(photos: NDArray[np.float32]) -> float:
     """Return how coarse the finest detail of photos (n, H, W, 3) in [0, 1] is where it is least, in 8-bit levels.
 

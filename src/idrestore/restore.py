@@ -333,7 +333,7 @@ class Restorer:
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
         """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
         whole = math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS
-        crops = colour[None] if whole else _seeded_crops(colour)[: self.routing_crops]
+        crops = colour[None] if whole else pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
         return self._decide(self._forward(padded, only_route=True), padded)
 
@@ -392,14 +392,3 @@ def load(
     The rest is for `Restorer`.
     """
     return Restorer(checkpoint.load(model), device, precision, tile, budget)
-
-
-def _seeded_crops(image: NDArray[Any]) -> NDArray[Any]:
-    """Return the same crops of a photo at every call, (n, 256, 256, 3) or narrower where the photo is."""
-    generator = np.random.default_rng(0)
-    height, width = image.shape[:2]
-    tall, wide = min(ROUTING_CROP, height), min(ROUTING_CROP, width)
-    tops = generator.integers(0, height - tall + 1, ROUTING_CROPS)
-    lefts = generator.integers(0, width - wide + 1, ROUTING_CROPS)
-    corners = zip(tops, lefts, strict=True)
-    return np.stack([image[top : top + tall, left : left + wide] for top, left in corners])
