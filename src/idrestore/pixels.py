@@ -66,7 +66,7 @@ def thumbnail(colour: NDArray[Any], peak: float, size: Sequence[int]) -> Tensor:
 
 
 def crops(image: NDArray[Any], side: int, number: int) -> NDArray[Any]:
-    """Return the same crops of a photo (H, W, 3) at every call, (number, side, side, 3), or less where it is smaller."""
+    """Return the same crops of a photo (H, W, 3) at every call, (number, side, side, 3), or less if it is smaller."""
     generator = np.random.default_rng(0)
     height, width = image.shape[:2]
     tall, wide = min(side, height), min(side, width)
