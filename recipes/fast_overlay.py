@@ -10,6 +10,7 @@ Prints, every 100 steps, how much PSNR the samples gained by it on average, and 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,20 +18,20 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import Pictures, eight_bit, learn, options_of
+from views import BATCH, Pictures, eight_bit, learn, make_all, options_of
 
 from idrestore import checkpoint
 from idrestore.data import degrade
-from idrestore.data.loader import WHITE_SIGMA, Photos, find_photos
+from idrestore.data.loader import WHITE_SIGMA, Photos
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 
 LEARNING = "noise", "rain"
-HELD_OUT, HELD_SHARE = 31, 0.03
-"""Every so manieth photo is held out; and the number of samples of these, relative to the others."""
-SEED, HELD_OUT_SEED = 77, 5
+HELD_SHARE = 0.03
+"""Number of samples of photos that are held out, relative to the others."""
+SEEDS = 77, 5
 SCALES = 1.0, 0.7, 0.5, 0.35
-PATCH, BATCH = 128, 12
+PATCH = 128
 WEAK = 0.05, 0.5
 """Strengths of weak noise."""
 KINDS = {
@@ -79,11 +80,7 @@ def main() -> None:
     model = checkpoint.load(options.model)
     network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wide, network.wide = network.wide, None
-    paths = find_photos([options.photos])
-    held = paths[::HELD_OUT]
-    held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
-    samples = make(network, [path for path in paths if path not in held], options.samples, SEED)
-    parts = [held_out.part(part) for part in torch.arange(len(held_out.graded)).split(BATCH)]
+    samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
     if network.overlay is None:
         network.add_overlay(PRESETS["fast"].overlay_blocks)
     own = tuple(f".of.{network.config.degradations.index(name)}." for name in LEARNING)

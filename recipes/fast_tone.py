@@ -9,6 +9,7 @@ Prints, every 100 steps, how much PSNR the samples gained by it on average, and 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,21 +17,21 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import Pictures, eight_bit, learn, options_of, resized
+from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
-from idrestore.data.loader import Photos, find_photos
+from idrestore.data.loader import Photos
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.tone import MULTIPLE, ToneView, certainty, toned
 from idrestore.restore import HINT, THUMBNAIL
 from idrestore.steering import was_hidden
 
-HELD_OUT, HELD_SHARE = 31, 0.08
-"""Every so manieth photo is held out; and the number of samples of these, relative to the others."""
-SEED, HELD_OUT_SEED = 7, 5
-BATCH, LOG_ERROR = 12, 0.1
+HELD_SHARE = 0.08
+"""Number of samples of photos that are held out, relative to the others."""
+SEEDS = 7, 5
+LOG_ERROR = 0.1
 SIDES, SIDE_SHARES = (THUMBNAIL, 400), (0.75, 0.25)
 GAMMA, COLOUR = (-0.05, 0.25), 0.15
 """Lest brightness and colours be learned by heart: mean and deviation of the logarithm of an exponent on the clean
@@ -81,12 +82,7 @@ def main() -> None:
     network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if network.tone is None:
         network.add_tone(PRESETS["fast"].tone_view)
-    paths = find_photos([options.photos])
-    held = paths[::HELD_OUT]
-    learned = [path for path in paths if path not in held]
-    held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
-    samples = make(network, learned, options.samples, SEED)
-    parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
+    samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
     network.tone = learn(
         network.tone.requires_grad_(True), drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see
     )

@@ -10,26 +10,27 @@ Prints, every 100 steps, how much PSNR the samples gained by it on average, and 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from views import Pictures, eight_bit, learn, options_of, resized
+from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
-from idrestore.data.loader import Photos, find_photos
+from idrestore.data.loader import Photos
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.wide import WideView
 
-HELD_OUT, HELD_SHARE = 31, 0.03
-"""Every so manieth photo is held out; and the number of samples of these, relative to the others."""
-SEED, HELD_OUT_SEED = 11, 5
+HELD_SHARE = 0.03
+"""Number of samples of photos that are held out, relative to the others."""
+SEEDS = 11, 5
 SCALES = 1.0, 0.7, 0.5, 0.35
-PATCH, BATCH, LOG_ERROR = 160, 12, 0.04
+PATCH, LOG_ERROR = 160, 0.04
 LEAST = 0.02
 """Share of blur from which a patch is a sample."""
 WEAK = 0.05, 0.5
@@ -73,11 +74,7 @@ def main() -> None:
     if network.wide is None:
         network.widen(PRESETS["fast"].wide_view)
     wide, network.wide = network.wide, None
-    paths = find_photos([options.photos])
-    held = paths[::HELD_OUT]
-    held_out = make(network, held, max(1, round(options.samples * HELD_SHARE)), HELD_OUT_SEED)
-    samples = make(network, [path for path in paths if path not in held], options.samples, SEED)
-    parts = [held_out.part(part) for part in torch.arange(len(held_out.share)).split(BATCH)]
+    samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
     network.wide = learn(wide.requires_grad_(True), drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
     checkpoint.save(options.out, network, model.card)
 

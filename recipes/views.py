@@ -4,20 +4,36 @@ import argparse
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from idrestore.data.loader import find_photos
 from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
 from idrestore.muon import Muon
 
+HELD_OUT = 31
+"""Every so manieth photo is held out."""
+BATCH = 12
 RATE, WARM_UP, CLIP, EMA = 0.004, 50, 0.5, 0.998
 
 View = TypeVar("View", bound=nn.Module)
 Made = TypeVar("Made")
+
+
+class Kept(Protocol):
+    """Samples in tensors, all of which have a row for each."""
+
+    def __getitem__(self, field: int, /) -> Tensor: ...
+
+    def part(self, index: Tensor) -> Any:
+        """Return some of the samples."""
+
+
+Samples = TypeVar("Samples", bound=Kept)
 
 
 class Pictures(NamedTuple):
@@ -40,6 +56,23 @@ def options_of(description: str, samples: int, steps: int) -> argparse.Namespace
     parser.add_argument("--samples", type=int, default=samples)
     parser.add_argument("--steps", type=int, default=steps)
     return parser.parse_args()
+
+
+def make_all(
+    make: Callable[[list[Path], int, int], Samples],
+    options: argparse.Namespace,
+    held_share: float,
+    seeds: tuple[int, int],
+) -> tuple[Samples, list[Samples]]:
+    """Make samples (photos, their number, seed) to learn from, and batches of some of the photos that are held out.
+
+    `held_share` is the number of the latter, relative to the others; `seeds` are for the ones and the others.
+    """
+    paths = find_photos([options.photos])
+    held = paths[::HELD_OUT]
+    held_out = make(held, max(1, round(options.samples * held_share)), seeds[1])
+    samples = make([path for path in paths if path not in held], options.samples, seeds[0])
+    return samples, [held_out.part(part) for part in torch.arange(len(held_out[0])).split(BATCH)]
 
 
 def learn(
