@@ -530,3 +530,41 @@ def test_grain_is_that_of_the_calmest_cells(sigma, part):
 def test_blur_is_not_mistrusted_where_noise_is_not_known():
     rows = torch.tensor([[[0.6, 0.4]]])
     assert mistrust_blur(("blur", "clean"), rows, 9.0) is rows
+
+
+def test_a_lamp_in_a_dark_photo_stays_light():
+    """What is synthesised dark is dark throughout; a network that knows no lamp makes this one dark and blue."""
+    photo = np.full((192, 192, 3), 0.06, np.float32)
+    photo[88:104, 40:56] = 1
+    restored = restore.load("fast", "cpu", "fp32").restore(photo, ingredients={"low_light": 1}).image
+    assert restored[90:102, 42:54].min() > 0.8
+    assert restored[:64].min() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("wish", "light"),
+    [({"low_light": 1.0}, True), ({"low_light": 0.4, "noise": 0.6}, True), ({"low_light": 0.3, "noise": 0.7}, False)],
+)
+def test_highlights_are_rolled_off_in_what_is_dark(wish, light):
+    """In one tile, and in more."""
+    subject = layered()
+    seen = []
+    subject.network.register_forward_pre_hook(lambda _, arguments: seen.append(float(arguments[0].max())))
+    for width in (60, 600):
+        subject.restore(np.full((40, width, 3), 0.8, np.float32), ingredients=wish)
+    assert len(seen) > 2 and all((largest < 0.7) is light for largest in seen)
+
+
+@given(arrays.arrays(np.float32, (1, 4, 5, 3), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
+def test_rolled_off_highlights_keep_their_order_and_hue(photos, share):
+    seen, taken = pixels.roll_off(photos, share)
+    assert ((taken >= 0) & (taken < 1)).all()
+    np.testing.assert_allclose(seen, photos * (1 - taken), atol=1e-6)
+    before, after = photos.max(axis=3).ravel(), seen.max(axis=3).ravel()
+    assert (np.diff(after[np.argsort(before)]) >= -1e-6).all()
+    dark = before <= pixels.SHOULDER[0]
+    np.testing.assert_array_equal(after[dark], before[dark])
+    if share == 1:
+        assert (after <= pixels.SHOULDER[1] + 1e-6).all()
+    if share == 0 or dark.all():
+        assert seen is photos

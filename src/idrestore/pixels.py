@@ -14,6 +14,8 @@ ROWS = 256
 """Rows of a photo that are worked on in floats at a time."""
 CELL = 8
 """Side of the cells in which a photo's grain is measured, px."""
+SHOULDER = 0.2, 0.3
+"""Brightness from which highlights of a dark photo are rolled off, and below which they then stay."""
 
 
 def colour_of(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:
@@ -88,6 +90,21 @@ def grain(photos: NDArray[np.float32]) -> float:
     finest = (down[:, :, :-2] - 2 * down[:, :, 1:-1] + down[:, :, 2:])[:, :height, :width] / 6
     cells = np.square(finest).reshape(len(photos), height // CELL, CELL, width // CELL, CELL).mean(axis=(2, 4))
     return float(np.sqrt(np.percentile(cells, 10)))
+
+
+def roll_off(photos: NDArray[np.float32], share: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return photos (n, H, W, 3) in [0, 1] with highlights rolled off as film does, hues kept, and what that took.
+
+    `share` in [0, 1] is how far that goes. The second, (n, H, W, 1) or broadcast to it, is the part of a pixel's
+    brightness that was taken. Photos without highlights are returned themselves.
+    """
+    start, limit = SHOULDER
+    brightest = photos.max(axis=3, keepdims=True)
+    if not share or brightest.max() <= start:
+        return photos, np.zeros((1, 1, 1, 1), np.float32)
+    over, room = np.maximum(brightest - start, 0), limit - start
+    taken = np.float32(share) * (over - room * (1 - np.exp(-over / room))) / np.maximum(brightest, start)
+    return photos * (1 - taken), taken
 
 
 def take_back(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:

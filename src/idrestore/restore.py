@@ -22,7 +22,7 @@ from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
-from idrestore.steering import Steering, mistrust_blur, steer, was_hidden, weaken
+from idrestore.steering import Steering, darkness, mistrust_blur, steer, was_hidden, weaken
 
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
@@ -257,10 +257,12 @@ class Restorer:
             nonlocal curves
             patch = pixels.scaled(colour[tile.rows, tile.columns], peak)
             padded = tiling.pad_to_multiple(patch, self.multiple)[None]
-            output = self._forward(padded, wanted)
-            shares = self._decide(output, padded) if wanted is None else wanted
-            if wanted is None and not torch.equal(shares, output.logits.softmax(dim=2)):
-                output = self._forward(padded, shares)
+            output = self._forward(padded) if wanted is None else None
+            shares = wanted if output is None else self._decide(output, padded)
+            assert shares is not None
+            seen, taken = pixels.roll_off(padded, darkness(self.names, shares))
+            if output is None or seen is not padded or not torch.equal(shares, output.logits.softmax(dim=2)):
+                output = self._forward(seen, shares)
             found.append(shares)
             if len(found) == 1:
                 curves = self._curves(colour, peak, found[0])
@@ -268,9 +270,11 @@ class Restorer:
             if curves is not None:
                 photo = toned(photo, curves, (height, width), (tile.rows.start, tile.columns.start))
             changed = photo[0].permute(1, 2, 0).float().cpu().numpy()
-            seen = [] if look is None else [tiling.crop(look(tile, output), *tile.shape)]
+            if seen is not padded:  # what is light stays light
+                changed += np.square(taken[0]) * (padded[0] - changed)
+            maps = [] if look is None else [tiling.crop(look(tile, output), *tile.shape)]
             progress(len(found), len(tiles))
-            return np.concatenate([tiling.crop(changed, *tile.shape), *seen], axis=2)
+            return np.concatenate([tiling.crop(changed, *tile.shape), *maps], axis=2)
 
         top = 0
         for band in tiling.blend(tiles, run):  # in place, and let go at the end: a row of tiles in floats is large
@@ -349,9 +353,10 @@ class Restorer:
         scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
         multiple = math.lcm(MULTIPLE, self.multiple)
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
-        small = pixels.thumbnail(colour, peak, size).to(self.device)
+        small = pixels.thumbnail(colour, peak, size).permute(0, 2, 3, 1).numpy()
+        seen = torch.from_numpy(pixels.roll_off(small, darkness(self.names, rows))[0]).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return self.network.curves(small, rows)
+            return self.network.curves(seen.to(self.device), rows)
 
     def _forward(
         self, images: NDArray[np.float32], rows: Tensor | None = None, only_route: bool = False

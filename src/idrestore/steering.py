@@ -18,6 +18,8 @@ GRAIN = 0.4, 0.8
 """Grain (`pixels.grain`) from which a photo is less blurred than it seems, and from which it is not blurred at all."""
 LITTLE = 0.1
 """Share of blur under which that does not matter."""
+DARK = 0.3, 0.5
+"""Shares of low light up to which a photo's highlights stay as they are, and from which they are rolled off."""
 
 
 class Steering(NamedTuple):
@@ -91,6 +93,12 @@ def mistrust_blur(names: Sequence[str], rows: Tensor, grain: float) -> Tensor:
     corrected[..., noise] += moved
     corrected[..., blur] -= moved
     return corrected
+
+
+def darkness(names: Sequence[str], rows: Tensor) -> float:
+    """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
+    share = float(rows[..., names.index("low_light")].mean()) if "low_light" in names else 0.0
+    return min(max((share - DARK[0]) / (DARK[1] - DARK[0]), 0.0), 1.0)
 
 
 def was_hidden(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
