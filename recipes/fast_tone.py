@@ -33,26 +33,28 @@ HELD_SHARE = 0.08
 SEEDS = 7, 5
 LOG_ERROR = 0.1
 SIDES, SIDE_SHARES = (THUMBNAIL, 400), (0.75, 0.25)
-GAMMA, COLOUR = (-0.05, 0.25), 0.15
+GAMMA, COLOUR, CAST = (-0.05, 0.25), 0.2, 0.06
 """Lest brightness and colours be learned by heart: mean and deviation of the logarithm of an exponent on the clean
-photo, and deviation of the logarithm of a factor on its colours."""
+photo, and deviations of the logarithms of a factor on its colours, and of one on each of red, green and blue."""
+FARTHEST = 2.0
+"""How many times as long as a sample the short side of the photo is at most that it is cut from."""
+PALE, HAZY = (-0.35, 0.3), 0.2
+"""The exponent on pale photos, and the share of haze from which they are samples: clean ones taken for hazy."""
 CUT, EXCHANGED = 4, 0.25
 """Up to how many times `tone.MULTIPLE` pixels a sample's height and width are cut, and how often its colours change
 places, each time that it is learned from."""
 KINDS = {
-    "haze": 0.30,
-    "low_light": 0.24,
-    "haze+noise": 0.10,
-    "rain+low_light": 0.08,
-    "haze+rain": 0.05,
-    "haze+rain+noise": 0.05,
-    "low_light+noise": 0.05,
-    "clean": 0.07,
-    "noise": 0.02,
-    "rain": 0.02,
-    "blur": 0.02,
+    "haze": 0.26,
+    "low_light": 0.22,
+    "haze+noise": 0.07,
+    "rain+low_light": 0.06,
+    "haze+rain": 0.03,
+    "haze+rain+noise": 0.03,
+    "low_light+noise": 0.04,
+    "clean": 0.02,
+    "pale": 0.27,
 }
-"""How often which degradations."""
+"""How often which degradations; `pale` photos are clean ones."""
 
 
 class Made(NamedTuple):
@@ -98,9 +100,10 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
     for index in range(number):
         generator = np.random.default_rng((seed, index))
         side = int(generator.choice(SIDES, p=SIDE_SHARES))
-        clean = degrade.to_8_bit(most_of(photos, side, generator))
-        kinds = names[int(generator.choice(len(names), p=chances / chances.sum()))].split("+")
-        sample = degrade.sample(clean, tuple(kinds), int(generator.integers(2**31)))
+        kind = names[int(generator.choice(len(names), p=chances / chances.sum()))]
+        clean = degrade.to_8_bit(most_of(photos, side, PALE if kind == "pale" else GAMMA, generator))
+        kinds = ("clean",) if kind == "pale" else tuple(kind.split("+"))
+        sample = degrade.sample(clean, kinds, int(generator.integers(2**31)))
         photo, before = sample.degraded, None
         for _ in range(2):
             restored, shares = restore(network, photo)
@@ -109,7 +112,7 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
             if before is not None and not was_hidden(before, found):
                 break
             share = shares[-1, : len(network.affine)] @ network.affine
-            if certainty(share) > 0:
+            if certainty(share) > 0 and (kind != "pale" or found["haze"] >= HAZY):
                 small = shrunk(photo)
                 thumbnail = restored if side == THUMBNAIL else restore(network, small, shares)[0]
                 made.append((*map(eight_bit, (small, thumbnail, shrunk(restored), shrunk(sample.clean))), share))
@@ -119,17 +122,18 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
     return Made(*map(torch.stack, zip(*made, strict=True)))
 
 
-def most_of(photos: Photos, side: int, generator: Generator) -> Tensor:
-    """Return a square (3, side, side) that shows most of a photo, with its brightness and colours changed a little."""
+def most_of(photos: Photos, side: int, gamma: tuple[float, float], generator: Generator) -> Tensor:
+    """Return a square (3, side, side) that shows much of a photo, with its brightness and colours changed a little."""
     image = photos.images[int(generator.integers(len(photos.images)))]
     photo = torch.from_numpy(image).permute(2, 0, 1).float() / 255
     short = min(photo.shape[1:])
-    scale = max(side / short, min(1.0, side * generator.uniform(1.0, 1.35) / short))
+    scale = max(side / short, min(1.0, side * generator.uniform(1.0, FARTHEST) / short))
     photo = resized(photo, *(max(side, round(length * scale)) for length in photo.shape[1:]))
     top, left = (int(generator.integers(length - side + 1)) for length in photo.shape[1:])
-    cut = photo[:, top : top + side, left : left + side] ** float(np.exp(generator.normal(*GAMMA)))
+    cut = photo[:, top : top + side, left : left + side] ** float(np.exp(generator.normal(*gamma)))
     grey = cut.mean(dim=0, keepdim=True)
     cut = grey + float(np.exp(generator.normal(0, COLOUR))) * (cut - grey)
+    cut = cut * torch.from_numpy(np.exp(generator.normal(0, CAST, (3, 1, 1)))).float()
     return cut.flip(2) if generator.random() < 0.5 else cut
 
 

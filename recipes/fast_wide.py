@@ -38,14 +38,21 @@ WEAK = 0.05, 0.5
 SOFT = 1.15, 2.4
 """By how much soft photos were enlarged."""
 KINDS = {
-    "blur": 0.55,
-    "blur+noise": 0.16,
-    "weak noise": 0.12,
-    "soft": 0.08,
-    "clean": 0.05,
-    "blur+low_light": 0.04,
+    "blur": 0.38,
+    "blur+noise": 0.13,
+    "noise": 0.09,
+    "weak noise": 0.08,
+    "soft": 0.05,
+    "clean": 0.03,
+    "rain": 0.08,
+    "blur+low_light": 0.06,
+    "low_light": 0.04,
+    "rain+low_light": 0.03,
+    "low_light+noise": 0.02,
+    "haze+blur": 0.01,
 }
-"""How often which degradations; `soft` photos are clean ones, enlarged, as many of those with weak noise are."""
+"""How often which degradations; `soft` photos are clean ones, enlarged, as many of those with weak noise are. Dark ones
+are seldom blurred, but have some share of blur, and lose by it what is not learned."""
 
 
 class Made(NamedTuple):

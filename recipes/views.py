@@ -18,7 +18,7 @@ from idrestore.muon import Muon
 HELD_OUT = 31
 """Every so manieth photo is held out."""
 BATCH = 12
-RATE, WARM_UP, CLIP, EMA = 0.004, 50, 0.5, 0.998
+RATE, WARM_UP, CLIP, EMA = 0.003, 50, 0.5, 0.998
 
 View = TypeVar("View", bound=nn.Module)
 Made = TypeVar("Made")
