@@ -16,7 +16,7 @@ from idrestore.batch.cluster import Placement
 from idrestore.checkpoint import Model
 from idrestore.restore import Restorer
 
-ray = pytest.importorskip("ray", reason='needs Ray: pip install "idrestore[cluster]"')
+ray = pytest.importorskip("ray", reason='needs Ray: pip install ".[cluster]"')
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
 PLACEMENT = Placement("cpu", "fp32", 256)
 

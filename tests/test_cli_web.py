@@ -57,7 +57,7 @@ def test_what_cannot_be_served_is_refused(model):
 
 def test_a_missing_extra_is_named():
     code = "import sys; sys.modules['gradio'] = None; from idrestore.cli import main; main()"
-    refused([], 'gradio not installed: pip install "idrestore[web]"', code=code)
+    refused([], 'gradio not installed: pip install ".[web]" in the folder of idrestore', code=code)
 
 
 def refused(arguments, words, **options):

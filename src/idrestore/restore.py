@@ -36,7 +36,7 @@ OVERLAP = 96
 BAND = 2 * 3 * 4
 """Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
 WORK = 1.6
-"""Memory that a network's work takes, in multiples of its tensors; seen: 1.35 to 1.61 (docs/performance.md)."""
+"""Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/performance.md)."""
 ROUTING_CROPS = 16
 """Largest number of crops from which a large photo's ingredients are decided."""
 ROUTING_CROP = 256

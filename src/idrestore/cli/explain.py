@@ -41,7 +41,7 @@ def explain_command(
         try:
             out_console.print(str(embeddings.write(restorer.model, out)), markup=False)
         except ImportError as error:
-            refuse(f"--priors: {error.name} is missing: pip install 'idrestore[explain]'")
+            refuse(f"--priors: {error.name} is missing: pip install '.[explain]' in the folder of idrestore")
         raise typer.Exit(DONE)
     from idrestore import batch, explain
 

@@ -48,7 +48,7 @@ def web_command(
     from pathlib import Path
 
     if missing := [name for name in EXTRA if find_spec(name) is None]:
-        refuse(f'{", ".join(missing)} not installed: pip install "idrestore[web]"')
+        refuse(f'{", ".join(missing)} not installed: pip install ".[web]" in the folder of idrestore')
     from idrestore import gate, service
     from idrestore.workshop import Workshop
 
