@@ -11,6 +11,7 @@ Prints, every 100 steps, how much PSNR the samples gained by it on average, and 
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,11 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, options_of
+from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, patches, weakly_noisy
 
 from idrestore import checkpoint
 from idrestore.data import degrade
-from idrestore.data.loader import WHITE_SIGMA, Photos
+from idrestore.data.loader import WHITE_SIGMA
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 
@@ -30,10 +31,7 @@ LEARNING = "noise", "rain"
 HELD_SHARE = 0.03
 """Number of samples of photos that are held out, relative to the others."""
 SEEDS = 77, 5
-SCALES = 1.0, 0.7, 0.5, 0.35
 PATCH = 128
-WEAK = 0.05, 0.5
-"""Strengths of weak noise."""
 KINDS = {
     "white noise": 0.37,
     "noise": 0.14,
@@ -94,15 +92,10 @@ def main() -> None:
 @torch.no_grad()
 def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
     """Degrade and restore patches."""
-    photos = Photos(paths, SCALES, PATCH)
-    names, chances = list(KINDS), np.array(list(KINDS.values()))
     made: list[tuple[Tensor, ...]] = []
     seen: list[Tensor] = []
     hook = network.prior_blocks["decoder2"].register_forward_hook(lambda *given: seen.append(given[2].features))
-    for index in range(number):
-        generator = np.random.default_rng((seed, index))
-        kind = names[int(generator.choice(len(names), p=chances / chances.sum()))]
-        degraded, clean = degrade_patch(photos.crop(PATCH, generator), kind, generator)
+    for kind, degraded, clean in islice(patches(paths, seed, KINDS, PATCH, degrade_patch), number):
         output = network(degraded[None].contiguous(memory_format=torch.channels_last))
         pictures = map(eight_bit, (degraded, output.restored[0], clean))
         ingredients = output.logits[0, -1].softmax(dim=0)
@@ -118,7 +111,7 @@ def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tenso
         sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
         return degrade.to_8_bit(degrade.gaussian_noise(clean, sigma, seed)), clean
     if kind == "weak noise":
-        return degrade.to_8_bit(degrade.degrade(clean, "noise", generator.uniform(*WEAK), seed)), clean
+        return weakly_noisy(clean, generator, seed), clean
     sample = degrade.sample(clean, tuple(kind.split("+")), seed)
     return sample.degraded, sample.clean
 

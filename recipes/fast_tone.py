@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, resized
+from views import BATCH, Pictures, eight_bit, learn, make_all, one_of, options_of, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -95,12 +95,11 @@ def main() -> None:
 def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
     """Degrade and restore photos; what is restored in turn is a sample too, what calls for no tone view is none."""
     photos = Photos(paths, (1.0,), THUMBNAIL)
-    names, chances = list(KINDS), np.array(list(KINDS.values()))
     made = []
     for index in range(number):
         generator = np.random.default_rng((seed, index))
         side = int(generator.choice(SIDES, p=SIDE_SHARES))
-        kind = names[int(generator.choice(len(names), p=chances / chances.sum()))]
+        kind = one_of(KINDS, generator)
         clean = degrade.to_8_bit(most_of(photos, side, PALE if kind == "pale" else GAMMA, generator))
         kinds = ("clean",) if kind == "pale" else tuple(kind.split("+"))
         sample = degrade.sample(clean, kinds, int(generator.integers(2**31)))

@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, resized
+from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, patches, resized, weakly_noisy
 
 from idrestore import checkpoint
 from idrestore.data import degrade
-from idrestore.data.loader import Photos
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.wide import WideView
@@ -29,12 +28,9 @@ from idrestore.model.wide import WideView
 HELD_SHARE = 0.03
 """Number of samples of photos that are held out, relative to the others."""
 SEEDS = 11, 5
-SCALES = 1.0, 0.7, 0.5, 0.35
 PATCH, LOG_ERROR = 160, 0.04
 LEAST = 0.02
 """Share of blur from which a patch is a sample."""
-WEAK = 0.05, 0.5
-"""Strengths of the noise that the wide view is to leave alone."""
 SOFT = 1.15, 2.4
 """By how much soft photos were enlarged."""
 KINDS = {
@@ -89,31 +85,26 @@ def main() -> None:
 @torch.no_grad()
 def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
     """Degrade and restore patches until so many were taken for blurred, if ever so little."""
-    photos = Photos(paths, SCALES, PATCH)
-    names, chances = list(KINDS), np.array(list(KINDS.values()))
     made: list[tuple[Tensor, ...]] = []
-    index = 0
-    while len(made) < number:
-        generator = np.random.default_rng((seed, index))
-        kind = names[int(generator.choice(len(names), p=chances / chances.sum()))]
-        degraded, clean = degrade_patch(photos.crop(PATCH, generator), kind, generator)
+    for kind, degraded, clean in patches(paths, seed, KINDS, PATCH, degrade_patch):
         output = network(degraded[None].contiguous(memory_format=torch.channels_last))
         share = output.logits[0, -1].softmax(dim=0)[: len(network.convolutive)] @ network.convolutive
         if share >= LEAST:
             pictures = map(eight_bit, (degraded, output.restored[0], clean))
             made.append((*pictures, share, torch.tensor(float(kind not in ("soft", "clean")))))
-        index += 1
+        if len(made) == number:
+            break
     return Made(*map(torch.stack, zip(*made, strict=True)))
 
 
-def degrade_patch(clean: Tensor, kind: str, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tensor, Tensor]:
     """Return a patch as it is seen, and as it should be; (3, S, S) each."""
     seed = int(generator.integers(2**31))
     if kind == "soft" or (kind == "weak noise" and generator.random() < 0.4):
         side = int(PATCH / generator.uniform(*SOFT))
         clean = resized(clean[:, :side, :side], PATCH, PATCH)
     if kind == "weak noise":
-        return degrade.to_8_bit(degrade.degrade(clean, "noise", generator.uniform(*WEAK), seed)), clean
+        return weakly_noisy(clean, generator, seed), clean
     kinds = ("clean",) if kind == "soft" else tuple(kind.split("+"))
     sample = degrade.sample(degrade.to_8_bit(clean) if kind == "soft" else clean, kinds, seed)
     return sample.degraded, sample.clean

@@ -2,21 +2,29 @@
 
 import argparse
 import copy
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator
 from torch import Tensor, nn
 
-from idrestore.data.loader import find_photos
+from idrestore.data import degrade
+from idrestore.data.loader import Photos, find_photos
 from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
 from idrestore.muon import Muon
 
 HELD_OUT = 31
 """Every so manieth photo is held out."""
+SCALES = 1.0, 0.7, 0.5, 0.35
+"""Sizes of the photos that patches are cut from, relative to what they are."""
+WEAK = 0.05, 0.5
+"""Strengths of weak noise."""
 BATCH = 12
 RATE, WARM_UP, CLIP, EMA = 0.003, 50, 0.5, 0.998
 
@@ -73,6 +81,32 @@ def make_all(
     held_out = make(held, max(1, round(options.samples * held_share)), seeds[1])
     samples = make([path for path in paths if path not in held], options.samples, seeds[0])
     return samples, [held_out.part(part) for part in torch.arange(len(held_out[0])).split(BATCH)]
+
+
+def patches(
+    paths: list[Path],
+    seed: int,
+    kinds: Mapping[str, float],
+    side: int,
+    degrade_patch: Callable[[Tensor, str, Generator], tuple[Tensor, Tensor]],
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield patches without end: of which kind, as `degrade_patch` has them seen, and as they should be."""
+    photos = Photos(paths, SCALES, side)
+    for index in itertools.count():
+        generator = np.random.default_rng((seed, index))
+        kind = one_of(kinds, generator)
+        yield kind, *degrade_patch(photos.crop(side, generator), kind, generator)
+
+
+def one_of(kinds: Mapping[str, float], generator: Generator) -> str:
+    """Draw a kind, given how often which."""
+    chances = np.array(list(kinds.values()))
+    return list(kinds)[int(generator.choice(len(kinds), p=chances / chances.sum()))]
+
+
+def weakly_noisy(clean: Tensor, generator: Generator, seed: int) -> Tensor:
+    """Return (3, H, W) with weak noise."""
+    return degrade.to_8_bit(degrade.degrade(clean, "noise", generator.uniform(*WEAK), seed))
 
 
 def learn(

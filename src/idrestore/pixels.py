@@ -99,9 +99,9 @@ def roll_off(photos: NDArray[np.float32], share: float) -> tuple[NDArray[np.floa
     brightness that was taken. Photos without highlights are returned themselves.
     """
     start, limit = SHOULDER
-    brightest = photos.max(axis=3, keepdims=True)
-    if not share or brightest.max() <= start:
+    if not share or photos.max() <= start:
         return photos, np.zeros((1, 1, 1, 1), np.float32)
+    brightest = photos.max(axis=3, keepdims=True)
     over, room = np.maximum(brightest - start, 0), limit - start
     taken = np.float32(share) * (over - room * (1 - np.exp(-over / room))) / np.maximum(brightest, start)
     return photos * (1 - taken), taken
