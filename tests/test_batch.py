@@ -331,6 +331,21 @@ def test_a_painted_mask_is_left_alone(tmp_path):
     assert not (tmp_path / "out2.png").exists()
 
 
+def test_a_wished_quality_makes_smaller_files_of_lossy_formats_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    image.write(pixels, source := tmp_path / "a.png", image.Photo(pixels))
+    sizes = {}
+    for quality in (None, 95, 30):
+        jobs = [Job(source, tmp_path / f"{quality}.{ending}") for ending in ("jpg", "png")]
+        assert [outcome.error for outcome in restore_files(Brightener(), jobs, Settings(quality=quality))] == ["", ""]
+        sizes[quality] = [job.target.stat().st_size for job in jobs]
+    assert sizes[None] == sizes[95]
+    assert sizes[30][0] < sizes[95][0] / 2
+    assert sizes[30][1] == sizes[95][1]
+    with pytest.raises(ValueError, match="quality: got 0, expected 1 to 100"):
+        Settings(quality=0)
+
+
 def test_results_say_how_they_were_made_unless_told_otherwise(tmp_path):
     source = write(tmp_path / "a.png")
     list(restore_files(Brightener(), [Job(source, tmp_path / "b.png")]))

@@ -108,7 +108,7 @@ class Visits:
             part = decoded._replace(photo=_cut(decoded.photo, place))
             job = Job(path, path.with_suffix(".png"))
             before = image.encode(part.photo.pixels, job.target, part.photo)[0]
-            made = batch.encode(batch.restore(restorer, part, settings, progress), job)
+            made = batch.encode(batch.restore(restorer, part, settings, progress), job, settings)
             return Part(before, made.data, made.ingredients, made.notes)
 
         return self._work(self._begin(key), work, lambda tiles: tell("a part", tiles))

@@ -127,10 +127,10 @@ def left_alone(pixels: image.Pixels, settings: Settings) -> tuple[NDArray[np.boo
     return (mask if mask.any() else None), tuple(notes)
 
 
-def encode(restored: Restored, job: Job) -> Encoded:
+def encode(restored: Restored, job: Job, settings: Settings) -> Encoded:
     """Encode a result as its target's name demands, with the notes of the whole way; raise `ImageError`."""
     photo = restored.photo
-    data, lost = image.encode(photo.pixels, job.target, photo)
+    data, lost = image.encode(photo.pixels, job.target, photo, settings.quality)
     notes = (*photo.notes, *_misnamed(job, photo.format), *restored.notes, *lost)
     return Encoded(data, restored.input_sha256, restored.ingredients, notes)
 
@@ -144,7 +144,7 @@ def whole_way(
 ) -> Encoded:
     """Decode, restore and encode in one go; raise one of `FILE_ERRORS`, or what `progress` raises."""
     # Nothing here keeps the degraded photo in memory while the restored one is encoded.
-    return encode(restore(restorer, decode(job.source, data, settings), settings, progress), job)
+    return encode(restore(restorer, decode(job.source, data, settings), settings, progress), job, settings)
 
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:

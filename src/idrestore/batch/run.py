@@ -106,7 +106,7 @@ def _write(ledger: Ledger, job: Job, restored: Restored, seconds: float) -> Outc
     """Encode and write a restored photo."""
     start = perf_counter()
     try:
-        made = one.encode(restored, job)
+        made = one.encode(restored, job, ledger.settings)
     except FILE_ERRORS as error:
         return ledger.fail(job, error, restored.input_sha256, seconds)
     return ledger.commit(job, made, seconds + perf_counter() - start)

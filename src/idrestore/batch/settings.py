@@ -31,6 +31,8 @@ class Settings:
     """A picture of the photos' size; what is white in it is left alone"""
     provenance: bool = True
     """Write into the results' metadata that, and how, they were restored"""
+    quality: int | None = None
+    """Of lossy formats, 1 to 100; None: as `image.write` chooses"""
     max_pixels: int = dataclasses.field(default=MAX_PIXELS, metadata=HOW)
     """Refuse larger photos before decoding them"""
     overwrite: bool = dataclasses.field(default=False, metadata=HOW)
@@ -43,6 +45,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers: got {self.workers}, expected at least 1")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ValueError(f"quality: got {self.quality}, expected 1 to 100")
 
     @cached_property
     def sha256(self) -> str:

@@ -56,6 +56,9 @@ def restore_command(
     provenance: Annotated[
         bool, typer.Option(help="Write into the metadata that, and how, a photo was restored.")
     ] = True,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Quality of JPEG and WebP (by default 95) and AVIF (90).")
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, rich_help_panel=MANY, help="Threads to read and write in; with Ray, processes.")
     ] = 1,
@@ -93,6 +96,7 @@ def restore_command(
         guard=guard,
         protect=protect,
         provenance=provenance,
+        quality=quality,
         max_pixels=max_pixels,
         overwrite=overwrite,
         retry_failed=retry_failed,
