@@ -529,7 +529,7 @@ def test_grain_is_that_of_the_calmest_cells(sigma, part):
 
 def test_blur_is_not_mistrusted_where_noise_is_not_known():
     rows = torch.tensor([[[0.6, 0.4]]])
-    assert mistrust_blur(("blur", "clean"), rows, 9.0) is rows
+    assert mistrust_blur(("blur", "clean"), rows, np.random.default_rng(0).random((1, 64, 64, 3), np.float32)) is rows
 
 
 def test_a_lamp_in_a_dark_photo_stays_light():

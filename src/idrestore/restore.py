@@ -257,11 +257,14 @@ class Restorer:
             nonlocal curves
             patch = pixels.scaled(colour[tile.rows, tile.columns], peak)
             padded = tiling.pad_to_multiple(patch, self.multiple)[None]
-            output = self._forward(padded) if wanted is None else None
-            shares = wanted if output is None else self._decide(output, padded)
-            assert shares is not None
+            output = routed = None
+            shares = wanted
+            if shares is None:
+                output = self._forward(padded)
+                routed = output.logits.softmax(dim=2)
+                shares = mistrust_blur(self.names, routed, padded)
             seen, taken = pixels.roll_off(padded, darkness(self.names, shares))
-            if output is None or seen is not padded or not torch.equal(shares, output.logits.softmax(dim=2)):
+            if output is None or seen is not padded or shares is not routed:
                 output = self._forward(seen, shares)
             found.append(shares)
             if len(found) == 1:
@@ -339,11 +342,8 @@ class Restorer:
         whole = math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS
         crops = colour[None] if whole else pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: self.routing_crops]
         padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
-        return self._decide(self._forward(padded, only_route=True), padded)
-
-    def _decide(self, output: NetworkOutput, photos: NDArray[np.float32]) -> Tensor:
-        """Return the ingredients (1, M, K) of a photo, given as crops (B, h, w, 3), by what the routers say of it."""
-        return mistrust_blur(self.names, output.logits[:1].softmax(dim=2), pixels.grain(photos))
+        rows = self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
+        return mistrust_blur(self.names, rows, padded)
 
     def _curves(self, colour: NDArray[Any], peak: float, rows: Tensor) -> Tensor | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need (`ToneView`)."""

@@ -3,8 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from idrestore import pixels
 
 SURE = 0.5
 """Looked at again, a photo is restored in turn if one degradation has at least this share."""
@@ -12,7 +16,6 @@ EVIDENCE = (0.07, 0.15), (0.14, 0.2)
 """And if the product of its shares, before and after, is at least the one, and `clean` at most the other of a pair."""
 NOT_IN_TURN = ("blur", "clean")
 """What is not undone behind another degradation: photos whose noise is gone look blurred, and lose by deblurring."""
-
 
 GRAIN = 0.4, 0.8
 """Grain (`pixels.grain`) from which a photo is less blurred than it seems, and from which it is not blurred at all."""
@@ -78,16 +81,19 @@ def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None
             raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
 
 
-def mistrust_blur(names: Sequence[str], rows: Tensor, grain: float) -> Tensor:
+def mistrust_blur(names: Sequence[str], rows: Tensor, photo: NDArray[np.float32]) -> Tensor:
     """Give the share of blur in rows (1, M, K) to noise, as far as a photo's grain speaks against blur.
 
-    Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
+    The photo is given as crops (B, h, w, 3). Blur takes the finest detail first. Where all of a photo has some, it is
+    noise, which deblurring would sharpen. Rows of which nothing changes are returned themselves.
     """
-    part = min(max((grain - GRAIN[0]) / (GRAIN[1] - GRAIN[0]), 0.0), 1.0)
-    if not part or not {"noise", "blur"} <= set(names):
+    if not {"noise", "blur"} <= set(names):
         return rows
     noise, blur = names.index("noise"), names.index("blur")
     if float(rows[..., blur].mean()) < LITTLE:
+        return rows
+    part = min(max((pixels.grain(photo) - GRAIN[0]) / (GRAIN[1] - GRAIN[0]), 0.0), 1.0)
+    if not part:
         return rows
     moved, corrected = part * rows[..., blur], rows.clone()
     corrected[..., noise] += moved
