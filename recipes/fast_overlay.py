@@ -15,15 +15,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, patches, weakly_noisy
+from views import BATCH, Pictures, eight_bit, learn, make_all, noisy, options_of, patches
 
 from idrestore import checkpoint
 from idrestore.data import degrade
-from idrestore.data.loader import WHITE_SIGMA
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 
@@ -107,11 +105,8 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
 def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tensor, Tensor]:
     """Return a patch as it is seen, and as it should be; (3, S, S) each."""
     seed = int(generator.integers(2**31))
-    if kind == "white noise":
-        sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
-        return degrade.to_8_bit(degrade.gaussian_noise(clean, sigma, seed)), clean
-    if kind == "weak noise":
-        return weakly_noisy(clean, generator, seed), clean
+    if kind in ("white noise", "weak noise"):
+        return noisy(clean, kind, generator, seed), clean
     sample = degrade.sample(clean, tuple(kind.split("+")), seed)
     return sample.degraded, sample.clean
 

@@ -4,7 +4,8 @@
 
 All else stays as it is, so its work on a patch is done once and kept, and from that the wide view (`model/wide.py`),
 which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also learns what it must leave
-alone where a photo is called blurred: noise, and photos that are merely soft.
+alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind noise is restored in
+turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
 
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, options_of, patches, resized, weakly_noisy
+from views import BATCH, Pictures, eight_bit, learn, make_all, noisy, options_of, patches, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -31,12 +32,16 @@ SEEDS = 11, 5
 PATCH, LOG_ERROR = 160, 0.04
 LEAST = 0.02
 """Share of blur from which a patch is a sample."""
+IN_TURN = 0.4, 0.015
+"""And from which one is whose noise is gone, if the product with its share before is at least the other: as
+`steering.was_hidden` has it, and somewhat less, so that what is nearly taken for hidden blur is learned too."""
 SOFT = 1.15, 2.4
 """By how much soft photos were enlarged."""
 KINDS = {
-    "blur": 0.38,
-    "blur+noise": 0.13,
+    "blur": 0.30,
+    "blur+noise": 0.25,
     "noise": 0.09,
+    "white noise": 0.07,
     "weak noise": 0.08,
     "soft": 0.05,
     "clean": 0.03,
@@ -87,14 +92,30 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
     """Degrade and restore patches until so many were taken for blurred, if ever so little."""
     made: list[tuple[Tensor, ...]] = []
     for kind, degraded, clean in patches(paths, seed, KINDS, PATCH, degrade_patch):
-        output = network(degraded[None].contiguous(memory_format=torch.channels_last))
-        share = output.logits[0, -1].softmax(dim=0)[: len(network.convolutive)] @ network.convolutive
-        if share >= LEAST:
-            pictures = map(eight_bit, (degraded, output.restored[0], clean))
-            made.append((*pictures, share, torch.tensor(float(kind not in ("soft", "clean")))))
-        if len(made) == number:
+        graded = torch.tensor(float(kind not in ("soft", "clean")))
+        for photo, restored, share in looks(network, degraded):
+            made.append((*map(eight_bit, (photo, restored, clean)), share, graded))
+        if len(made) >= number:
             break
-    return Made(*map(torch.stack, zip(*made, strict=True)))
+    return Made(*map(torch.stack, zip(*made[:number], strict=True)))
+
+
+def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield a photo (3, H, W), restored, and its share of blur, if that counts; and the same once its noise is gone."""
+    before: dict[str, float] = {}
+    for _ in range(2):
+        output = network(photo[None].contiguous(memory_format=torch.channels_last))
+        shares = output.logits[0].softmax(dim=1)
+        found = dict(zip(network.config.degradations, shares.mean(dim=0).tolist(), strict=True))
+        least, product = IN_TURN
+        if before and (found["blur"] < least or found["blur"] * before["blur"] < product):
+            return
+        share = shares[-1, : len(network.convolutive)] @ network.convolutive
+        if share >= LEAST:
+            yield photo, output.restored[0], share
+        if max((name for name in found if name != "clean"), key=found.__getitem__) != "noise":
+            return
+        photo, before = eight_bit(output.restored[0]) / 255, found
 
 
 def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -103,8 +124,8 @@ def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tenso
     if kind == "soft" or (kind == "weak noise" and generator.random() < 0.4):
         side = int(PATCH / generator.uniform(*SOFT))
         clean = resized(clean[:, :side, :side], PATCH, PATCH)
-    if kind == "weak noise":
-        return weakly_noisy(clean, generator, seed), clean
+    if kind in ("white noise", "weak noise"):
+        return noisy(clean, kind, generator, seed), clean
     kinds = ("clean",) if kind == "soft" else tuple(kind.split("+"))
     sample = degrade.sample(degrade.to_8_bit(clean) if kind == "soft" else clean, kinds, seed)
     return sample.degraded, sample.clean

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from idrestore.data import degrade
-from idrestore.data.loader import Photos, find_photos
+from idrestore.data.loader import WHITE_SIGMA, Photos, find_photos
 from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
 from idrestore.muon import Muon
@@ -104,9 +104,12 @@ def one_of(kinds: Mapping[str, float], generator: Generator) -> str:
     return list(kinds)[int(generator.choice(len(kinds), p=chances / chances.sum()))]
 
 
-def weakly_noisy(clean: Tensor, generator: Generator, seed: int) -> Tensor:
-    """Return (3, H, W) with weak noise."""
-    return degrade.to_8_bit(degrade.degrade(clean, "noise", generator.uniform(*WEAK), seed))
+def noisy(clean: Tensor, kind: str, generator: Generator, seed: int) -> Tensor:
+    """Return (3, H, W) with "white noise" or "weak noise"."""
+    if kind == "weak noise":
+        return degrade.to_8_bit(degrade.degrade(clean, "noise", generator.uniform(*WEAK), seed))
+    sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
+    return degrade.to_8_bit(degrade.gaussian_noise(clean, sigma, seed))
 
 
 def learn(

@@ -17,7 +17,7 @@ from idrestore.checkpoint import Model
 from idrestore.model.config import PRESETS
 from idrestore.model.network import NetworkOutput, RestorationNetwork
 from idrestore.restore import Restorer
-from idrestore.steering import mistrust_blur
+from idrestore.steering import mistrust_blur, was_hidden
 
 TINY = dataclasses.replace(PRESETS["tiny"], tone_view=())
 
@@ -73,17 +73,39 @@ def test_a_network_that_changes_nothing_returns_the_photo(image):
         ),  # more than a trace of it before
         ({"noise": 0.7, "haze": 0.2, "clean": 0.1}, {"haze": 0.75, "clean": 0.22}, False),
         ({"noise": 0.8, "haze": 0.08, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, False),  # no trace of it before
-        ({"noise": 0.8, "blur": 0.2}, {"blur": 0.9}, False),  # soft because its noise is gone
+        ({"noise": 0.8, "blur": 0.04, "clean": 0.1}, {"blur": 0.8, "clean": 0.1}, True),
+        ({"noise": 0.8, "blur": 0.04, "clean": 0.1}, {"blur": 0.8, "clean": 0.2}, False),
+        ({"noise": 0.8, "blur": 0.06, "clean": 0.1}, {"blur": 0.8, "clean": 0.2}, True),
+        ({"noise": 0.8, "haze": 0.1, "blur": 0.02}, {"blur": 0.9}, False),  # soft because its noise is gone
+        ({"rain": 0.8, "blur": 0.1}, {"blur": 0.9}, False),
         ({"rain": 0.8, "haze": 0.2}, {"rain": 0.9}, False),  # what was just undone
-        ({"noise": 0.96, "haze": 0.04}, {"haze": 0.9}, False),  # not looked at again at all
+        ({"noise": 0.98, "haze": 0.02}, {"haze": 0.9}, False),  # not looked at again at all
     ],
 )
 def test_what_hid_behind_another_degradation_is_restored_in_turn(photo, monkeypatch, before, after, in_turn):
     seen = iter([before])
     monkeypatch.setattr(Restorer, "_name", lambda *_: next(seen, after))
+    monkeypatch.setattr(pixels, "difference", lambda *_: 0.05)
     result = restorer().restore(photo)
     assert result.ingredients == before
     assert result.again == (after if in_turn else None)
+
+
+@pytest.mark.parametrize(("taken", "is_hidden"), [(5.9, False), (6.1, True)])
+def test_weak_noise_hides_no_blur(taken, is_hidden):
+    before, after = {"noise": 0.8, "haze": 0.1, "blur": 0.1}, {"blur": 0.9}
+    assert was_hidden(before, after, taken / 255) == is_hidden
+    assert was_hidden(before, {"haze": 0.9}, taken / 255)
+
+
+@pytest.mark.parametrize("shape", [(30, 40, 3), (1100, 1300, 3)])
+def test_the_difference_of_photos_is_that_of_their_pixels(shape):
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 200, shape, np.uint8)
+    after = (before + rng.normal(20, 10, shape)).round().astype(np.uint8)
+    expected = np.sqrt(((after.astype(float) - before) ** 2).mean()) / 255
+    assert pixels.difference(before, after, 255) == pytest.approx(expected, rel=0.01)
+    assert pixels.difference(before, before, 255) == 0
 
 
 def test_floats_come_back_as_floats():
@@ -446,7 +468,7 @@ def test_what_was_hidden_is_found_and_restored_in_turn():
     assert next(iter(result.ingredients)) == "noise" and next(iter(result.again)) == "haze"
 
 
-@pytest.mark.parametrize("shares", [{"hint": 0.04}, {"sure": 0.45}, {"sure": 0.6}])
+@pytest.mark.parametrize("shares", [{"hint": 0.02}, {"sure": 0.45}, {"sure": 0.6}])
 def test_without_a_hint_or_in_doubt_a_photo_is_restored_once(shares):
     """At a share of 0.6 for haze, 0.27 is left for `clean`."""
     result = layered(**shares).restore(BRIGHT)

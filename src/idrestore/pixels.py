@@ -1,5 +1,6 @@
 """Arrays of every kind that a photo may be, as RGB and back."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor
 
 ROWS = 256
 """Rows of a photo that are worked on in floats at a time."""
+COMPARED = 1024 * 1024
+"""Number of pixels by which large photos are compared, at most."""
 CELL = 8
 """Side of the cells in which a photo's grain is measured, px."""
 SHOULDER = 0.2, 0.3
@@ -105,6 +108,13 @@ def roll_off(photos: NDArray[np.float32], share: float) -> tuple[NDArray[np.floa
     over, room = np.maximum(brightest - start, 0), limit - start
     taken = np.float32(share) * (over - room * (1 - np.exp(-over / room))) / np.maximum(brightest, start)
     return photos * (1 - taken), taken
+
+
+def difference(before: NDArray[Any], after: NDArray[Any], peak: float) -> float:
+    """Return the root mean square difference of photos (H, W, 3), white being 1; of large ones on a grid of pixels."""
+    step = math.ceil(math.sqrt(before.shape[0] * before.shape[1] / COMPARED))
+    one, other = (photo[::step, ::step].astype(np.float32) / np.float32(peak) for photo in (before, after))
+    return float(np.sqrt(np.square(one - other).mean()))
 
 
 def take_back(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:

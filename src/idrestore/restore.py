@@ -24,6 +24,7 @@ from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
 from idrestore.steering import Steering, darkness, mistrust_blur, steer, was_hidden, weaken
 
+Mask = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 """Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""
@@ -45,8 +46,8 @@ ROUTING_WHOLE = 1024 * 1024
 """Photos of at most this many pixels are routed as a whole."""
 THUMBNAIL = 288
 """Side of a square of as many pixels as the thumbnail that the tone view sees of a photo, which may be smaller."""
-HINT = 0.05
-"""A second degradation of this share is reason to look at the restored photo again: noise hides haze."""
+HINT = 0.03
+"""A second degradation of this share is reason to look at the restored photo again: noise hides haze and blur."""
 CLEAN = 0.25, 0.5
 """Shares of `clean` from which a photo is changed less, and from which it is left alone."""
 
@@ -134,7 +135,7 @@ class Restorer:
         only: Collection[str] | None = None,
         ingredients: Mapping[str, float] | None = None,
         progress: Progress = lambda done, total: None,
-        protect: NDArray[np.bool_] | None = None,
+        protect: Mask | None = None,
     ) -> Result:
         """Restore a photo.
 
@@ -193,22 +194,17 @@ class Restorer:
         )
 
     def _finish(
-        self,
-        before: NDArray[Any],
-        first: Result,
-        steering: Steering,
-        progress: Progress,
-        protect: NDArray[np.bool_] | None = None,
+        self, before: NDArray[Any], first: Result, steering: Steering, progress: Progress, protect: Mask | None = None
     ) -> Result:
         """Look again, and scale the change: by the user's strength, and down where much of a photo is called clean."""
-        result = self._look_again(first, steering, progress, protect)
+        result = self._look_again(before, first, steering, progress, protect)
         clean = 0.0 if steering.ingredients is not None else first.ingredients.get("clean", 0.0)
         sure = (CLEAN[1] - clean) / (CLEAN[1] - CLEAN[0])
         pixels.take_back(result.image, before, steering.strength * min(max(sure, 0.0), 1.0))
         return result
 
     def _look_again(
-        self, first: Result, steering: Steering, progress: Progress, protect: NDArray[np.bool_] | None = None
+        self, before: NDArray[Any], first: Result, steering: Steering, progress: Progress, protect: Mask | None
     ) -> Result:
         """Restore a restored photo in turn, if something hid behind what was removed."""
         degradations = [share for name, share in first.ingredients.items() if name != "clean"]
@@ -218,7 +214,8 @@ class Restorer:
         rows = self.fitting(first.image)._route(colour, peak)
         wanted = rows if steering.factors is None else weaken(self.names, rows, steering.factors)
         found = self._name(wanted.mean(dim=1))
-        if not was_hidden(first.ingredients, found):
+        taken = pixels.difference(pixels.colour_of(before)[0], colour, peak)
+        if not was_hidden(first.ingredients, found, taken):
             return first
         steering = steering._replace(ingredients=rows)
         second = self._work(first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect)[0]
@@ -230,7 +227,7 @@ class Restorer:
         steering: Steering,
         progress: Progress,
         look: Look | None = None,
-        protect: NDArray[np.bool_] | None = None,
+        protect: Mask | None = None,
     ) -> tuple[Result, Tensor, NDArray[np.float32] | None]:
         """Restore a photo in one pass, at full strength.
 

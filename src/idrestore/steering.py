@@ -14,8 +14,10 @@ SURE = 0.5
 """Looked at again, a photo is restored in turn if one degradation has at least this share."""
 EVIDENCE = (0.07, 0.15), (0.14, 0.2)
 """And if the product of its shares, before and after, is at least the one, and `clean` at most the other of a pair."""
-NOT_IN_TURN = ("blur", "clean")
-"""What is not undone behind another degradation: photos whose noise is gone look blurred, and lose by deblurring."""
+BLUR_EVIDENCE = (0.025, 0.15), (0.04, 0.25)
+"""The same for blur, of which noise lets less be seen; behind anything but noise it is not looked for."""
+HIDING = 6 / 255
+"""Nor behind noise whose removal changed the photo by less (root mean square): blur behind it would have been seen."""
 
 GRAIN = 0.4, 0.8
 """Grain (`pixels.grain`) from which a photo is less blurred than it seems, and from which it is not blurred at all."""
@@ -107,10 +109,15 @@ def darkness(names: Sequence[str], rows: Tensor) -> float:
     return min(max((share - DARK[0]) / (DARK[1] - DARK[0]), 0.0), 1.0)
 
 
-def was_hidden(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-    """Tell from what was found, before and after restoring, the largest first, if a photo is to be restored in turn."""
+def was_hidden(before: Mapping[str, float], after: Mapping[str, float], taken: float = 0.0) -> bool:
+    """Tell from what was found, before and after restoring, the largest first, if a photo is to be restored in turn.
+
+    `taken` is by how much restoring changed it, as `HIDING` has it.
+    """
     name, share = next(iter(after.items()))
     largest = next((name for name in before if name != "clean"), None)
+    if share < SURE or name in (largest, "clean") or (name == "blur" and (largest != "noise" or taken < HIDING)):
+        return False
     clean = after.get("clean", 0.0)
-    evident = any(share * before[name] >= product and clean <= doubt for product, doubt in EVIDENCE)
-    return share >= SURE and evident and name not in (largest, *NOT_IN_TURN)
+    evidence = BLUR_EVIDENCE if name == "blur" else EVIDENCE
+    return any(share * before[name] >= product and clean <= doubt for product, doubt in evidence)
