@@ -103,11 +103,11 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
 def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield a photo (3, H, W), restored, and its share of blur, if that counts; and the same once its noise is gone."""
     before: dict[str, float] = {}
+    least, product = IN_TURN
     for _ in range(2):
         output = network(photo[None].contiguous(memory_format=torch.channels_last))
         shares = output.logits[0].softmax(dim=1)
         found = dict(zip(network.config.degradations, shares.mean(dim=0).tolist(), strict=True))
-        least, product = IN_TURN
         if before and (found["blur"] < least or found["blur"] * before["blur"] < product):
             return
         share = shares[-1, : len(network.convolutive)] @ network.convolutive

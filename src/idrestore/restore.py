@@ -22,7 +22,7 @@ from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
-from idrestore.steering import Steering, darkness, mistrust_blur, steer, was_hidden, weaken
+from idrestore.steering import Steering, darkness, mistrust_blur, ramp, steer, was_hidden, weaken
 
 Mask = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
@@ -199,8 +199,7 @@ class Restorer:
         """Look again, and scale the change: by the user's strength, and down where much of a photo is called clean."""
         result = self._look_again(before, first, steering, progress, protect)
         clean = 0.0 if steering.ingredients is not None else first.ingredients.get("clean", 0.0)
-        sure = (CLEAN[1] - clean) / (CLEAN[1] - CLEAN[0])
-        pixels.take_back(result.image, before, steering.strength * min(max(sure, 0.0), 1.0))
+        pixels.take_back(result.image, before, steering.strength * ramp(clean, CLEAN[::-1]))
         return result
 
     def _look_again(

@@ -83,6 +83,12 @@ def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None
             raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
 
 
+def ramp(value: float, limits: tuple[float, float]) -> float:
+    """Return how far a value is on its way from one limit, where that is 0, to the other, where it is 1."""
+    start, end = limits
+    return min(max((value - start) / (end - start), 0.0), 1.0)
+
+
 def mistrust_blur(names: Sequence[str], rows: Tensor, photo: NDArray[np.float32]) -> Tensor:
     """Give the share of blur in rows (1, M, K) to noise, as far as a photo's grain speaks against blur.
 
@@ -94,7 +100,7 @@ def mistrust_blur(names: Sequence[str], rows: Tensor, photo: NDArray[np.float32]
     noise, blur = names.index("noise"), names.index("blur")
     if float(rows[..., blur].mean()) < LITTLE:
         return rows
-    part = min(max((pixels.grain(photo) - GRAIN[0]) / (GRAIN[1] - GRAIN[0]), 0.0), 1.0)
+    part = ramp(pixels.grain(photo), GRAIN)
     if not part:
         return rows
     moved, corrected = part * rows[..., blur], rows.clone()
@@ -106,7 +112,7 @@ def mistrust_blur(names: Sequence[str], rows: Tensor, photo: NDArray[np.float32]
 def darkness(names: Sequence[str], rows: Tensor) -> float:
     """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
     share = float(rows[..., names.index("low_light")].mean()) if "low_light" in names else 0.0
-    return min(max((share - DARK[0]) / (DARK[1] - DARK[0]), 0.0), 1.0)
+    return ramp(share, DARK)
 
 
 def was_hidden(before: Mapping[str, float], after: Mapping[str, float], taken: float = 0.0) -> bool:
