@@ -33,7 +33,7 @@ def main(texts: list[str]) -> None:
             values = [min(psnr(image, clean), 60) for image in (degraded, once.image, both.image)]
             rows.append((*values, both.again is not None, values[2] - values[1]))
         columns = np.array(rows).T
-        worst = f"{columns[4].min():+.2f}" if columns[3].any() else "–"
+        worst = f"{columns[4][columns[3] > 0].min():+.2f}" if columns[3].any() else "–"
         means = " | ".join(f"{column.mean():.2f}" for column in columns[:3])
         print(f"| {name} | {means} | {columns[3].sum():.0f} of {len(pairs)} | {worst} |", flush=True)
 

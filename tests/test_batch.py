@@ -225,19 +225,28 @@ def test_outcomes_come_in_order_and_few_photos_are_in_memory(tmp_path, monkeypat
 
 
 class Forgetful(Brightener):
-    """A restorer whose memory suffices for tiles of at most 256."""
+    """A restorer whose memory suffices for tiles of at most 256, and seems to suffice for 512."""
 
     def __init__(self, tile, error):
         super().__init__()
-        self.tile, self.error = tile, error
+        self.tile, self.error, self.tried = tile, error, []
 
     def restore(self, *arguments):
+        self.tried.append(self.tile)
         if self.tile > 256:
             raise self.error
         return super().restore(*arguments)
 
+    def fitting(self, image):
+        return self.of(min(self.tile, 512))
+
     def smaller(self):
-        return Forgetful(self.tile // 2, self.error) if self.tile > 64 else None
+        return self.of(self.tile // 2) if self.tile > 64 else None
+
+    def of(self, tile):
+        other = Forgetful(tile, self.error)
+        other.tried = self.tried
+        return other
 
 
 @pytest.mark.parametrize(
@@ -250,7 +259,8 @@ class Forgetful(Brightener):
 )
 def test_a_photo_that_needs_too_much_memory_is_done_in_smaller_tiles(tmp_path, error):
     job = Job(write(tmp_path / "a.png"), tmp_path / "out/a.png")
-    (outcome,) = restore_files(Forgetful(1024, error), [job])
+    (outcome,) = restore_files(restorer := Forgetful(1024, error), [job])
+    assert restorer.tried == [1024, 256]
     assert outcome.notes == ("memory was short: worked on in tiles of 256 px",)
     assert (image.read(job.target).pixels == 101).all()
 

@@ -277,6 +277,31 @@ def test_explain_says_what_is_wrong_and_goes_on_after_a_broken_file(tmp_path, mo
     assert (tmp_path / "out/a/explanation.html").is_file()
 
 
+def test_explanations_may_lie_beside_their_photos(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    before = source.read_bytes()
+    code, _, errors = run("explain", source, "-o", tmp_path, "--model", model)
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "a/explanation.html").is_file()
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["restore", "explain", "degrade"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(tmp_path, model, command):
+    rest = ["--kind", "noise"] if command == "degrade" else ["--model", model]
+    code, _, errors = run(command, "a" * 300 + ".jpg", "-o", tmp_path / "out", *rest)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "too long" in errors
+
+
+def test_a_run_in_which_nothing_is_found_is_reported_too(tmp_path, model):
+    missing, report = tmp_path / "a.png", tmp_path / "r.json"
+    code, _, errors = run("restore", missing, "-o", tmp_path / "out", "-m", model, "--report", report)
+    assert (code, errors.count("\n")) == (1, 1)
+    assert json.loads(report.read_text())["counts"]["failed"] == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_explain_wants_photos_or_priors(tmp_path, model):
     assert run("explain", "-o", tmp_path / "out", "--model", model)[0] == 2
     assert run("explain", "--priors", tmp_path, "-o", tmp_path / "out", "--model", model)[0] == 2

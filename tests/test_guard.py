@@ -142,10 +142,18 @@ def test_any_size_is_looked_at_and_no_region_leaves_the_photo(picture):
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 2), np.uint8), np.zeros(4), np.zeros((4, 4), bool), np.zeros((0, 4))]
+    "array",
+    [
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros(4),
+        np.zeros((4, 4), bool),
+        np.zeros((0, 4)),
+        np.zeros((4, 4), np.uint32),
+        np.full((4, 4), 200.0),
+    ],
 )
 def test_what_is_no_photo_is_refused(array):
-    with pytest.raises(ValueError, match="expected uint8, uint16 or floats"):
+    with pytest.raises(ValueError, match=r"expected (uint8, uint16, or floats|\(H, W\), )"):
         find_redactions(array)
 
 

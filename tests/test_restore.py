@@ -328,14 +328,14 @@ def test_impossible_input_is_refused_in_one_line(image, options, message):
 
 
 def test_only_needs_a_clean_prior(photo):
-    with pytest.raises(ValueError, match="knows no clean photos"):
+    with pytest.raises(ValueError, match="only: this model knows no clean photos"):
         restorer(degradations=("noise", "rain")).restore(photo, only={"rain"})
 
 
 def test_what_is_told_in_full_needs_no_clean_prior(photo):
     small = restorer(degradations=("noise", "rain"))
     assert small.restore(photo, ingredients={"noise": 0.25, "rain": 0.75}).ingredients == {"rain": 0.75, "noise": 0.25}
-    with pytest.raises(ValueError, match="knows no clean photos"):
+    with pytest.raises(ValueError, match="ingredients: this model knows no clean photos"):
         small.restore(photo, ingredients={"rain": 0.75})
 
 
@@ -477,10 +477,19 @@ def test_without_a_hint_or_in_doubt_a_photo_is_restored_once(shares):
 
 
 @pytest.mark.parametrize(
-    "wish", [{"ingredients": {"noise": 1.0}}, {"only": {"noise"}}, {"strength": {"haze": 0.5}}], ids=str
+    "wish", [{"ingredients": {"noise": 1.0}}, {"only": {"noise"}}, {"strength": {"haze": 0.0}}], ids=str
 )
 def test_a_second_pass_obeys_the_users_wish(wish):
-    np.testing.assert_allclose(layered().restore(BRIGHT, **wish).image, 0.6, atol=1e-6)
+    result = layered().restore(BRIGHT, **wish)
+    np.testing.assert_allclose(result.image, 0.6, atol=1e-6)
+    assert result.again is None
+
+
+@pytest.mark.parametrize("strength", [{"haze": 0.9}, {"blur": 0.0}])
+def test_a_wish_for_less_of_something_does_not_call_the_second_pass_off(strength):
+    result = layered().restore(BRIGHT, strength)
+    np.testing.assert_allclose(result.image, 0.5, atol=1e-6)
+    assert next(iter(result.again)) == "haze"
 
 
 def test_strength_scales_the_change_of_both_passes():

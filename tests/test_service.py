@@ -96,6 +96,7 @@ def error(response):
         ({"only": "rain,haze"}, batch.Settings(only={"rain", "haze"})),
         ({"ingredients": "rain=0.6"}, batch.Settings(ingredients={"rain": 0.6})),
         ({"provenance": "false", "guard": "no"}, batch.Settings(provenance=False, guard=False)),
+        ({"quality": "30"}, batch.Settings(quality=30)),
     ],
 )
 @pytest.mark.parametrize("ending", ["png", "jpg"])
@@ -201,6 +202,7 @@ def bomb():
         (photo(), {"only": "fog"}, 422, "only: got fog"),
         (photo(), {"ingredients": "rain=0.7,noise=0.5"}, 422, "ingredients: got a sum of 1.2"),
         (photo(), {"guard": "perhaps"}, 422, "guard: "),
+        (photo(), {"quality": "0"}, 422, "quality: got 0, expected 1 to 100"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(url, files, form, status, words):
@@ -273,6 +275,14 @@ def test_explain_tells_why_as_numbers_or_as_a_page(url):
         assert "<h1>" in page.text
         assert http.post("/explain", files=photo(b"hello")).status_code == 415
         assert "model: got 'x'" in error(http.post("/explain", files=photo(), data={"model": "x"}))
+
+
+def test_a_photo_that_is_too_large_to_explain_is_refused_before_it_waits(url, monkeypatch):
+    monkeypatch.setattr("idrestore.service.EXPLAINED", 500)
+    with client(url) as http:
+        answer = http.post("/explain", files=photo())
+    assert answer.status_code == 413
+    assert "30 x 20 pixels: expected at most 500" in error(answer)
 
 
 def test_models_are_listed_with_their_licences(url, restorer):

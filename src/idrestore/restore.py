@@ -211,10 +211,11 @@ class Restorer:
             return first
         colour, _, peak = pixels.colour_of(first.image)
         rows = self.fitting(first.image)._route(colour, peak)
-        wanted = rows if steering.factors is None else weaken(self.names, rows, steering.factors)
-        found = self._name(wanted.mean(dim=1))
+        found = self._name(rows.mean(dim=1))
         taken = pixels.difference(pixels.colour_of(before)[0], colour, peak)
-        if not was_hidden(first.ingredients, found, taken):
+        name = self.names.index(next(iter(found)))
+        unwanted = steering.factors is not None and not steering.factors[name]
+        if unwanted or not was_hidden(first.ingredients, found, taken):
             return first
         steering = steering._replace(ingredients=rows)
         second = self._work(first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect)[0]
@@ -230,7 +231,8 @@ class Restorer:
     ) -> tuple[Result, Tensor, NDArray[np.float32] | None]:
         """Restore a photo in one pass, at full strength.
 
-        Returns the result, the ingredients (1, M, K) in force, and the blended planes (H, W, C) of `look`.
+        Returns the result, the ingredients (1, M, K) that were found or given, and the blended planes (H, W, C) of
+        `look`.
         """
         colour, rest, peak = pixels.colour_of(array)
         height, width = colour.shape[:2]

@@ -139,12 +139,12 @@ class Wish:
         ingredients: Annotated[str, Form(description="What is wrong, such as rain=0.7,noise=0.3")] = "",
         guard: Annotated[bool, Form(description="Leave alone what looks covered on purpose")] = True,
         provenance: Annotated[bool, Form(description="Write into the metadata how it was restored")] = True,
+        quality: Annotated[int | None, Form(description="1 to 100, for JPEG, WebP, AVIF; empty: its own")] = None,
     ) -> None:
         self.photo = photo
         self.model = model
         self.steering = (strength, only, ingredients)
-        self.guard = guard
-        self.provenance = provenance
+        self.rest: dict[str, Any] = {"guard": guard, "provenance": provenance, "quality": quality}
 
 
 def build(service: Service, rules: Rules) -> FastAPI:
@@ -164,7 +164,7 @@ def build(service: Service, rules: Rules) -> FastAPI:
     async def restore(request: Request, wish: Annotated[Wish, Depends()]) -> Response:
         """Restore a photo: the file of `idrestore restore`, byte for byte but for the date in its metadata."""
         restorer, settings = _settings(service, wish)
-        job = await _checked(service, wish.photo)
+        job = await _checked(service, wish.photo, service.max_pixels)
 
         def work(progress: Progress) -> batch.Encoded:
             return batch.whole_way(restorer, job, _bytes_of(wish.photo), settings, progress)
@@ -181,10 +181,11 @@ def build(service: Service, rules: Rules) -> FastAPI:
     ) -> Response:
         """Say what is wrong with a photo, and which router says so."""
         restorer = _or_unprocessable(lambda: service.restorer(model))
-        job = await _checked(service, photo)
+        most = min(service.max_pixels, EXPLAINED)
+        job = await _checked(service, photo, most)
 
         def work(progress: Progress) -> bytes:
-            return _explain(restorer, job, _bytes_of(photo), form, min(service.max_pixels, EXPLAINED), progress)
+            return _explain(restorer, job, _bytes_of(photo), form, most, progress)
 
         told = await _done(work, service, request, job)
         return Response(told, media_type="application/json" if form == "json" else "text/html; charset=utf-8")
@@ -280,7 +281,7 @@ def _add_answers_to_errors(app: FastAPI) -> None:
         return problem(500, f"an error of idrestore itself ({type(error).__name__}): please report it")
 
 
-async def _checked(service: Service, upload: UploadFile) -> Job:
+async def _checked(service: Service, upload: UploadFile, max_pixels: int) -> Job:
     """Refuse what needs no waiting to be refused; no pixel is decoded yet.
 
     The photos that wait are on the disk: of those that are checked, one at a time is in memory.
@@ -290,9 +291,9 @@ async def _checked(service: Service, upload: UploadFile) -> Job:
     image.check_target(job.target)
     async with service.checking:
         width, height = await asyncio.to_thread(lambda: image.size(_bytes_of(upload), str(job.source)))
-    if width * height > service.max_pixels:
+    if width * height > max_pixels:
         found = f"{job.source} has {width} x {height} pixels"
-        raise HTTPException(413, f"{found}: expected at most {service.max_pixels:,} in all")
+        raise HTTPException(413, f"{found}: expected at most {max_pixels:,} in all")
     return job
 
 
@@ -308,8 +309,7 @@ def _settings(service: Service, wish: Wish) -> tuple[Restorer, Settings]:
         restorer = service.restorer(wish.model)
         steering = batch.parse_steering(*wish.steering)
         restorer.steer(**steering)
-        settings = Settings(**steering, guard=wish.guard, provenance=wish.provenance, max_pixels=service.max_pixels)
-        return restorer, settings
+        return restorer, Settings(**steering, **wish.rest, max_pixels=service.max_pixels)
 
     return _or_unprocessable(read)
 

@@ -57,7 +57,8 @@ def steer(
         _check(names, "ingredients", ingredients)
     total = 1.0 if ingredients is None else sum(ingredients.values())
     if (of_each or total < 1 - 1e-6) and "clean" not in names:
-        raise ValueError("strength: this model knows no clean photos, so no share can be taken away")
+        wish = "ingredients" if total < 1 - 1e-6 else "strength" if only is None else "only"
+        raise ValueError(f"{wish}: this model knows no clean photos, so no share can be taken away")
     factors = torch.tensor([of_each.get(name, 1.0) for name in names]) if of_each else None
     if ingredients is None:
         return Steering(overall, factors)

@@ -91,7 +91,7 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
             result = used.restore(photo.pixels, *wish, progress, mask)
             break
         except (RuntimeError, MemoryError) as error:
-            smaller = used.smaller() if _is_short_of_memory(error) else None
+            smaller = used.fitting(photo.pixels).smaller() if _is_short_of_memory(error) else None
             if smaller is None:
                 raise
         used = smaller  # outside the handler, which keeps the failed pass's arrays alive

@@ -49,13 +49,13 @@ class Shard(NamedTuple):
         return int.from_bytes(digest[:8]) % self.total == self.number - 1
 
 
-def plan(inputs: Sequence[Path], out: Path) -> tuple[list[Job], list[Problem]]:
+def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple[list[Job], list[Problem]]:
     """Decide where each photo goes: folders are searched to the bottom and mirrored in `out`.
 
     `out` is a folder, or a file's name if there is a single photo and the name ends like a picture. Two photos that
-    would meet in one file, a photo that would be overwritten by its own result, and inputs that are missing or hold no
-    photo are problems. Raise `ValueError` if `out` names a file where there has to be a folder, or one that cannot be
-    written.
+    would meet in one file, a photo that a result would overwrite (if `writes_photos`), and inputs that are missing or
+    hold no photo are problems. Raise `ValueError` if `out` names a file where there has to be a folder, or one that
+    cannot be written, and `OSError` for names that no file can have.
     """
     found: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
@@ -69,8 +69,10 @@ def plan(inputs: Sequence[Path], out: Path) -> tuple[list[Job], list[Problem]]:
         if len(found) > 1:
             raise ValueError(f"{out} is a file's name: expected a folder for the results of {len(found)} photos")
         image.check_target(out)
-        return _checked([Job(found[0][0], out)], problems)
-    return _checked([Job(path, out / writable(relative)) for path, relative in found], problems)
+        jobs = [Job(found[0][0], out)]
+    else:
+        jobs = [Job(path, out / writable(relative)) for path, relative in found]
+    return _checked(jobs, problems, {path.resolve() for path, _ in found} if writes_photos else set())
 
 
 def _photos_in(source: Path, out: Path) -> list[tuple[Path, Path]]:
@@ -111,14 +113,13 @@ def writable(relative: Path) -> Path:
     return relative.with_suffix(SUBSTITUTES.get(relative.suffix.lower(), relative.suffix))
 
 
-def _checked(jobs: list[Job], problems: list[Problem]) -> tuple[list[Job], list[Problem]]:
-    """Sort out jobs that would overwrite a photo of this plan, or one another's result."""
-    sources = {job.source.resolve() for job in jobs}
+def _checked(jobs: list[Job], problems: list[Problem], untouchable: set[Path]) -> tuple[list[Job], list[Problem]]:
+    """Sort out jobs that would overwrite an untouchable photo, or one another's result."""
     taken: dict[Path, Path] = {}
     good: list[Job] = []
     for job in jobs:
         target = job.target.resolve()
-        if target in sources:
+        if target in untouchable:
             message = f"{job.target} is one of the photos to restore and stays as it is: choose another -o"
             problems.append(Problem(job.source, message))
         elif target in taken:

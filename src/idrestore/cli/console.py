@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from idrestore.batch import Job
+    from idrestore.batch.plan import Problem
     from idrestore.restore import Restorer
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
@@ -99,6 +101,16 @@ def parse_memory(text: str) -> int | None:
         return memory.parse_bytes(text) if text else None
     except ValueError as error:
         refuse(f"--{error}")
+
+
+def plan(photos: list[Path], out: Path, writes_photos: bool = True) -> "tuple[list[Job], list[Problem]]":
+    """Decide where each photo goes, as `batch.plan` does, or refuse."""
+    from idrestore import batch
+
+    try:
+        return batch.plan(photos, out, writes_photos)
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, ...
+        refuse(" ".join(str(error).split()))
 
 
 def make_folder(folder: Path) -> None:

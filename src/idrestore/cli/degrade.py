@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, out_console, refuse
+from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, out_console, plan, refuse
 
 
 def degrade_command(
@@ -30,7 +30,7 @@ def degrade_command(
             refuse(f"--kind: got {part!r}, expected KIND or KIND@STRENGTH")
         if name not in physics.KINDS or not 0 <= strengths[name] <= 1:
             refuse(f"--kind: got {part!r}, expected some of {', '.join(physics.KINDS)}, at a strength of 0 to 1")
-    jobs, problems = batch.plan(clean, out / "degraded")
+    jobs, problems = plan(clean, out / "degraded")
     failed = len(problems)
     for problem in problems:
         complain(problem.message)

@@ -17,6 +17,7 @@ from idrestore.cli.console import (
     load_model,
     make_folder,
     out_console,
+    plan,
     refuse,
 )
 
@@ -45,7 +46,7 @@ def explain_command(
         raise typer.Exit(DONE)
     from idrestore import batch, explain
 
-    jobs, problems = batch.plan(photos or [], out)
+    jobs, problems = plan(photos or [], out, writes_photos=False)
     failed = len(problems)
     for problem in problems:
         complain(problem.message)

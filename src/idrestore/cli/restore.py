@@ -20,6 +20,7 @@ from idrestore.cli.console import (
     out_console,
     parse_memory,
     parse_steering,
+    plan,
     refuse,
 )
 
@@ -104,22 +105,22 @@ def restore_command(
     )
     try:
         part = batch.Shard.parse(shard) if shard else None
-        jobs, problems = batch.plan(photos, out)
         if report:
             batch.check_report(report, overwrite)
         if engine == "ray":
             cluster.connect(ray_address or None)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:  # a name too long, a loop of links, ...
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
         refuse(" ".join(str(error).split()))
+    jobs, problems = plan(photos, out)
     for problem in problems:
         complain(problem.message)
-    if not jobs:
-        raise typer.Exit(SOME_FAILED)
     is_named = len(jobs) == 1 and jobs[0].target == out
-    make_folder(out.parent if is_named else out)
+    folder = None if is_named or not jobs else out
+    if jobs:
+        make_folder(folder or out.parent)
     jobs = [job for job in jobs if not part or part.holds(job, out)]
     outcomes = [batch.Outcome(batch.Job(problem.source, out), "failed", problem.message) for problem in problems]
-    with _manifest(None if is_named else out, part) as manifest, Bar(len(jobs)) as bar:
+    with _manifest(folder, part) as manifest, Bar(len(jobs)) as bar:
         if engine == "ray":
             placement = cluster.Placement(device, precision, tile, budget)  # type: ignore[arg-type]
             run = cluster.restore_on_cluster(restorer.model, jobs, settings, manifest, placement)
@@ -140,7 +141,7 @@ def restore_command(
 
 @contextmanager
 def _manifest(out: Path | None, part: "Shard | None") -> "Iterator[Manifest | None]":
-    """Open the manifest of a folder of results; none for a single file."""
+    """Open the manifest of a folder of results; none for a single file, or for nothing."""
     from idrestore import batch
 
     if out is None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from idrestore import pixels
 from idrestore.guard.bars import find_bars
 from idrestore.guard.blurs import find_blurs
 from idrestore.guard.cells import Mask, Plane, Region, grown, strips
@@ -61,16 +62,9 @@ def keep(mask: Mask, top: int, bottom: int) -> NDArray[np.float32]:
 
 def _brightness(array: NDArray[Any]) -> Plane:
     """Return the brightness in 8 bits, (H, W)."""
-    if array.ndim == 2:
-        array = array[..., None]
-    scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257}.get(array.dtype, 255.0)
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape or array.dtype.kind not in "uf":
-        raise ValueError(
-            f"got {array.dtype} {array.shape}, expected uint8, uint16 or floats (H, W) or (H, W, 1, 3 or 4)"
-        )
-    plane = np.empty(array.shape[:2], np.uint8)
+    colour, _, peak = pixels.colour_of(array)
+    plane = np.empty(colour.shape[:2], np.uint8)
     for rows in strips(len(plane)):
-        colours = array[rows].astype(np.float32)
-        luma = colours[..., 0] if array.shape[2] == 1 else colours[..., :3] @ LUMA
-        plane[rows] = (luma * np.float32(scale)).clip(0, 255).round()
+        luma = colour[rows].astype(np.float32) @ LUMA
+        plane[rows] = (luma * np.float32(255 / peak)).clip(0, 255).round()
     return plane
