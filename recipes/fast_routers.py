@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
+from views import SCALES, SOFT, WEAK
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -29,10 +30,8 @@ from idrestore.device import has_bf16_units
 from idrestore.model.network import RestorationNetwork
 
 CROP = 320
-SCALES = 1.0, 0.7, 0.5, 0.35
 HELD_OUT, HELD_SHARE = 16, 0.3
-WEAK_STRENGTH, WEAK_IID = (0.05, 0.5), 0.15
-SOFT = 1.15, 2.4
+WEAK_IID = 0.15
 STEPS, RATE, DECAY = 300, 1e-3, 1e-2
 
 
@@ -135,7 +134,7 @@ def draw(kind: Kind, photos: Photos, generator: Generator) -> Tensor:
         crop = F.interpolate(small, size=(CROP, CROP), mode="bicubic", antialias=True)[0].clamp(0, 1)
     seed = int(generator.integers(2**31))
     if kind.name == "weak":
-        strength = float(generator.uniform(*WEAK_STRENGTH))
+        strength = float(generator.uniform(*WEAK))
         with patch.object(degrade, "NOISE_IID", WEAK_IID):
             return degrade.to_8_bit(degrade.degrade(crop, "noise", strength, seed))
     kinds = kind.name.split("+")

@@ -110,7 +110,7 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
             found = dict(sorted(known, key=lambda item: -item[1]))
             if before is not None and not was_hidden(before, found):
                 break
-            share = shares[-1, : len(network.affine)] @ network.affine
+            share = network.share("affine", shares[-1])
             if certainty(share) > 0 and (kind != "pale" or found["haze"] >= HAZY):
                 small = shrunk(photo)
                 thumbnail = restored if side == THUMBNAIL else restore(network, small, shares)[0]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, noisy, options_of, patches, resized
+from views import BATCH, SOFT, Pictures, eight_bit, learn, make_all, noisy, options_of, patches, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -33,10 +33,8 @@ PATCH, LOG_ERROR = 160, 0.04
 LEAST = 0.02
 """Share of blur from which a patch is a sample."""
 IN_TURN = 0.4, 0.015
-"""And from which one is whose noise is gone, if the product with its share before is at least the other: as
+"""The same for a patch whose noise has been removed, and the least product with its share of blur before: as
 `steering.was_hidden` has it, and somewhat less, so that what is nearly taken for hidden blur is learned too."""
-SOFT = 1.15, 2.4
-"""By how much soft photos were enlarged."""
 KINDS = {
     "blur": 0.30,
     "blur+noise": 0.25,
@@ -110,7 +108,7 @@ def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, 
         found = dict(zip(network.config.degradations, shares.mean(dim=0).tolist(), strict=True))
         if before and (found["blur"] < least or found["blur"] * before["blur"] < product):
             return
-        share = shares[-1, : len(network.convolutive)] @ network.convolutive
+        share = network.share("convolutive", shares[-1])
         if share >= LEAST:
             yield photo, output.restored[0], share
         if max((name for name in found if name != "clean"), key=found.__getitem__) != "noise":

@@ -25,6 +25,8 @@ SCALES = 1.0, 0.7, 0.5, 0.35
 """Sizes of the photos that patches are cut from, relative to what they are."""
 WEAK = 0.05, 0.5
 """Strengths of weak noise."""
+SOFT = 1.15, 2.4
+"""By how much soft photos were enlarged."""
 BATCH = 12
 RATE, WARM_UP, CLIP, EMA = 0.003, 50, 0.5, 0.998
 

@@ -49,6 +49,11 @@ class Outcome:
     seconds: float = 0.0
     """Of work on this photo, waiting left out"""
 
+    @property
+    def found(self) -> str:
+        """What was found, in percent, what is next to nothing left out."""
+        return ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.05)
+
 
 class Decoded(NamedTuple):
     """A photo in memory, and the hash of the very bytes that it was decoded from."""

@@ -72,7 +72,7 @@ def _html(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def _html_row(outcome: Outcome) -> str:
     photo, result, status = map(html.escape, _places(outcome))
-    found = html.escape(_found(outcome))
+    found = html.escape(outcome.found)
     before = _picture(outcome.job.source, f"before: {photo}")
     after = "" if outcome.status == "failed" else _picture(outcome.job.target, f"after: {photo}, restored")
     remarks = "<br>".join(html.escape(line) for line in filter(None, (outcome.error, *outcome.notes)))
@@ -88,10 +88,6 @@ def _picture(path: Path, words: str) -> str:
     except image.ImageError:
         return "–"
     return f'<img src="data:image/webp;base64,{data}" alt="{words}">'
-
-
-def _found(outcome: Outcome) -> str:
-    return ", ".join(f"{name} {share:.0%}" for name, share in outcome.ingredients.items() if share >= 0.05)
 
 
 def _places(outcome: Outcome) -> tuple[str, str, str]:

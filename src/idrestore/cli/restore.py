@@ -161,8 +161,7 @@ def _tell(bar: Bar, outcome: "Outcome") -> None:
     if outcome.status == "failed":
         complain(outcome.error)
     if outcome.status == "done":
-        found = ", ".join(f"{name} {share:.0%}" for name, share in outcome.ingredients.items() if share >= 0.05)
-        bar.print(f"{outcome.job.source} → {outcome.job.target}  [{found}]  {outcome.seconds:.1f} s")
+        bar.print(f"{outcome.job.source} → {outcome.job.target}  [{outcome.found}]  {outcome.seconds:.1f} s")
         for note in outcome.notes:
             bar.print(f"  note: {note}")
 

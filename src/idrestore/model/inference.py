@@ -14,9 +14,10 @@ from idrestore.model.prior_block import MetaPriorBlock
 def prepare(network: RestorationNetwork, half: bool = False, negligible: float = 0.0) -> RestorationNetwork:
     """Return a copy of a network for inference alone, in channels_last memory.
 
-    Operations of a share of at most `negligible` are not computed, nor the wide view; with 0 the function stays the
-    same. `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would convert them at
-    every call. A meta-prior block keeps what it last recalled of the hub: the tiles of a photo ask for the same.
+    Operations of a share of at most `negligible` are not computed, nor overlay blocks and wide view; with 0 the
+    function stays the same. `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would
+    convert them at every call. A meta-prior block keeps what it last recalled of the hub: the tiles of a photo ask for
+    the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):

@@ -165,10 +165,14 @@ class RestorationNetwork(nn.Module):
         change = top(self.output, top(self.refinement, decoder1))
         return degraded + F.pixel_shuffle(change, self.config.stem_stride)
 
-    def _share(self, operation: Operation, ingredients: Tensor) -> Tensor | None:
-        """Return how much of ingredients (B, K) such an operation undoes, (B,); None where that is next to nothing."""
+    def share(self, operation: Operation, ingredients: Tensor) -> Tensor:
+        """Return how much of ingredients (..., K) such an operation undoes, (...)."""
         marks = getattr(self, operation)
-        share = ingredients[:, : len(marks)] @ marks
+        return ingredients[..., : len(marks)] @ marks
+
+    def _share(self, operation: Operation, ingredients: Tensor) -> Tensor | None:
+        """Return `share` of ingredients (B, K); None where that is next to nothing."""
+        share = self.share(operation, ingredients)
         return None if self.negligible is not None and float(share.amax()) <= self.negligible else share
 
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
@@ -186,7 +190,7 @@ class RestorationNetwork(nn.Module):
         """Return how much of ingredients (B, M, K) calls for a tone view, (B,); None if none does, or there is none."""
         if self.tone is None:
             return None
-        share = ingredients[:, -1, : len(self.affine)] @ self.affine
+        share = self.share("affine", ingredients[:, -1])
         return share if certainty(share).any() else None
 
     def mix_top(self) -> None:
