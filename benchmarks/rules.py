@@ -1,0 +1,60 @@
+"""What one of the rules between routers and result brings, and what it costs.
+
+    python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...]
+
+Rules are grain, again, clean and highlights (docs/explain.md), sets those of `idrestore evaluate --data`. Prints a
+Markdown table: how many photos a rule changes, by the median and largest grain of all; mean PSNR of the input, without
+the rule, and as `Restorer.restore` does it; and what it changed for the photos for which it was best and worst.
+"""
+
+import sys
+from types import ModuleType
+from typing import NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+
+from idrestore import pixels, restore, steering
+from idrestore.data.pairs import parse_data
+from idrestore.metrics import psnr
+
+
+class Rule(NamedTuple):
+    """A constant, and the value of it that switches a rule off."""
+
+    module: ModuleType
+    constant: str
+    off: object
+
+
+RULES = {
+    "grain": Rule(steering, "GRAIN", (1e8, 1e9)),  # more than any photo has
+    "again": Rule(restore, "HINT", 2.0),  # more than any share
+    "clean": Rule(restore, "CLEAN", (2.0, 3.0)),
+    "highlights": Rule(pixels, "SHOULDER", (1.0, 2.0)),  # nothing is brighter
+}
+
+
+def main(rule: str, *texts: str) -> None:
+    """Print the table."""
+    restorer = restore.load("fast")
+    print("| photos | changed | grain | largest | input | without | with | best | worst |\n|" + "---|" * 9)
+    for name, spec in parse_data(list(texts)).items():
+        rows, grains, changed = [], [], 0
+        for index, pair in enumerate(spec.find().matched[: spec.limit]):
+            degraded, clean = spec.read(pair, index)
+            with patch.object(*RULES[rule]):
+                without = restorer.restore(degraded).image
+            result = restorer.restore(degraded).image
+            changed += not np.array_equal(result, without)
+            grains.append(pixels.grain(pixels.scaled(degraded, np.iinfo(degraded.dtype).max)[None]))
+            rows.append([min(psnr(image, clean), 60) for image in (degraded, without, result)])
+        columns = np.array(rows).T
+        change = columns[2] - columns[1]
+        numbers = [f"{number:.2f}" for number in (np.median(grains), max(grains), *columns.mean(axis=1))]
+        ends = f"{change.max():+.2f}", f"{change.min():+.2f}"
+        print(f"| {' | '.join((name, f'{changed} of {len(rows)}', *numbers, *ends))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
