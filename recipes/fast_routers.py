@@ -273,7 +273,8 @@ def report(title: str, network: RestorationNetwork, kinds: Sequence[Kind], views
         after = torch.stack([block.router.decide(pooled) for block, pooled in blocks], dim=1)
         first = [logits.softmax(dim=2).mean(dim=1).argmax(dim=1) for logits in (view.logits, after)]
         before, now = ([round(100 * (each == k).float().mean().item()) for k in range(len(NAMES))] for each in first)
-        print(f"  {'soft ' * kind.soft}{kind.name}{', told' * kind.told}: {before} -> {now}")
+        what = f"{'soft ' * kind.soft}{kind.name}{', told' * kind.told}{', restored' * kind.restored}"
+        print(f"  {what}: {before} -> {now}")
 
 
 if __name__ == "__main__":
