@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
-from views import SCALES, SOFT, WEAK
+from views import SCALES, SOFT, noisy, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -179,7 +179,7 @@ def draw(kind: Kind, photos: Photos, generator: Generator) -> Tensor:
         crop = softened(crop, kind.jpeg > 0 and generator.random() < 0.5, generator)
     seed = int(generator.integers(2**31))
     degraded = degraded_as(kind.name, crop, seed, generator)
-    if generator.random() < kind.jpeg:
+    if kind.jpeg and generator.random() < kind.jpeg:
         return jpeg(degraded, int(generator.integers(50, 90)), bool(generator.random() < 0.5))
     return degraded
 
@@ -192,35 +192,25 @@ def softened(crop: Tensor, by_blur: bool, generator: Generator) -> Tensor:
         kernel = torch.outer(line, line) / line.sum() ** 2
         return F.conv2d(F.pad(crop[:, None], (5, 5, 5, 5), mode="reflect"), kernel[None, None])[:, 0]
     side = int(CROP / generator.uniform(*SOFT))
-    small = crop[None, :, :side, :side]
-    return F.interpolate(small, size=(CROP, CROP), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    return resized(crop[:, :side, :side], CROP, CROP)
 
 
 def degraded_as(name: str, crop: Tensor, seed: int, generator: Generator) -> Tensor:
     """Return a crop with what a kind's name says."""
     if name == "weak":
-        strength = float(generator.uniform(*WEAK))
         with patch.object(degrade, "NOISE_IID", WEAK_IID):
-            return degrade.to_8_bit(degrade.degrade(crop, "noise", strength, seed))
+            return noisy(crop, "weak noise", generator, seed)
     if name == "deep haze":
-        return deep_haze(crop, np.random.default_rng(seed))
+        with patch.multiple(degrade, _scene=deep_scene, HAZE_BETA=DEEP_BETA, HAZE_AIRLIGHT=DEEP_AIRLIGHT):
+            return degrade.to_8_bit(degrade.degrade(crop, "haze", float(generator.random()), seed))
     kinds = name.split("+")
     if name == "mixture":
         kinds = generator.permutation([name for name in NAMES if name != "clean"])[: generator.integers(2, 4)].tolist()
     return degrade.sample(crop, tuple(kinds), seed).degraded
 
 
-def deep_haze(crop: Tensor, rng: Generator) -> Tensor:
-    """Hide a crop behind air whose depth grows by many times from bottom to top, but for things in front."""
-    with patch.object(degrade, "_scene", deep_scene):
-        depth = degrade._depth(crop.mean(dim=0, keepdim=True), rng)
-    beta = float(np.exp(rng.uniform(*np.log(DEEP_BETA))))
-    airlight = (rng.uniform(*DEEP_AIRLIGHT) + rng.normal(0, degrade.HAZE_TINT, 3)).clip(0, 1)
-    return degrade.to_8_bit(degrade._scatter(crop, depth, beta, crop.new_tensor(airlight)))
-
-
 def deep_scene(guide: Tensor, rng: Generator) -> Tensor:
-    """Return a depth of mean 1, as `degrade._scene` does."""
+    """Return a depth that grows by many times from bottom to top, but for things in front; see `degrade._scene`."""
     up = torch.linspace(1, -1, guide.shape[-2])[:, None]
     right = torch.linspace(-1, 1, guide.shape[-1])
     growth, slant = rng.uniform(0.6, 2.2), rng.normal(0, 0.25)

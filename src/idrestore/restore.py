@@ -17,6 +17,7 @@ from torch import Tensor
 from idrestore import checkpoint, guard, memory, pixels, tiling
 from idrestore.checkpoint import Model
 from idrestore.device import Precision, find_device, is_half
+from idrestore.guard import Mask
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
@@ -24,7 +25,6 @@ from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
 from idrestore.steering import Steering, darkness, mistrust_blur, ramp, steer, was_hidden, weaken
 
-Mask = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
 """Sees a tile and the network's output for it, and returns planes (h, w, C) to be blended over the photo."""

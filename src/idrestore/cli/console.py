@@ -104,13 +104,16 @@ def parse_memory(text: str) -> int | None:
 
 
 def plan(photos: list[Path], out: Path, writes_photos: bool = True) -> "tuple[list[Job], list[Problem]]":
-    """Decide where each photo goes, as `batch.plan` does, or refuse."""
+    """Decide where each photo goes, as `batch.plan` does, and complain of what cannot be done; or refuse."""
     from idrestore import batch
 
     try:
-        return batch.plan(photos, out, writes_photos)
+        jobs, problems = batch.plan(photos, out, writes_photos)
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, ...
         refuse(" ".join(str(error).split()))
+    for problem in problems:
+        complain(problem.message)
+    return jobs, problems
 
 
 def make_folder(folder: Path) -> None:

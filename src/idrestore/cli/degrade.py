@@ -32,8 +32,6 @@ def degrade_command(
             refuse(f"--kind: got {part!r}, expected some of {', '.join(physics.KINDS)}, at a strength of 0 to 1")
     jobs, problems = plan(clean, out / "degraded")
     failed = len(problems)
-    for problem in problems:
-        complain(problem.message)
     for index, job in enumerate(jobs):
         try:
             degraded = job.target.with_suffix(".png")

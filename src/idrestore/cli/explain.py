@@ -48,8 +48,6 @@ def explain_command(
 
     jobs, problems = plan(photos or [], out, writes_photos=False)
     failed = len(problems)
-    for problem in problems:
-        complain(problem.message)
     with Bar(len(jobs)) as bar:
         folders: set[Path] = set()
         for job in jobs:

@@ -112,8 +112,6 @@ def restore_command(
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         refuse(" ".join(str(error).split()))
     jobs, problems = plan(photos, out)
-    for problem in problems:
-        complain(problem.message)
     is_named = len(jobs) == 1 and jobs[0].target == out
     folder = None if is_named or not jobs else out
     if jobs:

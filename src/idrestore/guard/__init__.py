@@ -18,7 +18,7 @@ from idrestore.guard.blurs import find_blurs
 from idrestore.guard.cells import Mask, Plane, Region, grown, strips
 from idrestore.guard.mosaics import find_mosaics
 
-__all__ = ["FEATHER", "Region", "find_redactions", "keep", "mask_of"]
+__all__ = ["FEATHER", "Mask", "Region", "find_redactions", "keep", "mask_of"]
 
 FEATHER = 4
 """Pixels outside a protected region over which the restored photo takes over."""
