@@ -302,6 +302,13 @@ def test_a_run_in_which_nothing_is_found_is_reported_too(tmp_path, model):
     assert not (tmp_path / "out").exists()
 
 
+def test_explain_keeps_to_the_memory_it_is_given(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    assert run("explain", source, "-o", tmp_path / "out", "--model", model, "--memory", "64G")[0] == 0
+    code, _, errors = run("explain", source, "-o", tmp_path / "out", "--model", model, "--memory", "1M")
+    assert (code, "expected more than the" in errors) == (2, True)
+
+
 def test_explain_wants_photos_or_priors(tmp_path, model):
     assert run("explain", "-o", tmp_path / "out", "--model", model)[0] == 2
     assert run("explain", "--priors", tmp_path, "-o", tmp_path / "out", "--model", model)[0] == 2

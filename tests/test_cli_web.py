@@ -52,6 +52,7 @@ def test_it_is_not_served_to_others_without_a_token(model):
 def test_what_cannot_be_served_is_refused(model):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused(["--port", taken.getsockname()[1], "-m", model], "cannot be served (Address already in use)")
+    refused(["-m", model, "--memory", "1M"], "memory: got 0.00G, expected more than the")
     refused(["-m", model, "-m", model], "--model: there are two models of the name tiny")
 
 

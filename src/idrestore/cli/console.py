@@ -26,6 +26,9 @@ error_console = Console(stderr=True, soft_wrap=True, highlight=False)
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model file.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where there are units for it.")]
+MemoryOption = Annotated[
+    str, typer.Option(help="Memory to use, such as 1.5G, photos and all; by default what is free.")
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 
 

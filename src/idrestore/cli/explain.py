@@ -10,6 +10,7 @@ from idrestore.cli.console import (
     SOME_FAILED,
     Bar,
     DeviceOption,
+    MemoryOption,
     ModelOption,
     OutFolder,
     PrecisionOption,
@@ -17,6 +18,7 @@ from idrestore.cli.console import (
     load_model,
     make_folder,
     out_console,
+    parse_memory,
     plan,
     refuse,
 )
@@ -29,12 +31,13 @@ def explain_command(
     model: ModelOption = "fast",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    memory: MemoryOption = "",
     max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
 ) -> None:
     """Say what is wrong with photos, who says so and where: a page, pictures and JSON in a folder for each."""
     if bool(photos) == priors:
         refuse("expected photos to explain, or --priors to draw the model's priors, and not both")
-    restorer = load_model(model, device, precision)
+    restorer = load_model(model, device, precision, budget=parse_memory(memory))
     make_folder(out)
     if priors:
         from idrestore import embeddings

@@ -12,6 +12,7 @@ from idrestore.cli.console import (
     SOME_FAILED,
     Bar,
     DeviceOption,
+    MemoryOption,
     ModelOption,
     PrecisionOption,
     complain,
@@ -40,9 +41,7 @@ def restore_command(
     only: Annotated[str, typer.Option(help="Remove only these, such as rain,haze.")] = "",
     ingredients: Annotated[str, typer.Option(help="What is wrong, such as rain=0.7,noise=0.3.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are no results of ours.")] = False,
-    memory: Annotated[
-        str, typer.Option(help="Memory to use, such as 1.5G, photos and all; by default what is free.")
-    ] = "",
+    memory: MemoryOption = "",
     tile: Annotated[
         int | None,
         typer.Option(help="Side of the tiles in which large photos are worked on, px, whatever --memory says."),

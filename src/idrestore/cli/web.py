@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idrestore.cli.console import DONE, DeviceOption, PrecisionOption, load_model, out_console, refuse
+from idrestore.cli.console import (
+    DONE,
+    DeviceOption,
+    MemoryOption,
+    PrecisionOption,
+    load_model,
+    out_console,
+    parse_memory,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from idrestore.restore import Restorer
@@ -27,6 +36,7 @@ def web_command(
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    memory: MemoryOption = "",
     tile: Annotated[
         int | None, typer.Option(help="Side of tiles, px; by default what memory allows, 1088 at most.")
     ] = None,
@@ -54,7 +64,7 @@ def web_command(
 
     if not token and not gate.is_loopback(host):
         refuse(f"--host: {host} can be reached by others: pass --token (or set IDRESTORE_TOKEN)")
-    restorers = _load(model or ["fast"], device, precision, tile, workers)
+    restorers = _load(model or ["fast"], device, precision, tile, parse_memory(memory), workers)
     try:
         listening = service.listen(host, port)
     except OSError as error:
@@ -75,11 +85,13 @@ def web_command(
         service.Server(app, workshop, end_pages).run([listening])
 
 
-def _load(models: list[str], device: str, precision: str, tile: int | None, workers: int) -> "dict[str, Restorer]":
+def _load(
+    models: list[str], device: str, precision: str, tile: int | None, budget: int | None, workers: int
+) -> "dict[str, Restorer]":
     """Load models, by their files' names."""
     restorers: dict[str, Restorer] = {}
     for name in models:
-        restorer = load_model(name, device, precision, tile)
+        restorer = load_model(name, device, precision, tile, budget)
         restorer.sharers = workers
         if restorer.model.path.stem in restorers:
             refuse(f"--model: there are two models of the name {restorer.model.path.stem}")
