@@ -13,7 +13,6 @@ Prints, every 200 steps, by how much PSNR the filter alone raises photos held ou
 noisy first, what MODEL's first pass makes is filtered.
 """
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -24,18 +23,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from views import HELD_OUT, SCALES, eight_bit
+from views import SCALES, Pictures, eight_bit, gain, make_all, parser_of
 
 from idrestore import restore
 from idrestore.data import degrade
-from idrestore.data.jpeg import jpeg
-from idrestore.data.loader import Photos, find_photos
+from idrestore.data.jpeg import YCBCR, jpeg
+from idrestore.data.loader import Photos
 from idrestore.data.pairs import parse_data
 from idrestore.metrics import psnr
-from idrestore.model.layers import ResidualBlock
+from idrestore.model.layers import ResidualBlock, zero
 from idrestore.restore import Restorer
 
-CROP, HELD_SHARE = 256, 0.03
+CROP, HELD_SHARE, SEEDS = 256, 0.03, (0, 900)
 REACH, RADIUS = 16, 8
 """How far correlations and kernels reach, px."""
 STRENGTH, CLEAN, NOISY, JPEG = (0.1, 0.7), 0.08, 0.12, 0.4
@@ -43,14 +42,14 @@ STRENGTH, CLEAN, NOISY, JPEG = (0.1, 0.7), 0.08, 0.12, 0.4
 NEAR, FAR = 24, 64
 BATCH, RATE, KERNEL_SHARE, CUT, BORDER = 32, 1.5e-3, 0.6, 48, 24
 SMOOTH, FIT, LEAST = 0.02, 0.003, 2e-5
-GREY = 0.299, 0.587, 0.114
+GREY = torch.tensor(YCBCR[0])
 
 
 class Samples(NamedTuple):
     """Grey photos of N samples, 0 to 255, with what is to be learned from them."""
 
     degraded: Tensor
-    """(N, H, W)"""
+    """(N, 1, H, W)"""
     clean: Tensor
     correlations: Tensor
     """(N, 8, 2 REACH + 1, 2 REACH + 1)"""
@@ -75,14 +74,11 @@ class KernelReader(nn.Module):
         self.down = nn.Sequential(nn.Conv2d(NEAR, FAR, 4, stride=2, padding=1), *blocks)
         self.pool, self.noise = nn.Linear(2 * FAR, FAR), nn.Linear(FAR, 1)
         self.up = nn.Sequential(nn.Conv2d(FAR, 4 * NEAR, 1), nn.PixelShuffle(2))
-        self.last = nn.Sequential(ResidualBlock(NEAR, start_as_identity=True), nn.Conv2d(NEAR, 1, 3, padding=1))
+        self.last = nn.Sequential(ResidualBlock(NEAR, start_as_identity=True), zero(nn.Conv2d(NEAR, 1, 3, padding=1)))
         offsets = torch.arange(-RADIUS, RADIUS + 1).square()
         self.register_buffer("near_kernel", -(offsets[:, None] + offsets) / 6)
-        with torch.no_grad():
-            self.noise.weight.zero_()
-            self.noise.bias.fill_(-4.0)
-            for parameter in self.last[1].parameters():
-                parameter.zero_()
+        nn.init.zeros_(self.noise.weight)
+        nn.init.constant_(self.noise.bias, -4.0)
 
     def forward(self, correlations: Tensor) -> tuple[Tensor, Tensor]:
         """Return kernels (B, 2 RADIUS + 1, 2 RADIUS + 1), whose sum is 1, and noise (B,) relative to the photo."""
@@ -98,20 +94,13 @@ class KernelReader(nn.Module):
 
 def main() -> None:
     """Make samples, learn, save, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("model")
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--out", "-o", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=8000)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser = parser_of(__doc__ or "", samples=8000, steps=2000)
     parser.add_argument("--data", action="append", default=[])
     options = parser.parse_args()
     torch.manual_seed(0)
-    paths = find_photos([options.photos])
-    held = paths[::HELD_OUT]
-    held_out = make(held, max(2, round(options.samples * HELD_SHARE)), 900)
+    samples, parts = make_all(make, options, HELD_SHARE, SEEDS)
     reader = KernelReader()
-    learn(reader, make([path for path in paths if path not in held], options.samples, 0), held_out, options.steps)
+    learn(reader, samples, parts, options.steps)
     save_file(reader.state_dict(), options.out)
     restorer = restore.load(options.model)
     for name, spec in parse_data(options.data).items():
@@ -135,9 +124,9 @@ def make(paths: list[Path], number: int, seed: int) -> Samples:
         strengths = {"blur": strength, "noise": of_noise} if kind < CLEAN + NOISY else {"blur": strength}
         degraded = degrade.mix(clean, {} if kind < CLEAN else strengths, int(generator.integers(2**31)))
         if generator.random() < JPEG:
-            degraded = jpeg(degraded, int(generator.integers(60, 98)), bool(generator.random() < 0.5))
-        before, after = (torch.einsum("chw,c->hw", each, torch.tensor(GREY)) for each in (degraded, clean))
-        rows.append((eight_bit(before), eight_bit(after), correlate(before), kernel_between(after, before)))
+            degraded = jpeg(degraded, int(generator.integers(*degrade.JPEG_QUALITY)), bool(generator.random() < 0.5))
+        before, after = (torch.tensordot(GREY, each, 1) for each in (degraded, clean))
+        rows.append((eight_bit(before)[None], eight_bit(after)[None], correlate(before), kernel_between(after, before)))
     return Samples(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
@@ -200,7 +189,7 @@ def wiener(photos: Tensor, kernels: Tensor, noise: Tensor) -> Tensor:
     return undone[..., BORDER:-BORDER, BORDER:-BORDER]
 
 
-def learn(reader: KernelReader, samples: Samples, held_out: Samples, steps: int) -> None:
+def learn(reader: KernelReader, samples: Samples, held_out: list[Samples], steps: int) -> None:
     """Let kernels be learned, and for the last part of the steps their filters' errors."""
     optimizer = torch.optim.AdamW(reader.parameters(), RATE, weight_decay=1e-3)
     inside = slice(CUT, -CUT)
@@ -210,36 +199,23 @@ def learn(reader: KernelReader, samples: Samples, held_out: Samples, steps: int)
         kernels, noise = reader(batch.correlations)
         loss = -(batch.kernels * (kernels + 1e-8).log()).sum(dim=(1, 2)).mean()
         if step >= KERNEL_SHARE * steps:
-            before, clean = batch.degraded[:, inside, inside], batch.clean[:, inside, inside]
-            errors = [
-                (each - clean).square().mean(dim=(1, 2)) + LEAST for each in (filtered(before, kernels, noise), before)
-            ]
+            before, clean = (each[..., inside, inside] for each in (batch.degraded, batch.clean))
+            pictures = wiener(before, kernels, noise), before
+            errors = [(each - clean).square().mean(dim=(1, 2, 3)) + LEAST for each in pictures]
             loss = 0.1 * loss + (errors[0].log() - errors[1].log()).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 0.5)
         optimizer.step()
         if (step + 1) % 200 == 0 or step + 1 == steps:
-            print(f"{step + 1}: held out {gain(reader, held_out):+.3f} dB", flush=True)
+            with torch.no_grad():
+                gains = [gain(see(reader, part)) for part in held_out]
+            print(f"{step + 1}: held out {torch.cat(gains).mean():+.3f} dB", flush=True)
 
 
-def filtered(photos: Tensor, kernels: Tensor, noise: Tensor) -> Tensor:
-    """Undo kernels in grey photos (B, H, W)."""
-    return wiener(photos[:, None], kernels, noise)[:, 0]
-
-
-@torch.no_grad()
-def gain(reader: KernelReader, samples: Samples) -> float:
-    """Return by how much the filter raises the PSNR of samples, in dB on average."""
-    gains = []
-    for index in torch.arange(len(samples.clean)).split(BATCH):
-        part = samples.part(index)
-        errors = [
-            (each.clamp(0, 1) - part.clean).square().mean(dim=(1, 2)).clamp(min=1e-6)
-            for each in (part.degraded, filtered(part.degraded, *reader(part.correlations)))
-        ]
-        gains.append(10 * (errors[0] / errors[1]).log10())
-    return float(torch.cat(gains).mean())
+def see(reader: KernelReader, samples: Samples) -> Pictures:
+    """Return samples as they are and filtered."""
+    return Pictures(samples.degraded, wiener(samples.degraded, *reader(samples.correlations)), samples.clean)
 
 
 @torch.no_grad()
@@ -253,7 +229,7 @@ def both(
         with patch.object(restore, "HINT", 2.0):
             before = restorer.restore(degraded).image
     photo = torch.from_numpy(before.astype(np.float32) / 255)
-    kernels, noise = reader(correlate(photo @ torch.tensor(GREY))[None])
+    kernels, noise = reader(correlate(photo @ GREY)[None])
     undone = wiener(photo.permute(2, 0, 1)[None], kernels, noise)[0].permute(1, 2, 0)
     return result.image, np.round(255 * undone.clamp(0, 1).double().numpy())
 

@@ -57,15 +57,20 @@ class Pictures(NamedTuple):
     """(B,): how much the logarithm of a sample's error counts; next to no error would count too much"""
 
 
-def options_of(description: str, samples: int, steps: int) -> argparse.Namespace:
-    """Read what a recipe is asked for; `samples` and `steps` are used if they are not given."""
+def parser_of(description: str, samples: int, steps: int) -> argparse.ArgumentParser:
+    """Return what reads what a recipe is asked for; `samples` and `steps` are used if they are not given."""
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--out", "-o", type=Path, required=True)
     parser.add_argument("--samples", type=int, default=samples)
     parser.add_argument("--steps", type=int, default=steps)
-    return parser.parse_args()
+    return parser
+
+
+def options_of(description: str, samples: int, steps: int) -> argparse.Namespace:
+    """Read what a recipe is asked for, as `parser_of` has it."""
+    return parser_of(description, samples, steps).parse_args()
 
 
 def make_all(
@@ -147,13 +152,19 @@ def learn(
         with torch.no_grad():
             for slow, fast in zip(averages, learning, strict=True):
                 slow.lerp_(fast, 1 - decay)
-            gains.append(_gain(pictures))
+            gains.append(gain(pictures))
         if (step + 1) % 100 == 0 or step + 1 == steps:
             with torch.no_grad():
-                of_held_out = torch.cat([_gain(see(average, part)) for part in held_out]).mean()
+                of_held_out = torch.cat([gain(see(average, part)) for part in held_out]).mean()
             print(f"{step + 1}: {torch.cat(gains).mean():.3f} dB, held out {of_held_out:.3f} dB", flush=True)
             gains.clear()
     return average
+
+
+def gain(pictures: Pictures) -> Tensor:
+    """Return by how much a view raises the PSNR of each sample of a batch, in dB."""
+    before, after = (psnr_batch(each.clamp(0, 1), pictures.clean) for each in pictures[:2])
+    return after.clamp(max=60) - before.clamp(max=60)
 
 
 def resized(photo: Tensor, height: int, width: int) -> Tensor:
@@ -164,9 +175,3 @@ def resized(photo: Tensor, height: int, width: int) -> Tensor:
 def eight_bit(photo: Tensor) -> Tensor:
     """Return [0, 1] as 0 to 255."""
     return (255 * photo.clamp(0, 1)).round().byte()
-
-
-def _gain(pictures: Pictures) -> Tensor:
-    """Return by how much a view raises the PSNR of each sample of a batch, in dB."""
-    before, after = (psnr_batch(each.clamp(0, 1), pictures.clean) for each in pictures[:2])
-    return after.clamp(max=60) - before.clamp(max=60)
