@@ -184,7 +184,7 @@ def _restore(case: Case) -> Case:
     del decoded
     with _timed(took, "encode"):
         job = one.Job(source, source.with_suffix(".out.jpg"))
-        job.target.write_bytes(one.encode(restored, job).data)
+        job.target.write_bytes(one.encode(restored, job, Settings()).data)
     return {
         "seconds": time.time() - case["started"],
         "first_tile": first[0],

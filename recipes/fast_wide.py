@@ -1,11 +1,12 @@
-"""A step in training `fast`: its wide view, on what all the rest makes of blurred photos; an hour on two fp32 cores.
+"""A step in training `fast`: its wide view, on what all the rest makes of blurred photos; an hour on two bf16 cores.
 
     python recipes/fast_wide.py MODEL.safetensors -o WIDE.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
 
 All else stays as it is, so its work on a patch is done once and kept, and from that the wide view (`model/wide.py`),
-which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also learns what it must leave
-alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind noise is restored in
-turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
+which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also sees the patch with its
+blur undone, as the kernel view (`recipes/fast_kernel.py`) reads it from four times as much of the photo. And it learns
+what it must leave alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind
+noise is restored in turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
 
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
@@ -18,18 +19,21 @@ from typing import NamedTuple
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, SOFT, Pictures, eight_bit, learn, make_all, noisy, options_of, patches, resized
+from views import BATCH, SOFT, Pictures, eight_bit, half, learn, make_all, noisy, options_of, patches, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.model.config import PRESETS
+from idrestore.model.deconvolution import undo
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.wide import WideView
 
 HELD_SHARE = 0.03
 """Number of samples of photos that are held out, relative to the others."""
 SEEDS = 11, 5
-PATCH, LOG_ERROR = 160, 0.04
+WHOLE, SEEN, PATCH = 352, 320, 160
+"""Sides, px, of what is degraded; of what of it is seen, since photos go on beyond their borders; and of a patch."""
+LOG_ERROR = 0.04
 LEAST = 0.02
 """Share of blur from which a patch is a sample."""
 IN_TURN = 0.4, 0.015
@@ -60,6 +64,8 @@ class Made(NamedTuple):
     degraded: Tensor
     rest: Tensor
     clean: Tensor
+    unblurred: Tensor
+    """As the kernel view has it"""
     share: Tensor
     """(N,): of blur"""
     graded: Tensor
@@ -79,6 +85,8 @@ def main() -> None:
     network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if network.wide is None:
         network.widen(PRESETS["fast"].wide_view)
+    if network.kernel is None:
+        network.add_kernel(PRESETS["fast"].kernel_view)
     wide, network.wide = network.wide, None
     samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
     network.wide = learn(wide.requires_grad_(True), drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
@@ -89,10 +97,16 @@ def main() -> None:
 def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
     """Degrade and restore patches until so many were taken for blurred, if ever so little."""
     made: list[tuple[Tensor, ...]] = []
-    for kind, degraded, clean in patches(paths, seed, KINDS, PATCH, degrade_patch):
+    margin = (WHOLE - SEEN) // 2
+    seen = slice(margin, margin + SEEN)
+    for kind, whole, target in patches(paths, seed, KINDS, WHOLE, degrade_patch):
         graded = torch.tensor(float(kind not in ("soft", "clean")))
-        for photo, restored, share in looks(network, degraded):
-            made.append((*map(eight_bit, (photo, restored, clean)), share, graded))
+        clean = target[:, seen, seen]
+        for photo, restored, share in looks(network, whole[:, seen, seen]):
+            top, left = torch.randint(3, (2,)) * PATCH // 2  # at a border, where the filter has to guess, or not
+            pictures = photo, restored, clean, unblurred(network, photo)
+            cut = (eight_bit(picture[:, top : top + PATCH, left : left + PATCH]) for picture in pictures)
+            made.append((*cut, share, graded))
         if len(made) >= number:
             break
     return Made(*map(torch.stack, zip(*made[:number], strict=True)))
@@ -103,7 +117,8 @@ def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, 
     before: dict[str, float] = {}
     least, product = IN_TURN
     for _ in range(2):
-        output = network(photo[None].contiguous(memory_format=torch.channels_last))
+        with half():
+            output = network(photo[None].contiguous(memory_format=torch.channels_last))
         shares = output.logits[0].softmax(dim=1)
         found = dict(zip(network.config.degradations, shares.mean(dim=0).tolist(), strict=True))
         if before and (found["blur"] < least or found["blur"] * before["blur"] < product):
@@ -116,12 +131,18 @@ def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, 
         photo, before = eight_bit(output.restored[0]) / 255, found
 
 
+def unblurred(network: RestorationNetwork, photo: Tensor) -> Tensor:
+    """Return a photo (3, H, W) with its blur undone as the kernel view reads it."""
+    filters = network.unblurring(photo[None])
+    return photo if filters is None else undo(photo[None], filters)[0]
+
+
 def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tensor, Tensor]:
     """Return a patch as it is seen, and as it should be; (3, S, S) each."""
     seed = int(generator.integers(2**31))
     if kind == "soft" or (kind == "weak noise" and generator.random() < 0.4):
-        side = int(PATCH / generator.uniform(*SOFT))
-        clean = resized(clean[:, :side, :side], PATCH, PATCH)
+        side = int(WHOLE / generator.uniform(*SOFT))
+        clean = resized(clean[:, :side, :side], WHOLE, WHOLE)
     if kind in ("white noise", "weak noise"):
         return noisy(clean, kind, generator, seed), clean
     kinds = ("clean",) if kind == "soft" else tuple(kind.split("+"))
@@ -135,14 +156,15 @@ def drawn(samples: Made, steps: int) -> Iterator[Made]:
     for _ in range(steps):
         made = samples.part(torch.randint(len(samples.share), (BATCH,), generator=generator))
         turns, mirrored = torch.randint(4, (), generator=generator), torch.rand((), generator=generator) < 0.5
-        pictures = [picture.rot90(int(turns), (2, 3)) for picture in made[:3]]
+        pictures = [picture.rot90(int(turns), (2, 3)) for picture in made[:4]]
         yield Made(*(picture.flip(3) if mirrored else picture for picture in pictures), made.share, made.graded)
 
 
 def see(view: WideView, made: Made) -> Pictures:
     """Restore samples without and with a wide view."""
-    degraded, rest = (each.contiguous(memory_format=torch.channels_last) for each in (made.degraded, made.rest))
-    changed = made.rest + made.share[:, None, None, None] * view(degraded, rest)
+    pictures = made.degraded, made.rest, made.unblurred
+    change = view(*(picture.contiguous(memory_format=torch.channels_last) for picture in pictures))
+    changed = made.rest + made.share[:, None, None, None] * change
     return Pictures(made.rest, changed, made.clean, made.graded)
 
 

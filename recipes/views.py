@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from idrestore.data import degrade
 from idrestore.data.loader import WHITE_SIGMA, Photos, find_photos
+from idrestore.device import is_half
 from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
 from idrestore.muon import Muon
@@ -141,7 +142,8 @@ def learn(
     gains: list[Tensor] = []
     for step, batch in enumerate(samples):
         optimizer.param_groups[0]["lr"] = RATE * max(min((step + 1) / WARM_UP, 1 - step / steps), 1e-3)
-        pictures = see(view, batch)
+        with half():
+            pictures = see(view, batch)
         error = pictures.changed - pictures.clean
         log_errors = pictures.graded * (error.square().mean(dim=(1, 2, 3)) / LOG_ERROR_FLOOR).log1p()
         optimizer.zero_grad()
@@ -159,6 +161,11 @@ def learn(
             print(f"{step + 1}: {torch.cat(gains).mean():.3f} dB, held out {of_held_out:.3f} dB", flush=True)
             gains.clear()
     return average
+
+
+def half() -> torch.autocast:
+    """Return a context in which networks calculate in bf16, if this machine has units for it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_half("auto", torch.device("cpu")))
 
 
 def gain(pictures: Pictures) -> Tensor:

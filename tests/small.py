@@ -20,6 +20,7 @@ FAST = dataclasses.replace(
     mixed_top=True,
     overlay_blocks=2,
     wide_view=(7, 11),
+    kernel_view=(3, 9),
     tone_view=(5, 8, 13),
     predictor="shared",
     query_stride=2,

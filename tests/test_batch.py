@@ -13,7 +13,7 @@ import torch
 from idrestore import batch, image
 from idrestore.batch import Job, Manifest, Settings, Shard, degrade_file, plan, restore_files
 from idrestore.checkpoint import Model
-from idrestore.restore import Result
+from idrestore.results import Result
 
 
 class Brightener:

@@ -15,7 +15,8 @@ from idrestore.checkpoint import Model
 from idrestore.degradations import NAMES
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
-from idrestore.restore import LatentMaps, Restorer, Result
+from idrestore.restore import Restorer
+from idrestore.results import LatentMaps, Result
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_it_starts_by_changing_nothing():
 
 def test_it_sees_farther_than_the_largest_blur():
     model = network(FAST).wide
-    photos = torch.rand(2, 1, 3, 160, 32)
+    photos = torch.rand(3, 1, 3, 160, 32)
     touched = photos.clone()
     touched[..., 80, 16] = 1 - touched[..., 80, 16]
     rows = (model(*touched) - model(*photos)).abs().amax(dim=(0, 1, 3)).nonzero()
@@ -42,7 +42,7 @@ def test_it_sees_farther_than_the_largest_blur():
 def test_it_counts_by_the_share_of_blur():
     model, photos, shares = network(FAST), torch.rand(2, 3, 16, 32), mixture(2)
     rest = without_it(model, photos, shares)
-    expected = rest + shares[:, BLUR, None, None, None] * model.wide(photos, rest.clamp(0, 1))
+    expected = rest + shares[:, BLUR, None, None, None] * model.wide(photos, rest.clamp(0, 1), photos)
     torch.testing.assert_close(model(photos, shares).restored, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -66,9 +66,11 @@ def test_only_blurred_samples_teach_it():
 
 
 def test_a_network_can_be_given_one():
-    model, photo = network(FAST, wide_view=()), torch.rand(1, 3, 16, 16)
+    model, photo = network(FAST, wide_view=(), kernel_view=()), torch.rand(1, 3, 16, 16)
     before = model(photo).restored
     model.widen(FAST.wide_view)
+    assert torch.equal(model(photo).restored, before)
+    model.add_kernel(FAST.kernel_view)
     assert model.config == FAST
     assert torch.equal(model(photo).restored, before)
     RestorationNetwork(FAST).load_state_dict(model.state_dict())

@@ -234,6 +234,34 @@ def test_what_the_whole_photo_shows_is_the_same_in_all_tiles(monkeypatch):
     assert np.abs(whole - tiled).max() <= 1
 
 
+@pytest.mark.parametrize("tile", [1024, 256])
+@pytest.mark.parametrize(("whole", "size"), [(300 * 420, (1, 3, 300, 420)), (300, (16, 3, 256, 256))])
+def test_blur_is_read_once_a_photo(monkeypatch, tile, whole, size):
+    """From all of a small one, or from the crops that a large one is routed by."""
+    monkeypatch.setattr(restore, "ROUTING_WHOLE", whole)
+    image = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
+    subject, seen, undone = restorer(tile=tile), [], []
+    unblurring = subject.network.unblurring
+    monkeypatch.setattr(subject.network, "unblurring", lambda crops: seen.append(crops) or unblurring(crops))
+    subject.network.wide.register_forward_pre_hook(lambda _, given: undone.append((given[0] - given[2]).abs().max()))
+    subject.restore(image, ingredients={"noise": 1})
+    assert not seen
+    subject.restore(image, ingredients={"blur": 0.8})
+    assert [crops.shape for crops in seen] == [size]
+    if size[0] == 1:
+        np.testing.assert_allclose(seen[0][0].permute(1, 2, 0), image / 255, atol=1e-6)
+    assert undone
+    assert min(undone) > 0.01
+
+
+def test_photos_that_are_too_small_for_it_have_no_kernel():
+    image = np.random.default_rng(0).integers(0, 256, (48, 200, 3), dtype=np.uint8)
+    subject = restorer()
+    assert subject._unblurring(image, 255.0) is None
+    assert subject._unblurring(np.repeat(image, 2, axis=0), 255.0).shape == (1, 97, 97)
+    assert subject.restore(image, ingredients={"blur": 0.8}).image.shape == image.shape
+
+
 def test_progress_counts_tiles():
     told = []
     restorer().restore(np.zeros((300, 300, 3), np.uint8), progress=lambda *at: told.append(at))
@@ -440,7 +468,7 @@ class Layers(torch.nn.Module):
         super().__init__()
         self.shares = ({"noise": 0.85 - hint, "haze": hint}, {"haze": sure, "blur": 0.1})
 
-    def forward(self, degraded, rows, only_route=False):
+    def forward(self, degraded, rows, only_route=False, unblur=None):
         behind = bool(degraded.mean() < 0.7)
         shares = torch.tensor([self.shares[behind].get(name, 0.01) for name in TINY.degradations])
         shares[-1] += 1 - shares.sum()  # clean
@@ -508,7 +536,7 @@ def test_the_surer_a_photo_is_clean_the_less_it_is_changed(noise, change):
     subject = layered()
     rest = dict.fromkeys(TINY.degradations[1:-1], 0.01)
     subject.network.shares = ({"noise": noise} | rest,) * 2
-    subject.network.forward = lambda degraded, rows, only_route=False: NetworkOutput(
+    subject.network.forward = lambda degraded, rows, *_: NetworkOutput(
         degraded - 0.2, Layers.forward(subject.network, degraded, rows).logits, [], []
     )
     np.testing.assert_allclose(subject.restore(BRIGHT).image, 0.8 - change, atol=1e-6)

@@ -366,12 +366,14 @@ def test_mixed_weights_start_as_those_of_all(tmp_path):
 
 
 def test_parts_can_be_added_to_what_is_trained_already(tmp_path):
-    narrow = dataclasses.replace(MODEL, overlay_blocks=0, wide_view=(), degradations=("noise", "blur", "haze"))
+    plain = dataclasses.replace(MODEL, overlay_blocks=0, wide_view=(), kernel_view=())
+    narrow = dataclasses.replace(plain, degradations=("noise", "blur", "haze"))
     before = shaken(RestorationNetwork(narrow), 0.02)
     checkpoint.save(tmp_path / "narrow.safetensors", before, {})
-    model = dataclasses.replace(narrow, overlay_blocks=2, wide_view=(3, 4), tone_view=(3, 4, 5))
+    model = dataclasses.replace(narrow, overlay_blocks=2, wide_view=(3, 4), kernel_view=(2, 3), tone_view=(3, 4, 5))
     run = Run(recipe(model=model, start=str(tmp_path / "narrow.safetensors")))
-    assert None not in (run.network.overlay, run.network.wide, run.network.tone)
+    network = run.network
+    assert None not in (network.overlay, network.wide, network.kernel, network.tone)
     photo = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(run.network(photo).restored, before(photo).restored)

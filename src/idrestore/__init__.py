@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from idrestore.checkpoint import CheckpointError
     from idrestore.image import ImageError, Photo, read, write
-    from idrestore.restore import Restorer, Result, load
+    from idrestore.restore import Restorer, load
+    from idrestore.results import Result
 
 __version__ = "0.1.0"
 __all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "write"]
@@ -22,7 +23,7 @@ _HOMES = {
     "ImageError": "image",
     "Photo": "image",
     "Restorer": "restore",
-    "Result": "restore",
+    "Result": "results",
     "load": "restore",
     "read": "image",
     "write": "image",

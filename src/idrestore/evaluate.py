@@ -18,7 +18,8 @@ from idrestore.metrics import psnr, ssim
 from idrestore.report import Failure, Pictures, Protocol, Report, Row, Score
 
 if TYPE_CHECKING:
-    from idrestore.restore import Restorer, Result
+    from idrestore.restore import Restorer
+    from idrestore.results import Result
 
 Routing = Literal["soft", "hard", "oracle"]
 """Who decides the ingredients: the routers' shares, their largest share alone, or the truth."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from idrestore import image
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import DEGRADATIONS
-from idrestore.restore import Explanation, LatentMaps, Progress, Restorer, Result
+from idrestore.restore import Progress, Restorer
+from idrestore.results import Explanation, LatentMaps, Result
 
 FORMAT_VERSION = 1
 MOSTLY, SOME = 0.5, 0.15

@@ -4,9 +4,8 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,10 +18,12 @@ from idrestore.checkpoint import Model
 from idrestore.device import Precision, find_device, is_half
 from idrestore.guard import Mask
 from idrestore.model.config import PLACEMENTS
+from idrestore.model.deconvolution import REACH
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
+from idrestore.results import Explanation, LatentMaps, Result
 from idrestore.steering import Steering, darkness, mistrust_blur, ramp, steer, was_hidden, weaken
 
 Progress = Callable[[int, int], None]
@@ -50,44 +51,6 @@ HINT = 0.03
 """A second degradation of this share is reason to look at the restored photo again: noise hides haze and blur."""
 CLEAN = 0.25, 0.5
 """Shares of `clean` from which a photo is changed less, and from which it is left alone."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A restored photo and what was found in the degraded one."""
-
-    image: NDArray[Any]
-    """Same shape and dtype as what came in"""
-    ingredients: dict[str, float]
-    """Share of each degradation, the largest first; they sum to 1"""
-    again: dict[str, float] | None = None
-    """Shares in what the first pass left, if that was restored in turn"""
-
-
-class LatentMaps(NamedTuple):
-    """What one meta-prior block made of a photo, or of a part of it (supplement, Fig. 2); (C, h, w) each."""
-
-    features: NDArray[np.float32]
-    """F: what entered the block"""
-    degradation: NDArray[np.float32]
-    """h_p: the prior-oriented degradation representation"""
-    pseudo_clean: NDArray[np.float32]
-    """x': what left the block"""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A restored photo, and how it came about; dictionaries run over the meta-prior blocks, by their level."""
-
-    result: Result
-    routers: dict[str, dict[str, float]]
-    """Each router's own shares"""
-    heat: dict[str, NDArray[np.float32]]
-    """Where the degradation is: root mean square of h_p over its channels, (H, W), at the photo's size"""
-    latents: dict[str, LatentMaps]
-    """F, h_p and x' of `region`, as fine as the level is"""
-    region: tuple[slice, slice]
-    """Rows and columns of the photo that `latents` show: all, or the tile of largest h_p if there are several"""
 
 
 class Restorer:
@@ -250,6 +213,7 @@ class Restorer:
         planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
         curves: Tensor | None = None
+        unblur = functools.cache(lambda: fitting._unblurring(colour, peak))
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
             nonlocal curves
@@ -258,12 +222,12 @@ class Restorer:
             output = routed = None
             shares = wanted
             if shares is None:
-                output = self._forward(padded)
+                output = self._forward(padded, unblur=unblur)
                 routed = output.logits.softmax(dim=2)
                 shares = mistrust_blur(self.names, routed, padded)
             seen, taken = pixels.roll_off(padded, darkness(self.names, shares))
             if output is None or seen is not padded or shares is not routed:
-                output = self._forward(seen, shares)
+                output = self._forward(seen, shares, unblur=unblur)
             found.append(shares)
             if len(found) == 1:
                 curves = self._curves(colour, peak, found[0])
@@ -336,12 +300,25 @@ class Restorer:
         return (large - small) / (sides[1] ** 2 - sides[0] ** 2)
 
     def _route(self, colour: NDArray[Any], peak: float) -> Tensor:
-        """Decide a photo's ingredients (1, M, K) once, from the whole of a small one or from crops of a large one."""
-        whole = math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS
-        crops = colour[None] if whole else pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: self.routing_crops]
-        padded = np.stack([tiling.pad_to_multiple(pixels.scaled(crop, peak), self.multiple) for crop in crops])
+        """Decide a photo's ingredients (1, M, K) once."""
+        crops = pixels.scaled(self._crops(colour), peak)
+        padded = np.stack([tiling.pad_to_multiple(crop, self.multiple) for crop in crops])
         rows = self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
         return mistrust_blur(self.names, rows, padded)
+
+    def _unblurring(self, colour: NDArray[Any], peak: float) -> Tensor | None:
+        """Read once how a photo was blurred; return the filter that undoes it, if there is one (`KernelView`)."""
+        if min(colour.shape[:2]) <= 2 * REACH:
+            return None
+        crops = torch.from_numpy(pixels.scaled(self._crops(colour), peak)).to(self.device)
+        with torch.inference_mode():
+            return self.network.unblurring(crops.permute(0, 3, 1, 2))
+
+    def _crops(self, colour: NDArray[Any]) -> NDArray[Any]:
+        """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""
+        if math.prod(colour.shape[:2]) <= ROUTING_WHOLE * self.routing_crops / ROUTING_CROPS:
+            return colour[None]
+        return pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: self.routing_crops]
 
     def _curves(self, colour: NDArray[Any], peak: float, rows: Tensor) -> Tensor | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need (`ToneView`)."""
@@ -357,12 +334,16 @@ class Restorer:
             return self.network.curves(seen.to(self.device), rows)
 
     def _forward(
-        self, images: NDArray[np.float32], rows: Tensor | None = None, only_route: bool = False
+        self,
+        images: NDArray[np.float32],
+        rows: Tensor | None = None,
+        only_route: bool = False,
+        unblur: Callable[[], Tensor | None] | None = None,
     ) -> NetworkOutput:
         """Pass images (B, H, W, 3) through the network; permuted, they lie in channels_last order as they are."""
         degraded = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return self.network(degraded, rows, only_route)
+            return self.network(degraded, rows, only_route, unblur)
 
     def steer(
         self,

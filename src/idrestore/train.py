@@ -63,6 +63,8 @@ class Run:
             other.add_overlay(wanted.overlay_blocks)
         if wanted.wide_view and not other.config.wide_view:
             other.widen(wanted.wide_view)
+        if wanted.kernel_view and not other.config.kernel_view:
+            other.add_kernel(wanted.kernel_view)
         if wanted.tone_view and not other.config.tone_view:
             other.add_tone(wanted.tone_view)
         if other.config != wanted:

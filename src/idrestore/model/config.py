@@ -52,6 +52,9 @@ class ModelConfig:
     wide_view: tuple[int, ...] = ()
     """Channels, at a quarter and at an eighth of the photo's size, of a second view of the photo that blur is undone
     by (`model/wide.py`); empty: none."""
+    kernel_view: tuple[int, ...] = ()
+    """Channels, near and far, of what reads a photo's blur kernel, so that the wide view sees the photo with the blur
+    undone as well (`model/deconvolution.py`); empty: none."""
     tone_view: tuple[int, ...] = ()
     """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of a view of the whole photo that haze
     and darkness are undone by (`model/tone.py`); empty: none."""
@@ -97,10 +100,12 @@ class ModelConfig:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
         if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
-        for name, number in (("wide_view", 2), ("tone_view", 3)):
+        for name, number in (("wide_view", 2), ("kernel_view", 2), ("tone_view", 3)):
             value = getattr(self, name)
             if len(value) not in (0, number) or any(type(width) is not int or width < 1 for width in value):
                 raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers >= 1")
+        if self.kernel_view and not self.wide_view:
+            raise ValueError(f"kernel_view: got {self.kernel_view!r} without a wide_view to look at what it undoes")
         if self.mixed_top and self.backbone != "convolution":
             raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
         if self.dim % 2:
@@ -172,6 +177,7 @@ PRESETS: dict[str, ModelConfig] = {
         mixed_top=True,
         overlay_blocks=2,
         wide_view=(40, 72),
+        kernel_view=(24, 64),
         tone_view=(48, 80, 128),
         degradations=NAMES,
         predictor="shared",
@@ -189,6 +195,7 @@ PRESETS: dict[str, ModelConfig] = {
         mixed_top=True,
         overlay_blocks=1,
         wide_view=(6, 10),
+        kernel_view=(4, 6),
         tone_view=(6, 8, 10),
         degradations=NAMES,
         num_priors=4,

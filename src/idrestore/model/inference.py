@@ -16,8 +16,8 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
 
     Operations of a share of at most `negligible` are not computed, nor overlay blocks and wide view; with 0 the
     function stays the same. `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would
-    convert them at every call. A meta-prior block keeps what it last recalled of the hub: the tiles of a photo ask for
-    the same.
+    convert them at every call; but for the kernel view's, which works in fp32. A meta-prior block keeps what it last
+    recalled of the hub: the tiles of a photo ask for the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):
@@ -27,8 +27,8 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
         assert isinstance(block, MetaPriorBlock)
         block.negligible = negligible
         block.recall = _Remembered(block)  # type: ignore[method-assign]
-    for module in prepared.modules():
-        if half and isinstance(module, nn.Conv2d):
+    for name, module in prepared.named_modules():
+        if half and isinstance(module, nn.Conv2d) and not name.startswith("kernel."):
             module.to(torch.bfloat16)
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

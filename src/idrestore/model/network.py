@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from idrestore.degradations import Operation
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
+from idrestore.model.deconvolution import SURE, KernelView, correlate, inverse, undo
 from idrestore.model.hub import Hub, PriorHub
 from idrestore.model.layers import (
     DepthwiseFeedForward,
@@ -89,16 +90,26 @@ class RestorationNetwork(nn.Module):
         self.wide: WideView | None = None
         if config.wide_view:
             self.widen(config.wide_view)
+        self.kernel: KernelView | None = None
+        if config.kernel_view:
+            self.add_kernel(config.kernel_view)
         self.tone: ToneView | None = None
         if config.tone_view:
             self.add_tone(config.tone_view)
 
-    def forward(self, degraded: Tensor, ingredients: Tensor | None = None, only_route: bool = False) -> NetworkOutput:
+    def forward(
+        self,
+        degraded: Tensor,
+        ingredients: Tensor | None = None,
+        only_route: bool = False,
+        unblur: Callable[[], Tensor | None] | None = None,
+    ) -> NetworkOutput:
         """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
 
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
         and where a row is zero, the routers decide. With `only_route` the batch is crops of one photo, which share one
-        decision; they are not restored, and what comes after the last router is left out.
+        decision; they are not restored, and what comes after the last router is left out. `unblur` is asked for
+        `unblurring`'s filter where blur has a share; without one, the wide view sees the photos as they are.
         """
         multiple = self.config.size_multiple
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
@@ -131,7 +142,11 @@ class RestorationNetwork(nn.Module):
             return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
         restored = self.finish(degraded, encoder1, decoder2, met[-1].ingredients, functools.partial(meet, "decoder1"))
         if self.wide is not None and (share := self._share("convolutive", met[-1].ingredients)) is not None:
-            restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1))
+            pictures = [degraded, restored.clamp(0, 1)]
+            if self.kernel is not None:
+                filters = unblur() if unblur is not None and share.amax() > SURE else None
+                pictures.append(degraded if filters is None else undo(degraded, filters).clamp(0, 1))
+            restored = restored + share[:, None, None, None] * self.wide(*pictures)
         return NetworkOutput(
             restored,
             torch.stack(logits, dim=1),
@@ -175,6 +190,10 @@ class RestorationNetwork(nn.Module):
         share = self.share(operation, ingredients)
         return None if self.negligible is not None and float(share.amax()) <= self.negligible else share
 
+    def unblurring(self, crops: Tensor) -> Tensor | None:
+        """Return the filter (1, n, n) that undoes the blur of a photo, read from crops (N, 3, H, W) of it, in fp32."""
+        return None if self.kernel is None else inverse(*self.kernel(correlate(crops)[None]))
+
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
         """Return what `tone.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
 
@@ -216,6 +235,13 @@ class RestorationNetwork(nn.Module):
         """Give the network a wide view of such channels (`ModelConfig.wide_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, wide_view=channels)
         self.wide = WideView(*channels) if self._mark("convolutive") else None
+
+    def add_kernel(self, channels: tuple[int, ...]) -> None:
+        """Give the network a kernel view of such channels (`ModelConfig.kernel_view`), which changes nothing yet."""
+        self.config = dataclasses.replace(self.config, kernel_view=channels)
+        if self.wide is not None:
+            self.kernel = KernelView(*channels)
+            self.wide.add_picture()
 
     def add_tone(self, channels: tuple[int, ...]) -> None:
         """Give the network a tone view of such channels (`ModelConfig.tone_view`), which changes nothing yet."""

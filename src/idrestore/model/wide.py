@@ -31,8 +31,19 @@ class WideView(nn.Module):
         self.output = zero(nn.Conv2d(channels, photo_channels, 3, padding=1))
         keep_signal(self)
 
-    def forward(self, degraded: Tensor, restored: Tensor) -> Tensor:
-        """Return the change (B, 3, H, W) of what the rest of the network made of degraded photos; both in [0, 1]."""
-        near = self.encoder(self.stem(F.pixel_unshuffle(torch.cat([degraded, restored], 1), STRIDE)))
+    def add_picture(self) -> None:
+        """Let it look at a third picture, which changes nothing yet."""
+        weight, bias = self.stem.parameters()
+        self.stem = nn.Conv2d(weight.shape[1] + 3 * STRIDE**2, len(weight), 3, padding=1)
+        wider = torch.cat([weight, torch.zeros(len(weight), 3 * STRIDE**2, 3, 3)], dim=1)
+        self.stem.weight, self.stem.bias = nn.Parameter(wider), nn.Parameter(bias)
+
+    def forward(self, *pictures: Tensor) -> Tensor:
+        """Return the change (B, 3, H, W) of what the rest of the network made of degraded photos.
+
+        The pictures, (B, 3, H, W) in [0, 1], are these photos, what was made of them, and, if there is a kernel view,
+        the photos with their blur undone by that.
+        """
+        near = self.encoder(self.stem(F.pixel_unshuffle(torch.cat(pictures, 1), STRIDE)))
         far = self.up(self.deep(self.down(near)))
         return F.pixel_shuffle(self.output(self.decoder(near + far)), STRIDE)
