@@ -1,12 +1,15 @@
-"""A step in training `fast`: its wide view, on what all the rest makes of blurred photos; an hour on two bf16 cores.
+"""A step in training `fast`: its wide view, on what all the rest makes of blurred photos; an hour on two fp32 cores.
 
-    python recipes/fast_wide.py MODEL.safetensors -o WIDE.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
+    python recipes/fast_wide.py MODEL.safetensors -o WIDE.safetensors --photos FOLDER_OF_CLEAN_PHOTOS [--unblurred]
 
 All else stays as it is, so its work on a patch is done once and kept, and from that the wide view (`model/wide.py`),
-which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also sees the patch with its
-blur undone, as the kernel view (`recipes/fast_kernel.py`) reads it from four times as much of the photo. And it learns
-what it must leave alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind
-noise is restored in turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
+which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also learns what it must leave
+alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind noise is restored in
+turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
+
+With `--unblurred` only that learns by which it sees patches with their blur undone, as the kernel view
+(`recipes/fast_kernel.py`) reads it from four times as much of the photo, and by which it says how much of them to take.
+Patches that are so dark or hazy that no kernel is read are then left out.
 
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
@@ -19,12 +22,12 @@ from typing import NamedTuple
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, SOFT, Pictures, eight_bit, half, learn, make_all, noisy, options_of, patches, resized
+from views import BATCH, SOFT, Pictures, eight_bit, half, learn, make_all, noisy, parser_of, patches, resized
 
 from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.model.config import PRESETS
-from idrestore.model.deconvolution import undo
+from idrestore.model.deconvolution import inverse, undo
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.wide import WideView
 
@@ -34,6 +37,8 @@ SEEDS = 11, 5
 WHOLE, SEEN, PATCH = 352, 320, 160
 """Sides, px, of what is degraded; of what of it is seen, since photos go on beyond their borders; and of a patch."""
 LOG_ERROR = 0.04
+TAKEN = 0.5
+"""Part of what the kernel view makes of a photo that is taken at first."""
 LEAST = 0.02
 """Share of blur from which a patch is a sample."""
 IN_TURN = 0.4, 0.015
@@ -79,22 +84,28 @@ class Made(NamedTuple):
 
 def main() -> None:
     """Make samples, learn, print and save."""
-    options = options_of(__doc__ or "", samples=8000, steps=5500)
+    parser = parser_of(__doc__ or "", samples=13500, steps=1500)
+    parser.add_argument("--unblurred", action="store_true")
+    options = parser.parse_args()
     torch.manual_seed(0)
     model = checkpoint.load(options.model)
     network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if network.wide is None:
         network.widen(PRESETS["fast"].wide_view)
-    if network.kernel is None:
-        network.add_kernel(PRESETS["fast"].kernel_view)
     wide, network.wide = network.wide, None
-    samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
-    network.wide = learn(wide.requires_grad_(True), drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
+    samples, parts = make_all(partial(make, network, options.unblurred), options, HELD_SHARE, SEEDS)
+    wide.requires_grad_(not options.unblurred)
+    if options.unblurred:
+        wide.look.requires_grad_(True)
+        wide.take.requires_grad_(True)
+        torch.nn.init.constant_(wide.take.bias, TAKEN)
+    shown = partial(see, unblurred=options.unblurred)
+    network.wide = learn(wide, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, shown)
     checkpoint.save(options.out, network, model.card)
 
 
 @torch.no_grad()
-def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int) -> Made:
+def make(network: RestorationNetwork, unblurred: bool, paths: list[Path], number: int, seed: int) -> Made:
     """Degrade and restore patches until so many were taken for blurred, if ever so little."""
     made: list[tuple[Tensor, ...]] = []
     margin = (WHOLE - SEEN) // 2
@@ -102,9 +113,12 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
     for kind, whole, target in patches(paths, seed, KINDS, WHOLE, degrade_patch):
         graded = torch.tensor(float(kind not in ("soft", "clean")))
         clean = target[:, seen, seen]
-        for photo, restored, share in looks(network, whole[:, seen, seen]):
+        for photo, restored, shares in looks(network, whole[:, seen, seen]):
+            share = network.share("convolutive", shares)
+            if share < LEAST or (unblurred and network.is_toned(shares[None])):
+                continue
             top, left = torch.randint(3, (2,)) * PATCH // 2  # at a border, where the filter has to guess, or not
-            pictures = photo, restored, clean, unblurred(network, photo)
+            pictures = photo, restored, clean, without_blur(network, photo) if unblurred else photo
             cut = (eight_bit(picture[:, top : top + PATCH, left : left + PATCH]) for picture in pictures)
             made.append((*cut, share, graded))
         if len(made) >= number:
@@ -113,7 +127,7 @@ def make(network: RestorationNetwork, paths: list[Path], number: int, seed: int)
 
 
 def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield a photo (3, H, W), restored, and its share of blur, if that counts; and the same once its noise is gone."""
+    """Yield a photo (3, H, W), restored, and its ingredients (K,); and the same once its noise is gone."""
     before: dict[str, float] = {}
     least, product = IN_TURN
     for _ in range(2):
@@ -123,18 +137,16 @@ def looks(network: RestorationNetwork, photo: Tensor) -> Iterator[tuple[Tensor, 
         found = dict(zip(network.config.degradations, shares.mean(dim=0).tolist(), strict=True))
         if before and (found["blur"] < least or found["blur"] * before["blur"] < product):
             return
-        share = network.share("convolutive", shares[-1])
-        if share >= LEAST:
-            yield photo, output.restored[0], share
+        yield photo, output.restored[0], shares[-1]
         if max((name for name in found if name != "clean"), key=found.__getitem__) != "noise":
             return
         photo, before = eight_bit(output.restored[0]) / 255, found
 
 
-def unblurred(network: RestorationNetwork, photo: Tensor) -> Tensor:
+def without_blur(network: RestorationNetwork, photo: Tensor) -> Tensor:
     """Return a photo (3, H, W) with its blur undone as the kernel view reads it."""
-    filters = network.unblurring(photo[None])
-    return photo if filters is None else undo(photo[None], filters)[0]
+    blur = network.read_blur(photo[None])
+    return photo if blur is None else undo(photo[None], inverse(*blur))[0]
 
 
 def degrade_patch(clean: Tensor, kind: str, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -160,9 +172,9 @@ def drawn(samples: Made, steps: int) -> Iterator[Made]:
         yield Made(*(picture.flip(3) if mirrored else picture for picture in pictures), made.share, made.graded)
 
 
-def see(view: WideView, made: Made) -> Pictures:
-    """Restore samples without and with a wide view."""
-    pictures = made.degraded, made.rest, made.unblurred
+def see(view: WideView, made: Made, unblurred: bool = False) -> Pictures:
+    """Restore samples without and with a wide view, which may see them with their blur undone."""
+    pictures = [made.degraded, made.rest, *([made.unblurred] if unblurred else [])]
     change = view(*(picture.contiguous(memory_format=torch.channels_last) for picture in pictures))
     changed = made.rest + made.share[:, None, None, None] * change
     return Pictures(made.rest, changed, made.clean, made.graded)

@@ -10,6 +10,7 @@ from idrestore.model.config import ModelConfig
 from idrestore.model.deconvolution import RADIUS, REACH, TAPS, KernelView, correlate, inverse, undo
 from idrestore.model.inference import prepare
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.wide import WideView
 
 
 def delta():
@@ -118,13 +119,36 @@ def test_the_wide_view_sees_what_is_undone():
     model, photos = network(FAST), torch.rand(1, 3, 64, 64)
     seen = []
     model.wide.register_forward_pre_hook(lambda _, given: seen.append(given))
-    filters = model.unblurring(photos)
+    filters = inverse(*model.read_blur(photos))
     model(photos, one_hot("blur"), unblur=lambda: filters)
     degraded, _, third = seen[0]
     assert torch.equal(degraded, photos)
     torch.testing.assert_close(third, undo(photos, filters).clamp(0, 1))
     model(photos, one_hot("blur"))
-    assert torch.equal(seen[1][2], photos)
+    assert seen[1][2] is None
+
+
+def test_what_is_taken_of_it_takes_the_place_of_the_rest():
+    view, (degraded, restored, unblurred) = WideView(7, 11), torch.rand(3, 1, 3, 32, 48)
+    shaken(view)
+    view.see_unblurred()
+    change = view(degraded, restored)
+    torch.testing.assert_close(view(degraded, restored, unblurred), change)
+    torch.nn.init.constant_(view.take.bias, 0.25)
+    torch.testing.assert_close(
+        view(degraded, restored, unblurred), 0.75 * change + 0.25 * (unblurred - restored), atol=1e-5, rtol=0
+    )
+    shaken(view)
+    assert (view(degraded, restored) - view(degraded, restored, unblurred)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("haze", "dark", "is_read"), [(0.2, 0.05, True), (0.3, 0.1, False), (0.0, 0.5, False)])
+def test_no_kernel_is_read_where_brightness_is_wrong(haze, dark, is_read):
+    """What is undone would bring the haze or the darkness back."""
+    model, asked = network(FAST), []
+    rows = haze * one_hot("haze") + dark * one_hot("low_light") + (1 - haze - dark) * one_hot("blur")
+    model(torch.rand(1, 3, 32, 32), rows, unblur=lambda: asked.append(1))
+    assert bool(asked) == is_read
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,12 +160,11 @@ def test_no_kernel_is_read_where_nothing_is_blurred(name):
 
 def test_a_network_can_be_given_one():
     model, photo = network(FAST, kernel_view=()), torch.rand(1, 3, 64, 64)
-    assert model.unblurring(photo) is None
+    assert model.read_blur(photo) is None
     before = model(photo, one_hot("blur")).restored
     model.add_kernel(FAST.kernel_view)
     assert model.config == FAST
-    filters = model.unblurring(photo)
-    assert filters is not None
+    filters = inverse(*model.read_blur(photo))
     torch.testing.assert_close(model(photo, one_hot("blur"), unblur=lambda: filters).restored, before)
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
 
@@ -149,13 +172,13 @@ def test_a_network_can_be_given_one():
 def test_a_network_that_knows_no_blur_has_none():
     model = network(FAST, degradations=("noise", "haze"))
     assert model.kernel is None
-    assert model.unblurring(torch.rand(1, 3, 64, 64)) is None
+    assert model.read_blur(torch.rand(1, 3, 64, 64)) is None
 
 
 def test_kernels_are_read_in_fp32():
     prepared, photo = prepare(network(FAST), half=True), torch.rand(1, 3, 80, 80)
     assert {parameter.dtype for parameter in prepared.kernel.parameters()} == {torch.float32}
-    assert prepared.unblurring(photo).dtype == torch.float32
+    assert {found.dtype for found in prepared.read_blur(photo)} == {torch.float32}
 
 
 @pytest.mark.parametrize("value", [(7,), (7, 8, 9), (7, 0), (7, True)])

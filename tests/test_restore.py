@@ -204,6 +204,7 @@ def test_a_small_photo_in_several_tiles_is_decided_once_too(shape):
     assert all(given is rows[1] for given in rows[1:])
 
 
+@pytest.mark.usefixtures("once")
 def test_tiles_do_not_show():
     """Tiled equals untiled as far as the overlap covers the receptive field, with the same ingredients."""
     image = np.random.default_rng(1).integers(0, 256, (384, 512, 3), dtype=np.uint8)
@@ -241,8 +242,8 @@ def test_blur_is_read_once_a_photo(monkeypatch, tile, whole, size):
     monkeypatch.setattr(restore, "ROUTING_WHOLE", whole)
     image = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
     subject, seen, undone = restorer(tile=tile), [], []
-    unblurring = subject.network.unblurring
-    monkeypatch.setattr(subject.network, "unblurring", lambda crops: seen.append(crops) or unblurring(crops))
+    read = subject.network.read_blur
+    monkeypatch.setattr(subject.network, "read_blur", lambda crops: seen.append(crops) or read(crops))
     subject.network.wide.register_forward_pre_hook(lambda _, given: undone.append((given[0] - given[2]).abs().max()))
     subject.restore(image, ingredients={"noise": 1})
     assert not seen
@@ -257,8 +258,8 @@ def test_blur_is_read_once_a_photo(monkeypatch, tile, whole, size):
 def test_photos_that_are_too_small_for_it_have_no_kernel():
     image = np.random.default_rng(0).integers(0, 256, (48, 200, 3), dtype=np.uint8)
     subject = restorer()
-    assert subject._unblurring(image, 255.0) is None
-    assert subject._unblurring(np.repeat(image, 2, axis=0), 255.0).shape == (1, 97, 97)
+    assert subject._read_blur(image, 255.0) is None
+    assert subject._read_blur(np.repeat(image, 2, axis=0), 255.0)[0].shape == (1, 25, 25)
     assert subject.restore(image, ingredients={"blur": 0.8}).image.shape == image.shape
 
 
@@ -434,6 +435,7 @@ def test_the_latent_pictures_are_the_networks(photo):
     assert explained.region == (slice(0, 45), slice(0, 37))
 
 
+@pytest.mark.usefixtures("once")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("channels", [0, 3, 4])
 def test_what_is_protected_comes_back_exactly_and_only_that(dtype, channels):
@@ -480,6 +482,9 @@ class Layers(torch.nn.Module):
     def tone_share(self, ingredients):
         return None
 
+    def read_blur(self, crops):
+        return None
+
 
 def layered(**shares):
     subject = restorer()
@@ -494,6 +499,38 @@ def test_what_was_hidden_is_found_and_restored_in_turn():
     result = layered().restore(BRIGHT)
     np.testing.assert_allclose(result.image, 0.5, atol=1e-6)
     assert next(iter(result.ingredients)) == "noise" and next(iter(result.again)) == "haze"
+
+
+@pytest.mark.parametrize(
+    ("first", "behind", "cells", "again"),
+    [
+        ("noise", {"haze": 0.4, "blur": 0.3}, 4, "blur"),
+        ("noise", {"haze": 0.4, "blur": 0.3}, 3, None),  # the kernel hardly blurs
+        ("noise", {"blur": 0.9}, 4, "blur"),
+        ("noise", {"blur": 0.9}, 3, None),
+        ("noise", {"blur": 0.4}, 4, None),  # more likely clean
+        ("noise", {"haze": 0.4, "blur": 0.25}, 4, None),
+        ("noise", {"haze": 0.9, "blur": 0.05}, 4, "haze"),
+        ("rain", {"blur": 0.9}, 4, None),
+    ],
+)
+def test_blur_behind_noise_is_told_by_its_kernel(first, behind, cells, again):
+    """It blurs if the sum of its squares, one over its number of even cells, is less than 0.3."""
+    subject = layered()
+    subject.network.shares = ({first: 0.7, "blur": 0.1, "haze": 0.15}, behind)
+    kernel = torch.zeros(1, 5, 5)
+    kernel.view(-1)[:cells] = 1 / cells
+    subject.network.read_blur = lambda crops: (kernel, torch.full((1,), 0.01))
+    photo = np.full((60, 300, 3), 0.8, np.float32)
+    if first == "rain":  # so that as much is taken
+        subject.network.forward = lambda degraded, rows, *_: NetworkOutput(
+            degraded - 0.2 * (degraded.mean() > 0.7), Layers.forward(subject.network, degraded, rows).logits, [], []
+        )
+    result = subject.restore(photo)
+    assert result.image.mean() < 0.65
+    assert (result.again and next(iter(result.again))) == again
+    if again == "blur":
+        assert result.again["blur"] == pytest.approx(1 - result.again["clean"])
 
 
 @pytest.mark.parametrize("shares", [{"hint": 0.02}, {"sure": 0.45}, {"sure": 0.6}])

@@ -18,13 +18,24 @@ from idrestore.checkpoint import Model
 from idrestore.device import Precision, find_device, is_half
 from idrestore.guard import Mask
 from idrestore.model.config import PLACEMENTS
-from idrestore.model.deconvolution import REACH
+from idrestore.model.deconvolution import REACH, inverse
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.tone import MULTIPLE, toned
 from idrestore.results import Explanation, LatentMaps, Result
-from idrestore.steering import Steering, darkness, mistrust_blur, ramp, steer, was_hidden, weaken
+from idrestore.steering import (
+    KERNEL,
+    Steering,
+    all_blur,
+    darkness,
+    may_hide_blur,
+    mistrust_blur,
+    ramp,
+    steer,
+    was_hidden,
+    weaken,
+)
 
 Progress = Callable[[int, int], None]
 Look = Callable[[tiling.Tile, NetworkOutput], NDArray[np.float32]]
@@ -173,12 +184,19 @@ class Restorer:
         if steering.ingredients is not None or len(degradations) < 2 or degradations[1] < HINT:
             return first
         colour, _, peak = pixels.colour_of(first.image)
-        rows = self.fitting(first.image)._route(colour, peak)
+        fitting = self.fitting(first.image)
+        rows = fitting._route(colour, peak)
         found = self._name(rows.mean(dim=1))
         taken = pixels.difference(pixels.colour_of(before)[0], colour, peak)
+        hidden = was_hidden(first.ingredients, found, taken)
+        if (not hidden or next(iter(found)) == "blur") and may_hide_blur(first.ingredients, found, taken):
+            blur = fitting._read_blur(colour, peak)
+            if blur is not None:  # it tells more surely than the routers
+                hidden = bool(blur[0].square().sum() < KERNEL)
+                rows = all_blur(self.names, rows) if hidden else rows
+                found = self._name(rows.mean(dim=1))
         name = self.names.index(next(iter(found)))
-        unwanted = steering.factors is not None and not steering.factors[name]
-        if unwanted or not was_hidden(first.ingredients, found, taken):
+        if not hidden or (steering.factors is not None and not steering.factors[name]):
             return first
         steering = steering._replace(ingredients=rows)
         second = self._work(first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect)[0]
@@ -213,7 +231,7 @@ class Restorer:
         planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
         curves: Tensor | None = None
-        unblur = functools.cache(lambda: fitting._unblurring(colour, peak))
+        unblur = functools.cache(lambda: (blur := fitting._read_blur(colour, peak)) and inverse(*blur))
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
             nonlocal curves
@@ -306,13 +324,13 @@ class Restorer:
         rows = self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
         return mistrust_blur(self.names, rows, padded)
 
-    def _unblurring(self, colour: NDArray[Any], peak: float) -> Tensor | None:
-        """Read once how a photo was blurred; return the filter that undoes it, if there is one (`KernelView`)."""
+    def _read_blur(self, colour: NDArray[Any], peak: float) -> tuple[Tensor, Tensor] | None:
+        """Read once how a photo was blurred, as `KernelView` says it; None if it is too small or the model has none."""
         if min(colour.shape[:2]) <= 2 * REACH:
             return None
         crops = torch.from_numpy(pixels.scaled(self._crops(colour), peak)).to(self.device)
         with torch.inference_mode():
-            return self.network.unblurring(crops.permute(0, 3, 1, 2))
+            return self.network.read_blur(crops.permute(0, 3, 1, 2))
 
     def _crops(self, colour: NDArray[Any]) -> NDArray[Any]:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""

@@ -18,6 +18,9 @@ BLUR_EVIDENCE = (0.025, 0.15), (0.04, 0.25)
 """The same for blur, of which noise lets less be seen; behind anything but noise it is not looked for."""
 HIDING = 6 / 255
 """Nor behind noise whose removal changed the photo by less (root mean square): blur behind it would have been seen."""
+KERNEL, LEAST = 0.3, 0.3
+"""With a kernel view, blur was hidden if the kernel read from what noise left is flatter than the one (the sum of its
+squares, 1 if it does not blur), and the routers give blur at least the other share."""
 
 GRAIN = 0.4, 0.8
 """Grain (`pixels.grain`) from which a photo is less blurred than it seems, and from which it is not blurred at all."""
@@ -114,6 +117,21 @@ def darkness(names: Sequence[str], rows: Tensor) -> float:
     """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
     share = float(rows[..., names.index("low_light")].mean()) if "low_light" in names else 0.0
     return ramp(share, DARK)
+
+
+def may_hide_blur(before: Mapping[str, float], after: Mapping[str, float], taken: float) -> bool:
+    """Tell whether a photo's kernel is to decide if blur was hidden behind what was removed; as in `was_hidden`."""
+    largest = next((name for name in before if name != "clean"), None)
+    return largest == "noise" and taken >= HIDING and after.get("blur", 0) >= LEAST and after.get("clean", 0) <= SURE
+
+
+def all_blur(names: Sequence[str], rows: Tensor) -> Tensor:
+    """Take for blur all that is not called clean in rows (1, M, K)."""
+    clean, blur = (
+        torch.tensor([float(name == each) for name in names], device=rows.device) for each in ("clean", "blur")
+    )
+    kept = rows * clean
+    return kept + (1 - kept.sum(dim=2, keepdim=True)) * blur
 
 
 def was_hidden(before: Mapping[str, float], after: Mapping[str, float], taken: float = 0.0) -> bool:

@@ -35,8 +35,9 @@ class KernelView(nn.Module):
         self.pool, self.noise = nn.Linear(2 * far, far), nn.Linear(far, 1)
         self.up = nn.Sequential(nn.Conv2d(far, 4 * near, 1), nn.PixelShuffle(2))
         self.last = nn.Sequential(ResidualBlock(near, start_as_identity=True), zero(nn.Conv2d(near, 1, 3, padding=1)))
-        squares = torch.arange(-RADIUS, RADIUS + 1).square()
-        self.register_buffer("near_kernel", -(squares[:, None] + squares) / 6, persistent=False)
+        offsets = range(-RADIUS, RADIUS + 1)
+        near_kernel = torch.tensor([[-(down**2 + right**2) / 6 for right in offsets] for down in offsets])
+        self.register_buffer("near_kernel", near_kernel, persistent=False)
         nn.init.zeros_(self.noise.weight)
         nn.init.constant_(self.noise.bias, -4.0)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from idrestore.degradations import Operation
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
-from idrestore.model.deconvolution import SURE, KernelView, correlate, inverse, undo
+from idrestore.model.deconvolution import SURE, KernelView, correlate, undo
 from idrestore.model.hub import Hub, PriorHub
 from idrestore.model.layers import (
     DepthwiseFeedForward,
@@ -109,7 +109,8 @@ class RestorationNetwork(nn.Module):
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
         and where a row is zero, the routers decide. With `only_route` the batch is crops of one photo, which share one
         decision; they are not restored, and what comes after the last router is left out. `unblur` is asked for
-        `unblurring`'s filter where blur has a share; without one, the wide view sees the photos as they are.
+        the filter that undoes blur (`inverse` of `read_blur`) where that has a share, but for photos that are dark
+        or hazy.
         """
         multiple = self.config.size_multiple
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
@@ -142,11 +143,11 @@ class RestorationNetwork(nn.Module):
             return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
         restored = self.finish(degraded, encoder1, decoder2, met[-1].ingredients, functools.partial(meet, "decoder1"))
         if self.wide is not None and (share := self._share("convolutive", met[-1].ingredients)) is not None:
-            pictures = [degraded, restored.clamp(0, 1)]
-            if self.kernel is not None:
-                filters = unblur() if unblur is not None and share.amax() > SURE else None
-                pictures.append(degraded if filters is None else undo(degraded, filters).clamp(0, 1))
-            restored = restored + share[:, None, None, None] * self.wide(*pictures)
+            filters = None
+            if unblur is not None and share.amax() > SURE and not self.is_toned(met[-1].ingredients):
+                filters = unblur()
+            unblurred = None if filters is None else undo(degraded, filters).clamp(0, 1)
+            restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1), unblurred)
         return NetworkOutput(
             restored,
             torch.stack(logits, dim=1),
@@ -190,9 +191,9 @@ class RestorationNetwork(nn.Module):
         share = self.share(operation, ingredients)
         return None if self.negligible is not None and float(share.amax()) <= self.negligible else share
 
-    def unblurring(self, crops: Tensor) -> Tensor | None:
-        """Return the filter (1, n, n) that undoes the blur of a photo, read from crops (N, 3, H, W) of it, in fp32."""
-        return None if self.kernel is None else inverse(*self.kernel(correlate(crops)[None]))
+    def read_blur(self, crops: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return a photo's kernel (1, n, n) and noise (1,), read from crops (N, 3, H, W) of it, in fp32."""
+        return None if self.kernel is None else self.kernel(correlate(crops)[None])
 
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
         """Return what `tone.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
@@ -204,6 +205,10 @@ class RestorationNetwork(nn.Module):
             return None
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
         return (share * certainty(share))[:, None, None, None] * self.tone(thumbnails, restored, share)
+
+    def is_toned(self, ingredients: Tensor) -> bool:
+        """Tell whether so much of ingredients (B, K) is haze and darkness that the photo's own brightness is wrong."""
+        return bool(certainty(self.share("affine", ingredients)).any())
 
     def tone_share(self, ingredients: Tensor) -> Tensor | None:
         """Return how much of ingredients (B, M, K) calls for a tone view, (B,); None if none does, or there is none."""
@@ -239,9 +244,10 @@ class RestorationNetwork(nn.Module):
     def add_kernel(self, channels: tuple[int, ...]) -> None:
         """Give the network a kernel view of such channels (`ModelConfig.kernel_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, kernel_view=channels)
+        self._mark("affine")
         if self.wide is not None:
             self.kernel = KernelView(*channels)
-            self.wide.add_picture()
+            self.wide.see_unblurred()
 
     def add_tone(self, channels: tuple[int, ...]) -> None:
         """Give the network a tone view of such channels (`ModelConfig.tone_view`), which changes nothing yet."""

@@ -29,21 +29,29 @@ class WideView(nn.Module):
         self.up = nn.Sequential(nn.Conv2d(deep_channels, 4 * channels, 1), nn.PixelShuffle(2))
         self.decoder = nn.Sequential(*(ResidualBlock(channels) for _ in range(BLOCKS)))
         self.output = zero(nn.Conv2d(channels, photo_channels, 3, padding=1))
+        self.look: nn.Module | None = None
+        self.take: nn.Module | None = None
         keep_signal(self)
 
-    def add_picture(self) -> None:
-        """Let it look at a third picture, which changes nothing yet."""
-        weight, bias = self.stem.parameters()
-        self.stem = nn.Conv2d(weight.shape[1] + 3 * STRIDE**2, len(weight), 3, padding=1)
-        wider = torch.cat([weight, torch.zeros(len(weight), 3 * STRIDE**2, 3, 3)], dim=1)
-        self.stem.weight, self.stem.bias = nn.Parameter(wider), nn.Parameter(bias)
+    def see_unblurred(self) -> None:
+        """Let it see photos with their blur undone as well, and say how much of those to take; it takes none yet."""
+        channels = self.stem.out_channels
+        self.look = zero(nn.Conv2d(3 * STRIDE**2, channels, 3, padding=1))
+        self.take = zero(nn.Conv2d(channels, STRIDE**2, 3, padding=1))
 
-    def forward(self, *pictures: Tensor) -> Tensor:
-        """Return the change (B, 3, H, W) of what the rest of the network made of degraded photos.
+    def forward(self, degraded: Tensor, restored: Tensor, unblurred: Tensor | None = None) -> Tensor:
+        """Return the change (B, 3, H, W) of what the rest of the network made of degraded photos; all in [0, 1].
 
-        The pictures, (B, 3, H, W) in [0, 1], are these photos, what was made of them, and, if there is a kernel view,
-        the photos with their blur undone by that.
+        `unblurred` are the photos as the kernel view would have them. They take the place of what was made, as far as
+        this view trusts them in each pixel, and its own change fills the rest.
         """
-        near = self.encoder(self.stem(F.pixel_unshuffle(torch.cat(pictures, 1), STRIDE)))
-        far = self.up(self.deep(self.down(near)))
-        return F.pixel_shuffle(self.output(self.decoder(near + far)), STRIDE)
+        near = self.stem(F.pixel_unshuffle(torch.cat([degraded, restored], 1), STRIDE))
+        if self.look is not None and unblurred is not None:
+            near = near + self.look(F.pixel_unshuffle(unblurred, STRIDE))
+        near = self.encoder(near)
+        features = self.decoder(near + self.up(self.deep(self.down(near))))
+        change = F.pixel_shuffle(self.output(features), STRIDE)
+        if self.take is None or unblurred is None:
+            return change
+        taken = F.pixel_shuffle(self.take(features), STRIDE)
+        return change + taken * (unblurred - restored - change)
