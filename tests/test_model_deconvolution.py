@@ -169,6 +169,14 @@ def test_a_network_can_be_given_one():
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
 
 
+def test_without_one_nothing_is_asked_for():
+    """Nor is the share of haze and darkness, of which a network without a tone view keeps no record."""
+    model, photo, asked = network(FAST, kernel_view=(), tone_view=()), torch.rand(1, 3, 32, 32), []
+    before = model(photo, one_hot("blur")).restored
+    assert torch.equal(model(photo, one_hot("blur"), unblur=lambda: asked.append(1)).restored, before)
+    assert not asked
+
+
 def test_a_network_that_knows_no_blur_has_none():
     model = network(FAST, degradations=("noise", "haze"))
     assert model.kernel is None

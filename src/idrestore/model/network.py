@@ -144,8 +144,8 @@ class RestorationNetwork(nn.Module):
         restored = self.finish(degraded, encoder1, decoder2, met[-1].ingredients, functools.partial(meet, "decoder1"))
         if self.wide is not None and (share := self._share("convolutive", met[-1].ingredients)) is not None:
             filters = None
-            if unblur is not None and share.amax() > SURE and not self.is_toned(met[-1].ingredients):
-                filters = unblur()
+            if self.kernel is not None and unblur is not None and share.amax() > SURE:
+                filters = None if self.is_toned(met[-1].ingredients) else unblur()
             unblurred = None if filters is None else undo(degraded, filters).clamp(0, 1)
             restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1), unblurred)
         return NetworkOutput(
