@@ -18,21 +18,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from views import SCALES, Pictures, eight_bit, gain, half, make_all, options_of
+from views import SCALES, Pictures, eight_bit, gain, half, make_all, options_of, start
 
 from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.jpeg import jpeg
 from idrestore.data.loader import Photos
 from idrestore.model.config import PRESETS
-from idrestore.model.deconvolution import GREY, RADIUS, KernelView, correlate, inverse, undo
+from idrestore.model.deconvolution import GREY, RADIUS, TAPS, KernelView, correlate, inverse, undo
 from idrestore.model.network import RestorationNetwork
 
 CROP, HELD_SHARE, SEEDS = 256, 0.03, (0, 900)
 STRENGTH, OF_NOISE = (0.1, 0.9), (0.02, 0.4)
 SHARP, NOISY, REMOVED, JPEG = 0.1, 0.3, 0.5, 0.4
 """Shares of patches without blur and with noise, of the noisy ones whose noise is removed, and of compressed ones."""
-BATCH, RATE, KERNEL_SHARE, CUT = 32, 1.5e-3, 0.6, 48
+BATCH, RATE, KERNEL_SHARE = 32, 1.5e-3, 0.6
 FIT, LEAST, WIDE = 0.003, 2e-5, 20
 
 
@@ -56,9 +56,7 @@ class Samples(NamedTuple):
 def main() -> None:
     """Make samples, learn, print and save."""
     options = options_of(__doc__ or "", samples=12000, steps=3000)
-    torch.manual_seed(0)
-    model = checkpoint.load(options.model)
-    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, network = start(options)
     if network.kernel is None:
         network.add_kernel(PRESETS["fast"].kernel_view)
     samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
@@ -112,7 +110,7 @@ def _slopes(photo: Tensor) -> Tensor:
 def learn(view: KernelView, samples: Samples, held_out: list[Samples], steps: int) -> None:
     """Let kernels be learned, and for the last part of the steps their filters' errors."""
     optimizer = torch.optim.AdamW(view.parameters(), RATE, weight_decay=1e-3)
-    inside = slice(CUT, -CUT)
+    inside = slice(TAPS, -TAPS)  # what the filter sees all of
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 100) * max(0.02, 1 - step / steps)
         batch = samples.part(torch.randint(len(samples.clean), (BATCH,)))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, noisy, options_of, patches
+from views import BATCH, Pictures, eight_bit, learn, make_all, noisy, options_of, patches, start
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -72,9 +72,7 @@ class Made(NamedTuple):
 def main() -> None:
     """Make samples, learn, print and save."""
     options = options_of(__doc__ or "", samples=10_800, steps=2_250)
-    torch.manual_seed(0)
-    model = checkpoint.load(options.model)
-    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, network = start(options)
     wide, network.wide = network.wide, None
     samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)
     if network.overlay is None:

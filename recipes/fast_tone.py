@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, Pictures, eight_bit, learn, make_all, one_of, options_of, resized
+from views import BATCH, Pictures, eight_bit, learn, make_all, one_of, options_of, resized, start
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -79,9 +79,7 @@ class Made(NamedTuple):
 def main() -> None:
     """Make samples, learn, print and save."""
     options = options_of(__doc__ or "", samples=3000, steps=1500)
-    torch.manual_seed(0)
-    model = checkpoint.load(options.model)
-    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, network = start(options)
     if network.tone is None:
         network.add_tone(PRESETS["fast"].tone_view)
     samples, parts = make_all(partial(make, network), options, HELD_SHARE, SEEDS)

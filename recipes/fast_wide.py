@@ -7,9 +7,9 @@ which costs a tenth of it, learns in many passes, starting from what MODEL has o
 alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind noise is restored in
 turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
 
-With `--unblurred` only that learns by which it sees patches with their blur undone, as the kernel view
-(`recipes/fast_kernel.py`) reads it from four times as much of the photo, and by which it says how much of them to take.
-Patches that are so dark or hazy that no kernel is read are then left out.
+With `--unblurred` (and `--samples 13500 --steps 1500`) only that learns by which it sees patches with their blur
+undone, as the kernel view (`recipes/fast_kernel.py`) reads it from four times as much of the photo, and by which it
+says how much of them to take. Patches that are so dark or hazy that no kernel is read are then left out.
 
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from views import BATCH, SOFT, Pictures, eight_bit, half, learn, make_all, noisy, parser_of, patches, resized
+from views import BATCH, SOFT, Pictures, eight_bit, half, learn, make_all, noisy, parser_of, patches, resized, start
 
 from idrestore import checkpoint
 from idrestore.data import degrade
@@ -70,7 +70,7 @@ class Made(NamedTuple):
     rest: Tensor
     clean: Tensor
     unblurred: Tensor
-    """As the kernel view has it"""
+    """As the kernel view has it; (N, 0, S, S) if that is not looked at"""
     share: Tensor
     """(N,): of blur"""
     graded: Tensor
@@ -84,12 +84,10 @@ class Made(NamedTuple):
 
 def main() -> None:
     """Make samples, learn, print and save."""
-    parser = parser_of(__doc__ or "", samples=13500, steps=1500)
+    parser = parser_of(__doc__ or "", samples=8000, steps=5500)
     parser.add_argument("--unblurred", action="store_true")
     options = parser.parse_args()
-    torch.manual_seed(0)
-    model = checkpoint.load(options.model)
-    network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, network = start(options)
     if network.wide is None:
         network.widen(PRESETS["fast"].wide_view)
     wide, network.wide = network.wide, None
@@ -99,8 +97,7 @@ def main() -> None:
         wide.look.requires_grad_(True)
         wide.take.requires_grad_(True)
         torch.nn.init.constant_(wide.take.bias, TAKEN)
-    shown = partial(see, unblurred=options.unblurred)
-    network.wide = learn(wide, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, shown)
+    network.wide = learn(wide, drawn(samples, options.steps), parts, options.steps, LOG_ERROR, see)
     checkpoint.save(options.out, network, model.card)
 
 
@@ -115,10 +112,10 @@ def make(network: RestorationNetwork, unblurred: bool, paths: list[Path], number
         clean = target[:, seen, seen]
         for photo, restored, shares in looks(network, whole[:, seen, seen]):
             share = network.share("convolutive", shares)
-            if share < LEAST or (unblurred and network.is_toned(shares[None])):
+            if share < LEAST or (unblurred and not network.is_unblurred(shares[None])):
                 continue
             top, left = torch.randint(3, (2,)) * PATCH // 2  # at a border, where the filter has to guess, or not
-            pictures = photo, restored, clean, without_blur(network, photo) if unblurred else photo
+            pictures = photo, restored, clean, without_blur(network, photo) if unblurred else photo[:0]
             cut = (eight_bit(picture[:, top : top + PATCH, left : left + PATCH]) for picture in pictures)
             made.append((*cut, share, graded))
         if len(made) >= number:
@@ -172,9 +169,9 @@ def drawn(samples: Made, steps: int) -> Iterator[Made]:
         yield Made(*(picture.flip(3) if mirrored else picture for picture in pictures), made.share, made.graded)
 
 
-def see(view: WideView, made: Made, unblurred: bool = False) -> Pictures:
-    """Restore samples without and with a wide view, which may see them with their blur undone."""
-    pictures = [made.degraded, made.rest, *([made.unblurred] if unblurred else [])]
+def see(view: WideView, made: Made) -> Pictures:
+    """Restore samples without and with a wide view."""
+    pictures = [picture for picture in (made.degraded, made.rest, made.unblurred) if picture.numel()]
     change = view(*(picture.contiguous(memory_format=torch.channels_last) for picture in pictures))
     changed = made.rest + made.share[:, None, None, None] * change
     return Pictures(made.rest, changed, made.clean, made.graded)

@@ -13,11 +13,13 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.loader import WHITE_SIGMA, Photos, find_photos
 from idrestore.device import is_half
 from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
+from idrestore.model.network import RestorationNetwork
 from idrestore.muon import Muon
 
 HELD_OUT = 31
@@ -72,6 +74,13 @@ def parser_of(description: str, samples: int, steps: int) -> argparse.ArgumentPa
 def options_of(description: str, samples: int, steps: int) -> argparse.Namespace:
     """Read what a recipe is asked for, as `parser_of` has it."""
     return parser_of(description, samples, steps).parse_args()
+
+
+def start(options: argparse.Namespace) -> tuple[checkpoint.Model, RestorationNetwork]:
+    """Seed all chance, and return the model that a recipe starts from, and its network, in channels_last memory."""
+    torch.manual_seed(0)
+    model = checkpoint.load(options.model)
+    return model, model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def make_all(

@@ -170,7 +170,7 @@ def test_a_network_can_be_given_one():
 
 
 def test_without_one_nothing_is_asked_for():
-    """Nor is the share of haze and darkness, of which a network without a tone view keeps no record."""
+    """Nor is a tone view needed, which is about haze and darkness, too."""
     model, photo, asked = network(FAST, kernel_view=(), tone_view=()), torch.rand(1, 3, 32, 32), []
     before = model(photo, one_hot("blur")).restored
     assert torch.equal(model(photo, one_hot("blur"), unblur=lambda: asked.append(1)).restored, before)

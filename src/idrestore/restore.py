@@ -18,7 +18,7 @@ from idrestore.checkpoint import Model
 from idrestore.device import Precision, find_device, is_half
 from idrestore.guard import Mask
 from idrestore.model.config import PLACEMENTS
-from idrestore.model.deconvolution import REACH, inverse
+from idrestore.model.deconvolution import REACH, Blur, inverse
 from idrestore.model.inference import prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
@@ -29,7 +29,7 @@ from idrestore.steering import (
     Steering,
     all_blur,
     darkness,
-    may_hide_blur,
+    kernel_decides,
     mistrust_blur,
     ramp,
     steer,
@@ -189,17 +189,20 @@ class Restorer:
         found = self._name(rows.mean(dim=1))
         taken = pixels.difference(pixels.colour_of(before)[0], colour, peak)
         hidden = was_hidden(first.ingredients, found, taken)
-        if (not hidden or next(iter(found)) == "blur") and may_hide_blur(first.ingredients, found, taken):
+        blur = None
+        if (not hidden or next(iter(found)) == "blur") and kernel_decides(first.ingredients, found, taken):
             blur = fitting._read_blur(colour, peak)
-            if blur is not None:  # it tells more surely than the routers
-                hidden = bool(blur[0].square().sum() < KERNEL)
-                rows = all_blur(self.names, rows) if hidden else rows
-                found = self._name(rows.mean(dim=1))
+        if blur is not None:  # it tells more surely than the routers
+            hidden = bool(blur[0].square().sum() < KERNEL)
+            rows = all_blur(self.names, rows) if hidden else rows
+            found = self._name(rows.mean(dim=1))
         name = self.names.index(next(iter(found)))
         if not hidden or (steering.factors is not None and not steering.factors[name]):
             return first
         steering = steering._replace(ingredients=rows)
-        second = self._work(first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect)[0]
+        second = self._work(
+            first.image, steering, lambda at, of: progress(of + at, 2 * of), protect=protect, blur=blur
+        )[0]
         return Result(second.image, first.ingredients, found)
 
     def _work(
@@ -209,6 +212,7 @@ class Restorer:
         progress: Progress,
         look: Look | None = None,
         protect: Mask | None = None,
+        blur: Blur | None = None,
     ) -> tuple[Result, Tensor, NDArray[np.float32] | None]:
         """Restore a photo in one pass, at full strength.
 
@@ -231,7 +235,7 @@ class Restorer:
         planes: list[NDArray[np.float32]] = []
         found: list[Tensor] = []
         curves: Tensor | None = None
-        unblur = functools.cache(lambda: (blur := fitting._read_blur(colour, peak)) and inverse(*blur))
+        unblur = functools.cache(lambda: (read := blur or fitting._read_blur(colour, peak)) and inverse(*read))
 
         def run(tile: tiling.Tile) -> NDArray[np.float32]:
             nonlocal curves
@@ -324,7 +328,7 @@ class Restorer:
         rows = self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
         return mistrust_blur(self.names, rows, padded)
 
-    def _read_blur(self, colour: NDArray[Any], peak: float) -> tuple[Tensor, Tensor] | None:
+    def _read_blur(self, colour: NDArray[Any], peak: float) -> Blur | None:
         """Read once how a photo was blurred, as `KernelView` says it; None if it is too small or the model has none."""
         if min(colour.shape[:2]) <= 2 * REACH:
             return None

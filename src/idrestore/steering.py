@@ -71,11 +71,20 @@ def steer(
     return Steering(overall, factors, weaken(names, row.expand(1, 1, -1), torch.ones(len(names))))
 
 
-def weaken(names: Sequence[str], rows: Tensor, factors: Tensor) -> Tensor:
-    """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `clean`."""
-    clean = torch.tensor([float(name == "clean") for name in names], device=rows.device)
+def weaken(names: Sequence[str], rows: Tensor, factors: Tensor, heir: str = "clean") -> Tensor:
+    """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `clean`, or another."""
     kept = rows * factors.to(rows.device)
-    return kept + (1 - kept.sum(dim=2, keepdim=True)) * clean
+    return kept + (1 - kept.sum(dim=2, keepdim=True)) * _one_hot(names, heir).to(rows.device)
+
+
+def all_blur(names: Sequence[str], rows: Tensor) -> Tensor:
+    """Take for blur all that is not called clean in rows (1, M, K)."""
+    return weaken(names, rows, _one_hot(names, "clean"), "blur")
+
+
+def _one_hot(names: Sequence[str], name: str) -> Tensor:
+    """Return 1 for one name and 0 for all others, (K,)."""
+    return torch.tensor([float(each == name) for each in names])
 
 
 def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None:
@@ -119,19 +128,14 @@ def darkness(names: Sequence[str], rows: Tensor) -> float:
     return ramp(share, DARK)
 
 
-def may_hide_blur(before: Mapping[str, float], after: Mapping[str, float], taken: float) -> bool:
-    """Tell whether a photo's kernel is to decide if blur was hidden behind what was removed; as in `was_hidden`."""
-    largest = next((name for name in before if name != "clean"), None)
-    return largest == "noise" and taken >= HIDING and after.get("blur", 0) >= LEAST and after.get("clean", 0) <= SURE
+def hides_blur(before: Mapping[str, float], taken: float) -> bool:
+    """Tell whether what was removed, as `was_hidden` has it, is what blur hides behind: strong noise."""
+    return _largest(before) == "noise" and taken >= HIDING
 
 
-def all_blur(names: Sequence[str], rows: Tensor) -> Tensor:
-    """Take for blur all that is not called clean in rows (1, M, K)."""
-    clean, blur = (
-        torch.tensor([float(name == each) for name in names], device=rows.device) for each in ("clean", "blur")
-    )
-    kept = rows * clean
-    return kept + (1 - kept.sum(dim=2, keepdim=True)) * blur
+def kernel_decides(before: Mapping[str, float], after: Mapping[str, float], taken: float) -> bool:
+    """Tell whether a photo's kernel, if it can be read, is to say if blur was hidden; arguments as in `was_hidden`."""
+    return hides_blur(before, taken) and after.get("blur", 0.0) >= LEAST and after.get("clean", 0.0) <= SURE
 
 
 def was_hidden(before: Mapping[str, float], after: Mapping[str, float], taken: float = 0.0) -> bool:
@@ -140,9 +144,13 @@ def was_hidden(before: Mapping[str, float], after: Mapping[str, float], taken: f
     `taken` is by how much restoring changed it, as `HIDING` has it.
     """
     name, share = next(iter(after.items()))
-    largest = next((name for name in before if name != "clean"), None)
-    if share < SURE or name in (largest, "clean") or (name == "blur" and (largest != "noise" or taken < HIDING)):
+    if share < SURE or name in (_largest(before), "clean") or (name == "blur" and not hides_blur(before, taken)):
         return False
     clean = after.get("clean", 0.0)
     evidence = BLUR_EVIDENCE if name == "blur" else EVIDENCE
     return any(share * before[name] >= product and clean <= doubt for product, doubt in evidence)
+
+
+def _largest(found: Mapping[str, float]) -> str | None:
+    """Return the first degradation of those found, the largest first, that is one."""
+    return next((name for name in found if name != "clean"), None)

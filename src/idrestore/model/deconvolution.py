@@ -19,6 +19,10 @@ GREY = 0.299, 0.587, 0.114
 MULTIPLE = 32
 """Of this many pixels a side, photos are transformed fast."""
 
+Blur = tuple[Tensor, Tensor]
+"""Kernels (B, 2 RADIUS + 1, 2 RADIUS + 1), whose sums are 1, and noise (B,): the power that it has where a photo's
+power, which falls with the square of frequency, is 1."""
+
 
 class KernelView(nn.Module):
     """Read kernels and noise from correlations; starts from a kernel that hardly blurs, whatever it sees."""
@@ -41,11 +45,8 @@ class KernelView(nn.Module):
         nn.init.zeros_(self.noise.weight)
         nn.init.constant_(self.noise.bias, -4.0)
 
-    def forward(self, correlations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return kernels (B, 2 RADIUS + 1, 2 RADIUS + 1), whose sums are 1, and noise (B,), for `correlate`'s (B, ...).
-
-        Noise is the power that it has where a photo's power, which falls with the square of frequency, is 1.
-        """
+    def forward(self, correlations: Tensor) -> Blur:
+        """Return what B photos were blurred by, for `correlate`'s (B, ...)."""
         roots = correlations.sign() * correlations.abs().clamp(min=1e-6).sqrt()
         near = self.stem(roots[..., 1:, 1:])
         far = self.down(near)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from idrestore.degradations import Operation
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
-from idrestore.model.deconvolution import SURE, KernelView, correlate, undo
+from idrestore.model.deconvolution import SURE, Blur, KernelView, correlate, undo
 from idrestore.model.hub import Hub, PriorHub
 from idrestore.model.layers import (
     DepthwiseFeedForward,
@@ -84,6 +84,8 @@ class RestorationNetwork(nn.Module):
             keep_signal(self)
         if config.mixed_top:
             self.mix_top()
+        for operation in get_args(Operation):
+            self.register_buffer(operation, torch.tensor(self._marks(operation)).float(), persistent=False)
         self.overlay: nn.Module | None = None
         if config.overlay_blocks:
             self.add_overlay(config.overlay_blocks)
@@ -143,9 +145,7 @@ class RestorationNetwork(nn.Module):
             return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
         restored = self.finish(degraded, encoder1, decoder2, met[-1].ingredients, functools.partial(meet, "decoder1"))
         if self.wide is not None and (share := self._share("convolutive", met[-1].ingredients)) is not None:
-            filters = None
-            if self.kernel is not None and unblur is not None and share.amax() > SURE:
-                filters = None if self.is_toned(met[-1].ingredients) else unblur()
+            filters = unblur() if unblur is not None and self.is_unblurred(met[-1].ingredients) else None
             unblurred = None if filters is None else undo(degraded, filters).clamp(0, 1)
             restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1), unblurred)
         return NetworkOutput(
@@ -191,8 +191,8 @@ class RestorationNetwork(nn.Module):
         share = self.share(operation, ingredients)
         return None if self.negligible is not None and float(share.amax()) <= self.negligible else share
 
-    def read_blur(self, crops: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return a photo's kernel (1, n, n) and noise (1,), read from crops (N, 3, H, W) of it, in fp32."""
+    def read_blur(self, crops: Tensor) -> Blur | None:
+        """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
         return None if self.kernel is None else self.kernel(correlate(crops)[None])
 
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
@@ -206,16 +206,20 @@ class RestorationNetwork(nn.Module):
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
         return (share * certainty(share))[:, None, None, None] * self.tone(thumbnails, restored, share)
 
+    def is_unblurred(self, ingredients: Tensor) -> bool:
+        """Tell whether a kernel is to be read for ingredients (B, K): for blur, but for what is dark or hazy."""
+        blurred = self.kernel is not None and bool(self.share("convolutive", ingredients).amax() > SURE)
+        return blurred and not self.is_toned(ingredients)
+
     def is_toned(self, ingredients: Tensor) -> bool:
         """Tell whether so much of ingredients (B, K) is haze and darkness that the photo's own brightness is wrong."""
         return bool(certainty(self.share("affine", ingredients)).any())
 
     def tone_share(self, ingredients: Tensor) -> Tensor | None:
         """Return how much of ingredients (B, M, K) calls for a tone view, (B,); None if none does, or there is none."""
-        if self.tone is None:
+        if self.tone is None or not self.is_toned(ingredients[:, -1]):
             return None
-        share = self.share("affine", ingredients[:, -1])
-        return share if certainty(share).any() else None
+        return self.share("affine", ingredients[:, -1])
 
     def mix_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each degradation.
@@ -234,17 +238,16 @@ class RestorationNetwork(nn.Module):
         self.config = dataclasses.replace(self.config, overlay_blocks=blocks)
         width = 2 * self.config.dim
         layers = (ResidualBlock(width, start_as_identity=True) for _ in range(blocks))
-        self.overlay = nn.Sequential(*layers) if self._mark("additive") else None
+        self.overlay = nn.Sequential(*layers) if any(self._marks("additive")) else None
 
     def widen(self, channels: tuple[int, ...]) -> None:
         """Give the network a wide view of such channels (`ModelConfig.wide_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, wide_view=channels)
-        self.wide = WideView(*channels) if self._mark("convolutive") else None
+        self.wide = WideView(*channels) if any(self._marks("convolutive")) else None
 
     def add_kernel(self, channels: tuple[int, ...]) -> None:
         """Give the network a kernel view of such channels (`ModelConfig.kernel_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, kernel_view=channels)
-        self._mark("affine")
         if self.wide is not None:
             self.kernel = KernelView(*channels)
             self.wide.see_unblurred()
@@ -252,14 +255,11 @@ class RestorationNetwork(nn.Module):
     def add_tone(self, channels: tuple[int, ...]) -> None:
         """Give the network a tone view of such channels (`ModelConfig.tone_view`), which changes nothing yet."""
         self.config = dataclasses.replace(self.config, tone_view=channels)
-        self.tone = ToneView(*channels) if self._mark("affine") else None
+        self.tone = ToneView(*channels) if any(self._marks("affine")) else None
 
-    def _mark(self, operation: Operation) -> bool:
-        """Keep which degradations such an operation undoes, (K,), and tell if there are any; `clean` is none."""
-        known = self.config.known
-        marks = [name != "clean" and self.config.operation_of(name) == operation for name in known]
-        self.register_buffer(operation, torch.tensor(marks).float(), persistent=False)
-        return any(marks)
+    def _marks(self, operation: Operation) -> list[bool]:
+        """Tell of each known degradation whether such an operation undoes it; `clean` needs none."""
+        return [name != "clean" and self.config.operation_of(name) == operation for name in self.config.known]
 
     def _make_block(self, dim: int, heads: int) -> nn.Module:
         if self.config.backbone == "transformer":
