@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_leaves
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux tells a container the limits that are set for it."""
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's settings: how much freed memory is kept, and from which size on all is given back at once."""
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -31,8 +33,26 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
+def keep_freed() -> None:
+    """Let the C library keep up to a gigabyte that is freed, but for pieces of 32 MiB, for what is needed next.
+
+    Otherwise the system clears page after page for every tensor anew, which is a seventh of a network's time in bf16.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # only glibc has it
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(TRIM_THRESHOLD, 1 << 30)
+        set_option(MMAP_THRESHOLD, 1 << 25)
+
+
+def _give_back() -> None:
+    """Give what is freed and kept back to the system."""
+    with suppress(AttributeError, OSError, TypeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def available() -> int:
     """Return the bytes that this process may still take: free in the machine, and in its container (cgroup v2)."""
+    _give_back()
     free = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         limit, used = (int((CONTROL_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
@@ -43,8 +63,7 @@ def available() -> int:
 
 def resident() -> int:
     """Return the bytes that this process holds, having given back what it has freed."""
-    with suppress(AttributeError, OSError, TypeError):  # glibc keeps freed memory; others have no such function
-        ctypes.CDLL(None).malloc_trim(0)
+    _give_back()
     return int(psutil.Process().memory_info().rss)
 
 

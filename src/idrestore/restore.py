@@ -91,6 +91,7 @@ class Restorer:
             raise ValueError(
                 f"memory: got {budget / 1e9:.2f}G, expected more than the {taken / 1e9:.2f}G taken already"
             )
+        memory.keep_freed()
         self.model = model
         self.tile = tile or TILE
         self.is_tile_given = tile is not None
@@ -297,9 +298,8 @@ class Restorer:
         """Return the same at the largest tile for which memory suffices, or the smallest; a given tile stays."""
         used = self
         if not self.is_tile_given:
-            left = memory.left(self.device, self.budget) // self.sharers
-            if self.device.type == "cpu":
-                left -= image.nbytes  # the result
+            result = image.nbytes if self.device.type == "cpu" else 0
+            left = memory.left(self.device, self.budget) // self.sharers - result
             while used._work_bytes(image) > left and (smaller := used.smaller()):
                 used = smaller
         return used

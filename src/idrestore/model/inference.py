@@ -1,14 +1,19 @@
 """A network made ready to restore: what photos and tiles share is computed once, what counts for nothing left out."""
 
 import copy
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from idrestore.model.attention import KeysAndValues
-from idrestore.model.hub import FoldedHub, Hub, IngredientHub
+from idrestore.model.hub import FoldedHub, IngredientHub
+from idrestore.model.layers import ResidualBlock
+from idrestore.model.mixing import MixedConv2d, MixedResidualBlock
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.prior_block import MetaPriorBlock
+
+Decided = TypeVar("Decided", bound=Callable[..., Any])
 
 
 def prepare(network: RestorationNetwork, half: bool = False, negligible: float = 0.0) -> RestorationNetwork:
@@ -16,8 +21,8 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
 
     Operations of a share of at most `negligible` are not computed, nor overlay blocks and wide view; with 0 the
     function stays the same. `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would
-    convert them at every call; but for the kernel view's, which works in fp32. A meta-prior block keeps what it last
-    recalled of the hub: the tiles of a photo ask for the same.
+    convert them at every call; but for the kernel view's, which works in fp32, and for those that are mixed, which are
+    so more exactly. What is decided by ingredients alone is kept: the tiles of a photo have the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):
@@ -26,22 +31,28 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
     for block in prepared.prior_blocks.values():
         assert isinstance(block, MetaPriorBlock)
         block.negligible = negligible
-        block.recall = _Remembered(block)  # type: ignore[method-assign]
-    for name, module in prepared.named_modules():
-        if half and isinstance(module, nn.Conv2d) and not name.startswith("kernel."):
+        block.recall = _remember(block.recall)  # type: ignore[method-assign]
+    mixed = [module for module in prepared.modules() if isinstance(module, MixedConv2d)]
+    exact = {each for module in (*mixed, prepared.kernel) if module is not None for each in module.modules()}
+    for module in prepared.modules():
+        if half and isinstance(module, nn.Conv2d) and module not in exact:
             module.to(torch.bfloat16)
+        if isinstance(module, ResidualBlock | MixedResidualBlock):
+            module.fuse = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    for convolution in mixed:
+        convolution.mixed = _remember(convolution.mixed)  # type: ignore[method-assign]
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class _Remembered:
-    """`MetaPriorBlock.recall`, with its last answer kept; threads at worst compute it anew."""
+def _remember(compute: Decided) -> Decided:
+    """Keep the last answer of a function of ingredients, its last argument; threads at worst compute it anew."""
+    last: tuple[Tensor, Any] | None = None
 
-    def __init__(self, block: MetaPriorBlock) -> None:
-        self.compute = block.recall
-        self.last: tuple[Tensor, KeysAndValues] | None = None
+    def answer(*arguments: Any) -> Any:
+        nonlocal last
+        known = last
+        if known is None or not torch.equal(known[0], arguments[-1]):
+            last = known = arguments[-1], compute(*arguments)
+        return known[1]
 
-    def __call__(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
-        last = self.last
-        if last is None or not torch.equal(last[0], ingredients):
-            self.last = last = (ingredients, self.compute(hub, ingredients))
-        return last[1]
+    return cast("Decided", answer)

@@ -4,6 +4,7 @@ Written from the Restormer paper (Zamir et al., CVPR 2022, arXiv 2111.09881). Ev
 """
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,8 @@ def by_strips(function: Callable[[Tensor], Tensor], x: Tensor) -> Iterator[Tenso
 
 def mix_channels(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply each pixel of (B, C, H, W) by its photo's matrix (B, C, E), and add (B, E): (B, E, H, W)."""
+    if len(x) == 1:
+        return F.conv2d(x, matrix[0].T[:, :, None, None].to(x.dtype), None if bias is None else bias[0].to(x.dtype))
     rows = x.flatten(2).transpose(1, 2)  # (B, HW, C), a view in channels_last
     matrix = matrix.to(rows.dtype)
     mixed = rows @ matrix if bias is None else torch.baddbmm(bias[:, None].to(rows.dtype), rows, matrix)
@@ -92,7 +95,9 @@ class TransposedAttention(nn.Module):
         for part in by_strips(lambda part: self._expand(part, queries_and_keys), x):
             part = part.flatten(2)
             q, k = part.unflatten(1, (2, self.heads, -1)).unbind(1)  # (B, heads, d, N)
-            products.append((q @ k.transpose(-2, -1)).float())
+            # One by one: a batch of them would be copied to lie in memory in one piece.
+            of_heads = [a @ b.T for qs, ks in zip(q, k, strict=True) for a, b in zip(qs, ks, strict=True)]
+            products.append(torch.stack(of_heads).float().unflatten(0, q.shape[:2]))
             squares.append(part.square().sum(dim=2, dtype=torch.float32))
         lengths = sum(squares[1:], squares[0]).clamp_min(1e-24).sqrt()  # (B, 2C), of each channel over the photo
         q, k = lengths.unflatten(1, (2, self.heads, -1)).unbind(1)
@@ -134,8 +139,28 @@ class TransformerBlock(nn.Module):
         self.feed = nn.Sequential(ChannelNorm(dim), GatedFeedForward(dim, expansion))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attend(x)
-        return x + self.feed(x)
+        x = self.attend(x).add_(x)
+        return self.feed(x).add_(x)
+
+
+Convolution = tuple[Tensor, Tensor | None]
+"""Weight (E, C, 3, 3) and bias (E,)."""
+
+
+def residual(x: Tensor, first: Convolution, second: Convolution, fuse: bool) -> Tensor:
+    """Return x + conv(ReLU(conv(x))).
+
+    With `fuse`, ReLU and sum are done while what was convolved is in the processor's cache, by the kernels that torch
+    has for its compiler; they know no gradients.
+    """
+    if fuse and x.device.type == "cpu":
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        weights = [[None if part is None else part.to(x.dtype) for part in each] for each in (first, second)]
+        how = [1, 1], [1, 1], [1, 1], 1  # padding, stride, dilation, groups
+        hidden = convolve(x, *weights[0], *how, "relu", [], "")
+        return cast("Tensor", convolve.binary(hidden, x, *weights[1], *how, "add", 1.0, None, [], ""))
+    hidden = F.relu_(F.conv2d(x, *first, padding=1))
+    return F.conv2d(hidden, *second, padding=1).add_(x)
 
 
 class ResidualBlock(nn.Module):
@@ -143,6 +168,9 @@ class ResidualBlock(nn.Module):
 
     `start_as_identity` zeroes the second convolution, so that the block changes nothing at step 0.
     """
+
+    fuse = False
+    """Whether this is for inference alone, and torch has the kernels for it; see `residual`."""
 
     def __init__(self, dim: int, start_as_identity: bool = False) -> None:
         super().__init__()
@@ -152,7 +180,8 @@ class ResidualBlock(nn.Module):
             zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        first, second = ((each.weight, each.bias) for each in (self.first, self.second))
+        return residual(x, first, second, self.fuse)
 
 
 class DepthwiseFeedForward(nn.Module):
@@ -167,7 +196,7 @@ class DepthwiseFeedForward(nn.Module):
         self.project = zero(nn.Conv2d(hidden, dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.project(F.gelu(self.depthwise(self.expand(self.norm(x)))))
+        return self.project(F.gelu(self.depthwise(self.expand(self.norm(x))))).add_(x)
 
 
 class Downsample(nn.Sequential):

@@ -5,13 +5,21 @@ anyway. All tiles of a photo share them, so that restoring costs what one convol
 """
 
 import copy
+from collections.abc import Callable
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from idrestore.model.layers import ResidualBlock
+from idrestore.model.layers import ResidualBlock, residual
+
+
+def photo_by_photo(layer: Callable[[Tensor, Tensor], Tensor], x: Tensor, ingredients: Tensor) -> Tensor:
+    """Apply a layer of (B, C, H, W) and shares (K,) to photos and their ingredients (B, K), at once if those agree."""
+    if len(x) == 1 or torch.equal(ingredients, ingredients[:1].expand_as(ingredients)):
+        return layer(x, ingredients[0])
+    return torch.cat([layer(x[k : k + 1], shares) for k, shares in enumerate(ingredients)])
 
 
 class MixedConv2d(nn.Module):
@@ -33,10 +41,7 @@ class MixedConv2d(nn.Module):
     def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:
         """Convolve (B, C, H, W) by each photo's own mixture, for ingredients (B, K)."""
         padding = self.all[0].padding
-        if len(x) == 1 or torch.equal(ingredients, ingredients[:1].expand_as(ingredients)):
-            return F.conv2d(x, *self.mixed(ingredients[0]), padding=padding)
-        parts = (F.conv2d(x[k : k + 1], *self.mixed(row), padding=padding) for k, row in enumerate(ingredients))
-        return torch.cat(list(parts))
+        return photo_by_photo(lambda part, shares: F.conv2d(part, *self.mixed(shares), padding=padding), x, ingredients)
 
     def mixed(self, shares: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias for shares (K,)."""
@@ -49,13 +54,20 @@ class MixedConv2d(nn.Module):
 class MixedResidualBlock(nn.Module):
     """A residual block whose two convolutions are mixed, and start as those of `start`."""
 
+    fuse = False
+    """As that of `ResidualBlock`."""
+
     def __init__(self, start: ResidualBlock, num_degradations: int, num_added: int = 0) -> None:
         super().__init__()
         self.first = MixedConv2d(start.first, num_degradations, num_added)
         self.second = MixedConv2d(start.second, num_degradations, num_added)
 
     def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:
-        return cast("Tensor", x + self.second(F.relu(self.first(x, ingredients)), ingredients))
+        return photo_by_photo(
+            lambda part, shares: residual(part, self.first.mixed(shares), self.second.mixed(shares), self.fuse),
+            x,
+            ingredients,
+        )
 
 
 class MixedSequential(nn.Sequential):

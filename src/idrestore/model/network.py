@@ -128,7 +128,7 @@ class RestorationNetwork(nn.Module):
                 return x
             block = cast("MetaPriorBlock", self.prior_blocks[name])
             rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
-            logits.append(block.route(x, only_route))
+            logits.append(block.route(x, only_route, rows))
             if only_route and len(logits) == len(self.prior_blocks):
                 return x
             met.append(block(x, degraded, self.hub, logits[-1], rows))
@@ -173,7 +173,7 @@ class RestorationNetwork(nn.Module):
             return through(layers, x, ingredients)
 
         if self.overlay is not None and (share := self._share("additive", ingredients)) is not None:
-            decoder2 = decoder2 + share[:, None, None, None] * (self.overlay(decoder2) - decoder2)
+            decoder2 = decoder2.lerp(self.overlay(decoder2), share[:, None, None, None].to(decoder2.dtype))
         if self.config.mixed_top:
             encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
         decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))

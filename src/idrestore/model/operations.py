@@ -134,7 +134,9 @@ class SharedOperations(nn.Module):
         convolutive = torch.tensor([float(operation == "convolutive") for operation in operations])
         self.register_buffer("allowed", allowed, persistent=False)  # (K, 2)
         self.register_buffer("convolutive", convolutive, persistent=False)  # (K,)
-        self.trunk = nn.Sequential(nn.Conv2d(2 * dim, hidden, 3, padding=1), nn.ReLU(), ResidualBlock(hidden))
+        self.trunk = nn.Sequential(
+            nn.Conv2d(2 * dim, hidden, 3, padding=1), nn.ReLU(inplace=True), ResidualBlock(hidden)
+        )
         self.weight = nn.Parameter(torch.zeros(len(operations), 2, dim, hidden))
         self.bias = nn.Parameter(torch.zeros(len(operations), 2, dim))
         if "convolutive" in operations:
@@ -156,15 +158,23 @@ class SharedOperations(nn.Module):
         weight = torch.einsum("bkp,kpch->bhpc", shares, self.weight).flatten(2)  # (B, C/2, 2C)
         bias = torch.einsum("bkp,kpc->bpc", shares, self.bias).flatten(1)  # (B, 2C)
         gain, offset = mix_channels(hidden, weight, bias).chunk(2, dim=1)
-        result = torch.addcmul(x + offset, gain, x)
+        result = (x + offset).addcmul_(gain, x)
         if any(kind == "convolutive" and (active is None or active[k]) for k, kind in enumerate(self.operations)):
-            weights = (ingredients @ self.convolutive)[:, None, None, None].to(x.dtype)
-            result = result + weights * self._filter(x, hidden)
+            share = (ingredients @ self.convolutive)[:, None, None, None].to(x.dtype)
+            result = result.add_(self._filter(share * self.squeeze(x), hidden))
         return result
 
-    def _filter(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Filter x by a mixture of the learned filters in every pixel, on the bottleneck."""
-        padded = F.pad(self.squeeze(x), [KERNEL // 2] * 4, mode="replicate")
-        filtered = self.filters(padded).unflatten(1, (NUM_FILTERS, BOTTLENECK))
-        mixed = (filtered * self.choose_filters(hidden)[:, :, None]).sum(dim=1)
-        return self.expand(mixed)
+    def _filter(self, squeezed: Tensor, hidden: Tensor) -> Tensor:
+        """Filter the bottleneck of features (B, BOTTLENECK, H, W) by a mixture of the learned filters in every pixel.
+
+        A filter's part in the mixture is predicted for each of its channels anew, and filters are added up by the
+        convolution that expands them: both are products of matrices, which are faster than passes over memory.
+        """
+        padded = F.pad(squeezed, [KERNEL // 2] * 4, mode="replicate")
+        weight, bias = (part.repeat_interleave(BOTTLENECK, dim=0) for part in self.choose_filters.parameters())
+        expand = self.expand.weight.repeat(1, NUM_FILTERS, 1, 1)
+        parts = []
+        for rows in strips(hidden):
+            filtered = self.filters(padded[:, :, rows.start : rows.stop + KERNEL - 1])
+            parts.append(F.conv2d(filtered * F.conv2d(hidden[:, :, rows], weight, bias), expand))
+        return torch.cat(parts, dim=2)

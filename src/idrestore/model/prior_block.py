@@ -120,8 +120,13 @@ class MetaPriorBlock(nn.Module):
         pseudo_clean = self.refine(self._operate(x, context, ingredients))
         return PriorOutput(pseudo_clean, ingredients, side_image, Latents(x, h_p, pseudo_clean))
 
-    def route(self, x: Tensor, one_photo: bool) -> Tensor:
-        """Return what the routers say of features F (B, C, H, W): logits (B, K)."""
+    def route(self, x: Tensor, one_photo: bool, given: Tensor | None = None) -> Tensor:
+        """Return what the routers say of features F (B, C, H, W): logits (B, K).
+
+        Weights that are `given` (B, K) make the question idle: where what is idle is left out, they are the answer.
+        """
+        if self.negligible is not None and given is not None and bool(given.any(dim=1).all()):
+            return given.log()
         routers = (self.router, *(addition.router for addition in self.additions))
         return torch.cat([router(x, one_photo) for router in routers], dim=1)
 
