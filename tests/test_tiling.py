@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idrestore.tiling import blend, crop, fitted, pad_to_multiple, tiles
+from idrestore.tiling import COLUMNS, blend, crop, fitted, fitted_tiles, pad_to_multiple, tiles
 
 sides = st.tuples(st.integers(1, 97), st.integers(1, 61))
 
@@ -55,6 +55,16 @@ def test_a_fitted_side_is_the_smallest_that_needs_no_more_tiles(grid):
     assert side <= tile
     assert number(side) == number(tile)
     assert number(tile) == 1 or overlap > side - 2 * multiple or number(side - multiple) > number(tile)
+
+
+@given(grids())
+def test_fitted_tiles_are_as_many_and_as_wide_as_convolutions_like(grid):
+    height, width, tile, overlap, multiple = grid
+    fitting = fitted_tiles(*grid)
+    assert len(fitting) == len(tiles(*grid))
+    assert max(each.shape[0] for each in fitting) == min(height, fitted(height, tile, overlap, multiple))
+    wide = max(each.shape[1] for each in fitting)
+    assert wide in (tile, width) or wide % COLUMNS == 0
 
 
 def test_tiles_may_be_higher_than_wide():

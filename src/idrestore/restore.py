@@ -225,8 +225,7 @@ class Restorer:
         if protect is not None and (protect.shape != (height, width) or protect.dtype != np.bool_):
             raise ValueError(f"protect: got {protect.dtype} {protect.shape}, expected bool {(height, width)}")
         fitting = self.fitting(array)
-        tall, wide = (tiling.fitted(length, fitting.tile, OVERLAP, self.multiple) for length in (height, width))
-        tiles = tiling.tiles(height, width, (tall, wide), OVERLAP, self.multiple)
+        tiles = tiling.fitted_tiles(height, width, fitting.tile, OVERLAP, self.multiple)
         # What fits into one tile is routed in the same pass that restores it, unless the user interferes.
         rows, factors = steering.ingredients, steering.factors
         if rows is None and (factors is not None or len(tiles) > 1):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
-from math import ceil
+from math import ceil, lcm
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Weights = NDArray[np.float32]
+
+
+COLUMNS = 32
+"""Convolutions of pictures of such a width, or of a multiple, take up to a tenth less time than of some others."""
 
 
 class Tile(NamedTuple):
@@ -84,6 +88,14 @@ def tiles(height: int, width: int, tile: int | tuple[int, int], overlap: int, mu
         for row, row_weights in _spans(height, tall, overlap, multiple)
         for column, column_weights in columns
     ]
+
+
+def fitted_tiles(height: int, width: int, tile: int, overlap: int, multiple: int = 1) -> list[Tile]:
+    """Cover a picture as `tiles` does, by tiles that are `fitted`, and a multiple of `COLUMNS` wide if `tile` is."""
+    tall = fitted(height, tile, overlap, multiple)
+    columns = lcm(multiple, COLUMNS)
+    wide = min(tile, ceil(fitted(width, tile, overlap, multiple) / columns) * columns)
+    return tiles(height, width, (tall, wide), overlap, multiple)
 
 
 def blend(tiles: Sequence[Tile], run: Callable[[Tile], Array]) -> Iterator[NDArray[np.float32]]:
