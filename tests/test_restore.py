@@ -296,7 +296,7 @@ def tiles_of(subject, image):
 
 
 def test_tiles_are_no_larger_than_their_number_needs():
-    image = np.zeros((300, 500, 3), np.uint8)  # two rows of tiles, and three columns, which a multiple of 32 would not shrink
+    image = np.zeros((300, 500, 3), np.uint8)  # two rows of tiles, and three columns
     assert tiles_of(restorer(tile=256), image) == {(208, 256)}
 
 
