@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore import checkpoint
+from idrestore import checkpoint, memory
 from idrestore.export import export
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
@@ -29,6 +29,7 @@ Run = Callable[[Array, Array], Array]
 
 def torch_engine(model: checkpoint.Model, half: bool) -> Run:
     """Run the network as `Restorer` does."""
+    memory.keep_freed()
     network = prepare(model.network, half)
 
     def run(photo: Array, ingredients: Array) -> Array:
