@@ -3,6 +3,7 @@
 Written from the Restormer paper (Zamir et al., CVPR 2022, arXiv 2111.09881). Every tensor is (B, C, H, W).
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -37,6 +38,20 @@ def by_strips(function: Callable[[Tensor], Tensor], x: Tensor) -> Iterator[Tenso
         above = min(1, rows.start)
         part = function(x[:, :, rows.start - above : rows.stop + 1])
         yield part[:, :, above : above + rows.stop - rows.start]
+
+
+def joined(parts: Iterator[Tensor], height: int) -> Tensor:
+    """Concatenate parts (B, C, h, W) to (B, C, height, W), with one of them at a time beside the result."""
+    first = next(parts)
+    if first.requires_grad or first.shape[2] == height:
+        return torch.cat([first, *parts], dim=2)
+    size = (*first.shape[:2], height, first.shape[3])
+    result = torch.empty_like(first[:, :, :1].expand(size), memory_format=torch.channels_last)
+    top = 0
+    for part in itertools.chain([first], parts):
+        result[:, :, top : top + part.shape[2]] = part
+        top += part.shape[2]
+    return result
 
 
 def mix_channels(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -80,8 +95,7 @@ class TransposedAttention(nn.Module):
         scores = self._scores(x)
         mixing = torch.einsum("bhde,chd->bhec", scores, projection.to(scores.dtype)).flatten(1, 2)
         values = slice(2 * x.shape[1], None)
-        parts = by_strips(lambda part: mix_channels(self._expand(part, values), mixing), x)
-        return torch.cat(list(parts), dim=2)
+        return joined(by_strips(lambda part: mix_channels(self._expand(part, values), mixing), x), x.shape[2])
 
     def _expand(self, x: Tensor, channels: slice) -> Tensor:
         """Return some of the channels of queries, keys and values, (B, 3C, H, W) in all."""
@@ -118,7 +132,7 @@ class GatedFeedForward(nn.Module):
         self.project = nn.Conv2d(hidden, dim, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat(list(by_strips(self._feed, x)), dim=2)
+        return joined(by_strips(self._feed, x), x.shape[2])
 
     def _feed(self, x: Tensor) -> Tensor:
         # Two halves apart, so that each lies in memory in one piece.
