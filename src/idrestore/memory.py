@@ -38,21 +38,12 @@ def keep_freed() -> None:
 
     Otherwise the system clears page after page for every tensor anew, which is a seventh of a network's time in bf16.
     """
-    with suppress(AttributeError, OSError, TypeError):  # only glibc has it
-        set_option = ctypes.CDLL(None).mallopt
-        set_option(TRIM_THRESHOLD, 1 << 28)
-        set_option(MMAP_THRESHOLD, 1 << 25)
-
-
-def _give_back() -> None:
-    """Give what is freed and kept back to the system."""
-    with suppress(AttributeError, OSError, TypeError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)
+    _glibc("mallopt", TRIM_THRESHOLD, 1 << 28)
+    _glibc("mallopt", MMAP_THRESHOLD, 1 << 25)
 
 
 def available() -> int:
     """Return the bytes that this process may still take: free in the machine, and in its container (cgroup v2)."""
-    _give_back()
     free = int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
         limit, used = (int((CONTROL_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
@@ -63,7 +54,7 @@ def available() -> int:
 
 def resident() -> int:
     """Return the bytes that this process holds, having given back what it has freed."""
-    _give_back()
+    _glibc("malloc_trim", 0)
     return int(psutil.Process().memory_info().rss)
 
 
@@ -72,7 +63,8 @@ def left(device: torch.device, budget: int | None = None) -> int:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, to use again
         return int(torch.cuda.mem_get_info(device)[0]) + kept
-    return available() if budget is None else min(available(), budget - resident())
+    held = resident()  # first: what it gives back is available
+    return available() if budget is None else min(available(), budget - held)
 
 
 def peak_of(work: Callable[[], Any]) -> int:
@@ -81,6 +73,12 @@ def peak_of(work: Callable[[], Any]) -> int:
     with counter:
         work()
     return counter.peak
+
+
+def _glibc(function: str, *numbers: int) -> None:
+    """Call a function about memory that the C library has if it is glibc; others have no such function."""
+    with suppress(AttributeError, OSError, TypeError):
+        getattr(ctypes.CDLL(None), function)(*numbers)
 
 
 class _Counter(TorchDispatchMode):

@@ -297,8 +297,9 @@ class Restorer:
         """Return the same at the largest tile for which memory suffices, or the smallest; a given tile stays."""
         used = self
         if not self.is_tile_given:
-            result = image.nbytes if self.device.type == "cpu" else 0
-            left = memory.left(self.device, self.budget) // self.sharers - result
+            left = memory.left(self.device, self.budget) // self.sharers
+            if self.device.type == "cpu":
+                left -= image.nbytes  # the result
             while used._work_bytes(image) > left and (smaller := used.smaller()):
                 used = smaller
         return used

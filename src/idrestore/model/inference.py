@@ -34,11 +34,12 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
         block.recall = _remember(block.recall)  # type: ignore[method-assign]
     mixed = [module for module in prepared.modules() if isinstance(module, MixedConv2d)]
     exact = {each for module in (*mixed, prepared.kernel) if module is not None for each in module.modules()}
+    fuse = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     for module in prepared.modules():
         if half and isinstance(module, nn.Conv2d) and module not in exact:
             module.to(torch.bfloat16)
         if isinstance(module, ResidualBlock | MixedResidualBlock):
-            module.fuse = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+            module.fuse = fuse
     for convolution in mixed:
         convolution.mixed = _remember(convolution.mixed)  # type: ignore[method-assign]
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

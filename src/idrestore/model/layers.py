@@ -41,12 +41,12 @@ def by_strips(function: Callable[[Tensor], Tensor], x: Tensor) -> Iterator[Tenso
 
 
 def joined(parts: Iterator[Tensor], height: int) -> Tensor:
-    """Concatenate parts (B, C, h, W) to (B, C, height, W), with one of them at a time beside the result."""
+    """Concatenate parts (B, C, h, W) to (B, C, height, W), with no more than two of them beside the result."""
     first = next(parts)
     if first.requires_grad or first.shape[2] == height:
         return torch.cat([first, *parts], dim=2)
     size = (*first.shape[:2], height, first.shape[3])
-    result = torch.empty_like(first[:, :, :1].expand(size), memory_format=torch.channels_last)
+    result = torch.empty(size, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
     top = 0
     for part in itertools.chain([first], parts):
         result[:, :, top : top + part.shape[2]] = part

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from idrestore.model.layers import ResidualBlock, residual
+from idrestore.model.layers import Convolution, ResidualBlock, residual
 
 
 def photo_by_photo(layer: Callable[[Tensor, Tensor], Tensor], x: Tensor, ingredients: Tensor) -> Tensor:
@@ -43,12 +43,12 @@ class MixedConv2d(nn.Module):
         padding = self.all[0].padding
         return photo_by_photo(lambda part, shares: F.conv2d(part, *self.mixed(shares), padding=padding), x, ingredients)
 
-    def mixed(self, shares: Tensor) -> tuple[Tensor, Tensor | None]:
+    def mixed(self, shares: Tensor) -> Convolution:
         """Return weight and bias for shares (K,)."""
         weight = sum(share * each.weight for share, each in zip(shares, self.all, strict=True))
         biases = [each.bias for each in self.all]
         bias = None if biases[0] is None else sum(s * b for s, b in zip(shares, biases, strict=True) if b is not None)
-        return cast("tuple[Tensor, Tensor | None]", (weight, bias))
+        return cast("Convolution", (weight, bias))
 
 
 class MixedResidualBlock(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from idrestore.degradations import Operation
-from idrestore.model.layers import ResidualBlock, mix_channels, strips, zero
+from idrestore.model.layers import ResidualBlock, joined, mix_channels, strips, zero
 
 KERNEL = 5
 """Side of the convolutive operation's kernels."""
@@ -71,11 +71,12 @@ class Convolutive(nn.Module):
         for layer in trunk:
             hidden = layer(hidden)
         padded = F.pad(x, [KERNEL // 2] * 4, mode="replicate")
-        parts = []
-        for rows in strips(x):  # 25 C parameters a pixel are too many for a whole photo
+
+        def strip(rows: slice) -> Tensor:  # 25 C parameters a pixel are too many for a whole photo
             kernels = head(hidden[:, :, rows]).unflatten(1, (KERNEL**2, -1))  # (B, 25, C, h, W)
-            parts.append(filter_pixels(padded[:, :, rows.start : rows.stop + KERNEL - 1], kernels))
-        return torch.cat(parts, dim=2)
+            return filter_pixels(padded[:, :, rows.start : rows.stop + KERNEL - 1], kernels)
+
+        return joined(map(strip, strips(x)), x.shape[2])
 
 
 def filter_pixels(padded: Tensor, kernels: Tensor) -> Tensor:
@@ -173,8 +174,9 @@ class SharedOperations(nn.Module):
         padded = F.pad(squeezed, [KERNEL // 2] * 4, mode="replicate")
         weight, bias = (part.repeat_interleave(BOTTLENECK, dim=0) for part in self.choose_filters.parameters())
         expand = self.expand.weight.repeat(1, NUM_FILTERS, 1, 1)
-        parts = []
-        for rows in strips(hidden):
+
+        def strip(rows: slice) -> Tensor:
             filtered = self.filters(padded[:, :, rows.start : rows.stop + KERNEL - 1])
-            parts.append(F.conv2d(filtered * F.conv2d(hidden[:, :, rows], weight, bias), expand))
-        return torch.cat(parts, dim=2)
+            return F.conv2d(filtered * F.conv2d(hidden[:, :, rows], weight, bias), expand)
+
+        return joined(map(strip, strips(hidden)), hidden.shape[2])
