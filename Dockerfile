@@ -1,4 +1,4 @@
-# The page and the service on a CPU: docker build -t idrestore . ; how to run it: docs/service.md
+# The page and the service on a CPU: docker build -t idrestore . ; how to run it: docs/guide/service.md
 FROM python:3.12-slim-bookworm AS build
 # Where pip would bring gigabytes of CUDA packages: the address of an index of CPU builds, by --build-arg.
 ARG TORCH_INDEX_URL=""

@@ -18,8 +18,8 @@ import pyvips
 
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import read_8_bit
-from idrestore.figures import Panel, draw, most_different
-from idrestore.restore import load
+from idrestore.evaluation.figures import Panel, draw, most_different
+from idrestore.restoration.restorer import load
 
 SIDES = ("left", "right")
 

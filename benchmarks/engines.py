@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore import checkpoint, memory
 from idrestore.export import export
+from idrestore.model import checkpoint
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.inference import prepare
+from idrestore.restoration import memory
 
 Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pyvips
 
-from idrestore import checkpoint, extend
 from idrestore.batch import degrade_file
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import parse_data
-from idrestore.evaluate import evaluate
+from idrestore.evaluation.evaluate import evaluate
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
-from idrestore.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
-from idrestore.restore import Restorer
-from idrestore.train import train
+from idrestore.restoration.restorer import Restorer
+from idrestore.training import extend
+from idrestore.training.loop import train
+from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 
 NAME, STRENGTH, NUM_OTHERS, SIDE = "under_display", 0.4, 16, 768
 COUNTS = (5, 20, 50)

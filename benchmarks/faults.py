@@ -1,4 +1,4 @@
-"""What `idrestore restore` makes of a folder when things go wrong: the table of docs/reliability.md.
+"""What `idrestore restore` makes of a folder when things go wrong: the table of docs/guide/reliability.md.
 
     python benchmarks/faults.py [FAULT...] [--tries N]
 
@@ -312,7 +312,7 @@ def told_done(text: str) -> set[str]:
 def make_model(path: Path) -> None:
     import torch
 
-    from idrestore import checkpoint
+    from idrestore.model import checkpoint
     from idrestore.model.config import PRESETS
     from idrestore.model.network import RestorationNetwork
 
@@ -325,7 +325,7 @@ def make_model(path: Path) -> None:
 
 
 def make_photo(path: Path, seed: int, height: int = 24, width: int = 32) -> Path:
-    from idrestore import image
+    from idrestore.files import image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -34,7 +34,7 @@ INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0
 
 def whole_files() -> dict[str, list[bytes]]:
     """Make small pictures in every format, with metadata, and a small model file."""
-    from idrestore import checkpoint
+    from idrestore.model import checkpoint
     from idrestore.model.config import PRESETS
     from idrestore.model.network import RestorationNetwork
 
@@ -135,8 +135,9 @@ def case(files: dict[str, list[bytes]], seed: int, number: int) -> tuple[str, by
 
 def outcome(kind: str, data: bytes, folder: Path) -> str:
     """Read one file; return "read", "refused", or what was wrong with how it failed."""
-    from idrestore import checkpoint, image
-    from idrestore.guard import find_redactions
+    from idrestore.files import image
+    from idrestore.model import checkpoint
+    from idrestore.restoration.guard import find_redactions
 
     try:
         if kind == "safetensors":

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
-from idrestore import checkpoint
 from idrestore.data.degrade import degrade, to_8_bit
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import read_8_bit
+from idrestore.model import checkpoint
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.prior_block import Latents

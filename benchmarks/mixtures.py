@@ -13,7 +13,7 @@ import numpy as np
 
 from idrestore.data.pairs import parse_set
 from idrestore.metrics import psnr
-from idrestore.restore import load
+from idrestore.restoration.restorer import load
 
 MIXTURES = "haze+noise", "rain+low_light", "blur+noise", "haze+rain+noise"
 NUM_PHOTOS = 20

@@ -16,9 +16,9 @@ import numpy as np
 from idrestore.data.loader import Photos, find_photos
 from idrestore.data.pairs import PairedPhotos, Pixels8, to_pixels
 from idrestore.metrics import psnr
-from idrestore.recipe import TrainConfig
-from idrestore.restore import load
-from idrestore.train import make_samples
+from idrestore.restoration.restorer import load
+from idrestore.training.loop import make_samples
+from idrestore.training.recipe import TrainConfig
 
 PATCH, SEED = 256, 9
 

@@ -1,8 +1,8 @@
-"""Make the pictures of README and docs/gallery.md from `examples/`, by the shipped model.
+"""Make the pictures of README and docs/guide/gallery.md from `examples/`, by the shipped model.
 
     python benchmarks/pictures.py
 
-Writes docs/before-after.jpg and docs/gallery/NAME.jpg (degraded, restored, clean), and prints the gallery's table.
+Writes docs/before-after.jpg and docs/guide/gallery/NAME.jpg (degraded, restored, clean); prints the gallery as a table.
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ import numpy as np
 import pyvips
 
 from idrestore.data.pairs import read_8_bit
-from idrestore.figures import Panel, draw, most_different
+from idrestore.evaluation.figures import Panel, draw, most_different
 from idrestore.metrics import psnr
-from idrestore.restore import load
+from idrestore.restoration.restorer import load
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
@@ -40,7 +40,7 @@ def square(pixels: np.ndarray) -> pyvips.Image:
 def main() -> None:
     """Restore the examples, write the pictures and print the table."""
     restorer = load("fast")
-    folder = ROOT / "docs" / "gallery"
+    folder = ROOT / "docs/guide/gallery"
     folder.mkdir(exist_ok=True)
     above, below = [], []
     print("| picture | found | PSNR before | after |\n|---|---|---|---|")

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from idrestore import checkpoint
 from idrestore.data.pairs import parse_data
 from idrestore.degradations import FIVE
-from idrestore.evaluate import evaluate
+from idrestore.evaluation.evaluate import evaluate
+from idrestore.model import checkpoint
 from idrestore.model.hub import IngredientHub
 from idrestore.model.network import RestorationNetwork
-from idrestore.restore import Restorer
+from idrestore.restoration.restorer import Restorer
 
 
 class Given(nn.Module):

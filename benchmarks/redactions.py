@@ -16,8 +16,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from idrestore import image
-from idrestore.guard import find_redactions, mask_of
+from idrestore.files import image
+from idrestore.restoration.guard import find_redactions, mask_of
 
 Picture = NDArray[np.uint8]
 KINDS = ("bar", "mosaic", "blur")

@@ -2,7 +2,8 @@
 
     python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...]
 
-Rules are grain, again, clean and highlights (docs/explain.md), sets those of `idrestore evaluate --data`. Prints a
+Rules are grain, again, clean and highlights (docs/guide/explain.md); sets those of `idrestore evaluate --data`.
+Prints a
 Markdown table: how many photos a rule changes, by the median and largest grain of all; mean PSNR of the input, without
 the rule, and as `Restorer.restore` does it; and what it changed for the photos for which it was best and worst.
 """
@@ -14,9 +15,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-from idrestore import pixels, restore, steering
 from idrestore.data.pairs import parse_data
 from idrestore.metrics import psnr
+from idrestore.restoration import pixels
+from idrestore.restoration import restorer as restore
+from idrestore.restoration import rules as steering
 
 
 class Rule(NamedTuple):

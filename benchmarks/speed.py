@@ -145,8 +145,8 @@ def _restorer(case: Case) -> Any:
     torch.set_num_threads(case["threads"])
     from tiles import model_of
 
-    from idrestore import memory
-    from idrestore.restore import Restorer
+    from idrestore.restoration import memory
+    from idrestore.restoration.restorer import Restorer
 
     budget = memory.parse_bytes(case["memory"]) if case["memory"] else None
     return Restorer(model_of(case["model"]), case["device"], case["precision"], budget=budget)
@@ -213,8 +213,8 @@ def _modules(case: Case) -> Case:
     import numpy as np
     import torch
 
-    from idrestore import memory
     from idrestore.model.cost import costs
+    from idrestore.restoration import memory
 
     restorer = _restorer(case)
     took: dict[str, float] = defaultdict(float)

@@ -16,7 +16,7 @@ from idrestore.data.degrade import mix
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import read_8_bit, to_pixels
 from idrestore.metrics import psnr
-from idrestore.restore import load
+from idrestore.restoration.restorer import load
 
 MIXTURES = (("rain", "noise"), ("noise", "rain"), ("low_light", "rain"), ("rain", "low_light"), ("rain", "haze"))
 STRENGTH, NUM_PHOTOS = 0.4, 10

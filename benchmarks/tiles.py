@@ -24,13 +24,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore import restore, tiling
-from idrestore.checkpoint import Model, load
 from idrestore.data.degrade import mix
 from idrestore.data.pairs import read_8_bit
+from idrestore.model.checkpoint import Model, load
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
-from idrestore.restore import Restorer
+from idrestore.restoration import restorer as restore
+from idrestore.restoration import tiling
+from idrestore.restoration.restorer import Restorer
 
 DISTANCES = (4, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128)
 STRENGTH = 0.4

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from idrestore.data.loader import Photos, batches, find_photos
-from idrestore.recipe import TrainConfig
-from idrestore.train import Run, make_samples
+from idrestore.training.loop import Run, make_samples
+from idrestore.training.recipe import TrainConfig
 
 TURNS = 3
 NUM_PHOTOS = 16

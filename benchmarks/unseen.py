@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from idrestore.data.pairs import parse_data
-from idrestore.evaluate import evaluate
-from idrestore.restore import load
+from idrestore.evaluation.evaluate import evaluate
+from idrestore.restoration.restorer import load
 
 STRENGTHS, NUM_PHOTOS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), 10
 

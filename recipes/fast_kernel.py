@@ -3,7 +3,7 @@
     python recipes/fast_kernel.py MODEL.safetensors -o KERNEL.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
 
 Patches are blurred, some are noisy as well, and of some of those MODEL removes the noise first, as it does before it
-looks at a photo again. The kernel view (`model/deconvolution.py`) learns the kernel that leads from the clean patch to
+looks at a photo again. The kernel view (`refiners/blur_kernel.py`) learns the kernel that leads from the clean patch to
 the blurred one, where there is one that is small enough, and for the last part of the steps to make the filtered
 patch's error small as well. All else stays as it is, and its wide view, which is to see the filtered photo, does not
 look at it yet: `recipes/fast_wide.py` is the next step.
@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from views import SCALES, Pictures, eight_bit, gain, half, make_all, options_of, start
 
-from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.jpeg import jpeg
 from idrestore.data.loader import Photos
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
-from idrestore.model.deconvolution import GREY, RADIUS, TAPS, KernelView, correlate, inverse, undo
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.refiners.blur_kernel import GREY, RADIUS, TAPS, KernelView, correlate, inverse, undo
 
 CROP, HELD_SHARE, SEEDS = 256, 0.03, (0, 900)
 STRENGTH, OF_NOISE = (0.1, 0.9), (0.02, 0.4)

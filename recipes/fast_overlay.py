@@ -20,8 +20,8 @@ from numpy.random import Generator
 from torch import Tensor
 from views import BATCH, Pictures, eight_bit, learn, make_all, noisy, options_of, patches, start
 
-from idrestore import checkpoint
 from idrestore.data import degrade
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
 

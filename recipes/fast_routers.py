@@ -27,12 +27,12 @@ from numpy.random import Generator
 from torch import Tensor
 from views import SCALES, SOFT, noisy, resized
 
-from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.jpeg import jpeg
 from idrestore.data.loader import Photos, find_photos
 from idrestore.degradations import NAMES
 from idrestore.device import has_bf16_units
+from idrestore.model import checkpoint
 from idrestore.model.network import RestorationNetwork
 
 CROP = 320

@@ -3,7 +3,7 @@
     python recipes/fast_tone.py MODEL.safetensors -o TONED.safetensors --photos FOLDER_OF_CLEAN_PHOTOS
 
 All else stays as it is, so its work on a sample, half of the hour, is done once and kept. From that the tone view
-(`model/tone.py`) learns in many passes, starting from what MODEL has of it.
+(`model/refiners/affine.py`) learns in many passes, starting from what MODEL has of it.
 
 Prints, every 100 steps, how much PSNR the samples gained by it on average, and those of photos held out.
 """
@@ -19,14 +19,14 @@ from numpy.random import Generator
 from torch import Tensor
 from views import BATCH, Pictures, eight_bit, learn, make_all, one_of, options_of, resized, start
 
-from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.loader import Photos
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.tone import MULTIPLE, ToneView, certainty, toned
-from idrestore.restore import HINT, THUMBNAIL
-from idrestore.steering import was_hidden
+from idrestore.model.refiners.affine import MULTIPLE, ToneView, certainty, toned
+from idrestore.restoration.restorer import HINT, THUMBNAIL
+from idrestore.restoration.rules import was_hidden
 
 HELD_SHARE = 0.08
 """Number of samples of photos that are held out, relative to the others."""

@@ -2,7 +2,7 @@
 
     python recipes/fast_wide.py MODEL.safetensors -o WIDE.safetensors --photos FOLDER_OF_CLEAN_PHOTOS [--unblurred]
 
-All else stays as it is, so its work on a patch is done once and kept, and from that the wide view (`model/wide.py`),
+All else stays as it is, so its work on a patch is done once and kept, and from that the wide view,
 which costs a tenth of it, learns in many passes, starting from what MODEL has of it. It also learns what it must leave
 alone where a photo is called blurred: noise, and photos that are merely soft. What blur hid behind noise is restored in
 turn (`steering.was_hidden`), so patches whose noise is gone are samples too.
@@ -24,12 +24,12 @@ from numpy.random import Generator
 from torch import Tensor
 from views import BATCH, SOFT, Pictures, eight_bit, half, learn, make_all, noisy, parser_of, patches, resized, start
 
-from idrestore import checkpoint
 from idrestore.data import degrade
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
-from idrestore.model.deconvolution import inverse, undo
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.wide import WideView
+from idrestore.model.refiners.blur_kernel import inverse, undo
+from idrestore.model.refiners.convolutive import WideView
 
 HELD_SHARE = 0.03
 """Number of samples of photos that are held out, relative to the others."""

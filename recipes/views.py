@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from idrestore import checkpoint
 from idrestore.data import degrade
 from idrestore.data.loader import WHITE_SIGMA, Photos, find_photos
 from idrestore.device import is_half
-from idrestore.losses import LOG_ERROR_FLOOR
 from idrestore.metrics import psnr_batch
+from idrestore.model import checkpoint
 from idrestore.model.network import RestorationNetwork
-from idrestore.muon import Muon
+from idrestore.training.losses import LOG_ERROR_FLOOR
+from idrestore.training.optimizers import Muon
 
 HELD_OUT = 31
 """Every so manieth photo is held out."""

@@ -5,8 +5,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from idrestore import batch, gate, service
-from idrestore.workshop import Workshop
+from idrestore import batch
+from idrestore.server import app as service
+from idrestore.server import middleware as gate
+from idrestore.server.queue import Workshop
 
 
 def client(url, **options):
@@ -30,7 +32,7 @@ def serving(restorers, workshop=None, max_pixels=10**6, page=None, **rules):
     app = service.build(shared, rules)
     end_pages = lambda: None  # noqa: E731
     if page:
-        from idrestore import web
+        from idrestore.server import page as web
 
         end_pages = web.mount(app, shared, page, rules.max_bytes)
     server = service.Server(app, workshop, end_pages)

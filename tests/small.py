@@ -4,8 +4,8 @@ import dataclasses
 
 import torch
 
-from idrestore import checkpoint
 from idrestore.degradations import NAMES
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS, ModelConfig
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork

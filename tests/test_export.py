@@ -10,10 +10,11 @@ import torch
 from small import BOTH, FAST, mixture, network
 from typer.testing import CliRunner
 
-from idrestore import checkpoint, export
-from idrestore.checkpoint import Model
+from idrestore import export
 from idrestore.cli import app
 from idrestore.degradations import NAMES
+from idrestore.model import checkpoint
+from idrestore.model.checkpoint import Model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

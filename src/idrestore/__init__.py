@@ -10,23 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from idrestore.checkpoint import CheckpointError
-    from idrestore.image import ImageError, Photo, read, write
-    from idrestore.restore import Restorer, load
-    from idrestore.results import Result
+    from idrestore.files.image import ImageError, Photo, read, write
+    from idrestore.model.checkpoint import CheckpointError
+    from idrestore.restoration.restorer import Restorer, load
+    from idrestore.restoration.results import Result
 
 __version__ = "0.1.0"
 __all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "write"]
 
 _HOMES = {
-    "CheckpointError": "checkpoint",
-    "ImageError": "image",
-    "Photo": "image",
-    "Restorer": "restore",
-    "Result": "results",
-    "load": "restore",
-    "read": "image",
-    "write": "image",
+    "CheckpointError": "model.checkpoint",
+    "ImageError": "files.image",
+    "Photo": "files.image",
+    "Restorer": "restoration.restorer",
+    "Result": "restoration.results",
+    "load": "restoration.restorer",
+    "read": "files.image",
+    "write": "files.image",
 }
 
 

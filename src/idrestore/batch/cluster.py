@@ -15,9 +15,9 @@ from idrestore.batch.ledger import Ledger
 from idrestore.batch.manifest import Manifest
 from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
 from idrestore.batch.settings import Settings
-from idrestore.checkpoint import Model
 from idrestore.device import Precision
-from idrestore.restore import Restorer
+from idrestore.model.checkpoint import Model
+from idrestore.restoration.restorer import Restorer
 
 TRIES_AFTER_A_CRASH = 3
 """How often a photo is given to another actor after its actor died; some photo may be what kills them."""

@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from idrestore import atomic, image
 from idrestore.batch.manifest import Entry, Manifest, ManifestError
 from idrestore.batch.photo import Encoded, Job, Outcome, failure, printable
 from idrestore.batch.settings import Settings
-from idrestore.image import ImageError
+from idrestore.files import atomic, image
+from idrestore.files.image import ImageError
 
 
 class Ledger:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore import image
 from idrestore.batch.settings import Settings
 from idrestore.data.degrade import mix
 from idrestore.data.layouts import Pair
 from idrestore.data.pairs import read_8_bit, to_pixels, write_pair
-from idrestore.formats import format_named
-from idrestore.guard import find_redactions, mask_of
-from idrestore.image import ImageError
-from idrestore.provenance import stamped
-from idrestore.restore import Progress, Restorer
+from idrestore.files import image
+from idrestore.files.formats import format_named
+from idrestore.files.image import ImageError
+from idrestore.files.provenance import stamped
+from idrestore.restoration.guard import find_redactions, mask_of
+from idrestore.restoration.restorer import Progress, Restorer
 
 FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 """What one photo may raise without stopping the others."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from idrestore import image
 from idrestore.batch.photo import Job
+from idrestore.files import image
 
 SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
 """Endings of formats that can be read but not written, and what is written instead."""

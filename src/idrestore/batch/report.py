@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from idrestore import atomic, image
 from idrestore.batch.photo import Outcome, printable
+from idrestore.files import atomic, image
 
 FORMAT_VERSION = 1
 COLUMNS = ("photo", "result", "status", "seconds", "ingredients", "notes", "error")

@@ -14,7 +14,7 @@ from idrestore.batch.ledger import Ledger
 from idrestore.batch.manifest import Manifest
 from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome, Restored
 from idrestore.batch.settings import Settings
-from idrestore.restore import Restorer
+from idrestore.restoration.restorer import Restorer
 
 JobProgress = Callable[[Job, int, int], None]
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from idrestore.image import MAX_PIXELS
+from idrestore.files.image import MAX_PIXELS
 
 HOW = {"how": True}
 """Marks a field that says how a run goes about its work: another value gives the same pictures."""

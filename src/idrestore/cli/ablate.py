@@ -16,8 +16,8 @@ def ablate_command(
     base: Annotated[Path | None, typer.Option(help="Recipe that is varied, instead of the grid's base.")] = None,
 ) -> None:
     """Train variants of a recipe with several seeds and compare them; the same command goes on where it was stopped."""
-    from idrestore import ablate
     from idrestore.data.pairs import parse_data
+    from idrestore.training import ablate
 
     try:
         plan = ablate.Grid.from_toml(grid, base, photos or [])

@@ -10,7 +10,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from idrestore.batch import Job
     from idrestore.batch.plan import Problem
-    from idrestore.restore import Restorer
+    from idrestore.restoration.restorer import Restorer
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 EXIT_CODES = """\b
@@ -78,7 +78,7 @@ def load_model(
     model: str, device: str, precision: str, tile: int | None = None, budget: int | None = None
 ) -> "Restorer":
     """Load a model, or refuse."""
-    from idrestore import restore as restoration
+    from idrestore.restoration import restorer as restoration
 
     try:
         return restoration.load(model, device, precision, tile, budget)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]
 
 def parse_memory(text: str) -> int | None:
     """Read --memory; none is no budget."""
-    from idrestore import memory
+    from idrestore.restoration import memory
 
     try:
         return memory.parse_bytes(text) if text else None

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from idrestore.data.pairs import SetSpec
-    from idrestore.figures import Gallery
-    from idrestore.report import Report
+    from idrestore.evaluation.figures import Gallery
+    from idrestore.evaluation.report import Report
 
 
 def evaluate_command(
     data: Annotated[
-        list[str] | None, typer.Option(help="NAME=FOLDER[:OPTION]...; see docs/evaluation.md. May be repeated.")
+        list[str] | None, typer.Option(help="NAME=FOLDER[:OPTION]...; see docs/method/evaluation.md. May be repeated.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Results as JSON; the table goes beside it as Markdown.")
@@ -54,10 +54,10 @@ def evaluate_command(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Measure a model on folders of pairs, or of clean photos degraded here."""
-    from idrestore import evaluate as evaluation
-    from idrestore import report as reports
     from idrestore.data.pairs import parse_data
-    from idrestore.figures import Gallery
+    from idrestore.evaluation import evaluate as evaluation
+    from idrestore.evaluation import report as reports
+    from idrestore.evaluation.figures import Gallery
 
     try:
         sets = parse_data(data or [])
@@ -126,7 +126,7 @@ def _check(sets: Mapping[str, SetSpec]) -> NoReturn:
 
 
 def _results_in(path: Path) -> Report:
-    from idrestore.report import Report
+    from idrestore.evaluation.report import Report
 
     try:
         return Report.from_json(path.read_text())

@@ -40,14 +40,15 @@ def explain_command(
     restorer = load_model(model, device, precision, budget=parse_memory(memory))
     make_folder(out)
     if priors:
-        from idrestore import embeddings
+        from idrestore.evaluation import embeddings
 
         try:
             out_console.print(str(embeddings.write(restorer.model, out)), markup=False)
         except ImportError as error:
             refuse(f"--priors: {error.name} is missing: pip install '.[explain]' in the folder of idrestore")
         raise typer.Exit(DONE)
-    from idrestore import batch, explain
+    from idrestore import batch
+    from idrestore.evaluation import explain
 
     jobs, problems = plan(photos or [], out, writes_photos=False)
     failed = len(problems)

@@ -14,7 +14,8 @@ def export_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a model as ONNX, for photos of any size, and compare what it does with torch."""
-    from idrestore import checkpoint, export
+    from idrestore import export
+    from idrestore.model import checkpoint
 
     if out.exists() and (out.is_dir() or not overwrite):
         refuse(f"--out: {out} is there already; expected a new file's name, or --overwrite for a file")

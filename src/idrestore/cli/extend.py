@@ -21,10 +21,11 @@ def extend_command(
     """Teach a model a degradation that it does not know, from 5 to 50 pairs, and print what the old ones lost."""
     from typing import get_args
 
-    from idrestore import checkpoint, extend
     from idrestore.data.layouts import list_photos
     from idrestore.degradations import Operation
-    from idrestore.run_folder import TrainingError
+    from idrestore.model import checkpoint
+    from idrestore.training import extend
+    from idrestore.training.run_folder import TrainingError
 
     if operation not in get_args(Operation):
         refuse(f"--operation: got {operation!r}, expected one of {', '.join(get_args(Operation))}")

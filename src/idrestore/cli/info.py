@@ -15,7 +15,7 @@ def info_command(
     import json
 
     import idrestore
-    from idrestore import checkpoint
+    from idrestore.model import checkpoint
     from idrestore.model import cost as costs
     from idrestore.model.config import PRESETS
     from idrestore.model.network import RestorationNetwork

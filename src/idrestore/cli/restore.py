@@ -70,7 +70,7 @@ def restore_command(
         Path | None, typer.Option(rich_help_panel=MANY, help="Write what was done: .csv, .json or .html.")
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(rich_help_panel=MANY, help="Where to work; ray: docs/batch.md.")
+        Literal["local", "ray"], typer.Option(rich_help_panel=MANY, help="Where to work; ray: docs/guide/batch.md.")
     ] = "local",
     ray_address: Annotated[
         str, typer.Option(rich_help_panel=MANY, help="A running Ray cluster; without it, one is started here.")

@@ -15,10 +15,10 @@ def train_command(
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
-    from idrestore import distributed
-    from idrestore import train as training
-    from idrestore.recipe import TrainConfig, with_photos
-    from idrestore.run_folder import TrainingError, TrainingStoppedError
+    from idrestore.training import distributed
+    from idrestore.training import loop as training
+    from idrestore.training.recipe import TrainConfig, with_photos
+    from idrestore.training.run_folder import TrainingError, TrainingStoppedError
 
     speaks = distributed.rank() == 0
     try:

@@ -16,7 +16,7 @@ from idrestore.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from idrestore.restore import Restorer
+    from idrestore.restoration.restorer import Restorer
 
 LIMITS = "Limits"
 EXTRA = ("fastapi", "gradio", "python_multipart", "uvicorn")
@@ -59,8 +59,9 @@ def web_command(
 
     if missing := [name for name in EXTRA if find_spec(name) is None]:
         refuse(f'{", ".join(missing)} not installed: pip install ".[web]" in the folder of idrestore')
-    from idrestore import gate, service
-    from idrestore.workshop import Workshop
+    from idrestore.server import app as service
+    from idrestore.server import middleware as gate
+    from idrestore.server.queue import Workshop
 
     if not token and not gate.is_loopback(host):
         refuse(f"--host: {host} can be reached by others: pass --token (or set IDRESTORE_TOKEN)")
@@ -70,7 +71,7 @@ def web_command(
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         refuse(f"--host, --port: {host}:{port} cannot be served ({reason})")
-    from idrestore import web
+    from idrestore.server import page as web
 
     workshop = Workshop(workers, queue, time_limit)
     shared = service.Service(restorers, workshop, max_pixels)

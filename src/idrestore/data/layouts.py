@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from idrestore.image import SUFFIXES, is_supported
+from idrestore.files.image import SUFFIXES, is_supported
 
 FOLDERS: tuple[tuple[str, str], ...] = (
     ("degraded", "clean"),

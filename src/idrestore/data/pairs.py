@@ -20,7 +20,7 @@ from idrestore.data.degrade import KINDS, gaussian_noise, mix, to_8_bit
 from idrestore.data.jpeg import jpeg
 from idrestore.data.layouts import Pair, Pairs, find_pairs, list_photos, unreadable
 from idrestore.degradations import NAMES
-from idrestore.image import MAX_PIXELS, Photo, read, write
+from idrestore.files.image import MAX_PIXELS, Photo, read, write
 
 DEFAULT_STRENGTH = 0.5
 

@@ -51,13 +51,13 @@ class ModelConfig:
     """Residual blocks between decoder level 2 and level 1 that only noise and rain, which lie over the photo, use."""
     wide_view: tuple[int, ...] = ()
     """Channels, at a quarter and at an eighth of the photo's size, of a second view of the photo that blur is undone
-    by (`model/wide.py`); empty: none."""
+    by (`model/refiners/convolutive.py`); empty: none."""
     kernel_view: tuple[int, ...] = ()
     """Channels, near and far, of what reads a photo's blur kernel, so that the wide view sees the photo with the blur
-    undone as well (`model/deconvolution.py`); empty: none."""
+    undone as well (`model/refiners/blur_kernel.py`); empty: none."""
     tone_view: tuple[int, ...] = ()
     """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of a view of the whole photo that haze
-    and darkness are undone by (`model/tone.py`); empty: none."""
+    and darkness are undone by (`model/refiners/affine.py`); empty: none."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from idrestore.degradations import Operation
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
-from idrestore.model.deconvolution import SURE, Blur, KernelView, correlate, undo
 from idrestore.model.hub import Hub, PriorHub
 from idrestore.model.layers import (
     DepthwiseFeedForward,
@@ -25,8 +24,9 @@ from idrestore.model.layers import (
 from idrestore.model.mixing import mix, through
 from idrestore.model.operations import SeparateOperations, SharedOperations
 from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
-from idrestore.model.tone import ToneView, certainty
-from idrestore.model.wide import WideView
+from idrestore.model.refiners.affine import ToneView, certainty
+from idrestore.model.refiners.blur_kernel import SURE, Blur, KernelView, correlate, undo
+from idrestore.model.refiners.convolutive import WideView
 
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
 

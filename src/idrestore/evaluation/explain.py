@@ -1,0 +1,218 @@
+"""What is wrong with a photo, which router says so, where, and what the model's priors look like."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from idrestore.data.pairs import read_8_bit
+from idrestore.degradations import DEGRADATIONS
+from idrestore.files import image
+from idrestore.restoration.restorer import Progress, Restorer
+from idrestore.restoration.results import Explanation, LatentMaps, Result
+
+FORMAT_VERSION = 1
+MOSTLY, SOME = 0.5, 0.15
+"""Shares from which a degradation is called the main one, or is worth a word."""
+PAGE_SIDE = 1024
+"""Longest side of the pictures in the page, px; the files beside it are as large as the photo."""
+TEMPLATES = Path(__file__).parents[1] / "templates"
+WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}
+LATENTS = {
+    "features": "F, what entered the block",
+    "degradation": "h_p, what the priors know of it",
+    "pseudo_clean": "x', what left the block",
+}
+Pixels = NDArray[np.uint8]
+
+
+class Told(NamedTuple):
+    """An explanation that was written to files."""
+
+    sentence: str
+    page: Path
+
+
+def explain_file(
+    restorer: Restorer,
+    source: Path,
+    folder: Path,
+    max_pixels: int = image.MAX_PIXELS,
+    progress: Progress = lambda done, total: None,
+) -> Told:
+    """Explain one photo in a folder of its own; raise `ImageError`, `OSError`, or what `progress` raises."""
+    degraded = read_8_bit(source, max_pixels)
+    explanation = restorer.explain(degraded, progress)
+    about = {"photo": source.name, "model": restorer.model.path.stem, "sha256": restorer.model.sha256}
+    return Told(describe(explanation.result), write(explanation, degraded, folder, about))
+
+
+def describe(result: Result) -> str:
+    """Say in plain words what was found, and what showed when that was gone."""
+    again = f" Behind it: {words(next(iter(result.again)))}." if result.again else ""
+    return sentence(result.ingredients) + again
+
+
+def sentence(ingredients: Mapping[str, float]) -> str:
+    """Say in plain words what shares mean.
+
+    >>> sentence({"rain": 0.7, "noise": 0.2, "clean": 0.1})
+    'Mostly rain, some noise.'
+    >>> sentence({"clean": 0.9, "noise": 0.1})
+    'Nothing seems to be wrong.'
+    """
+    ranked = sorted(ingredients.items(), key=lambda item: -item[1])
+    if ranked[0][0] == "clean":
+        doubt = [words(name) for name, share in ranked[1:] if share >= SOME]
+        return f"Nothing seems to be wrong{', perhaps some ' + ' and '.join(doubt) if doubt else ''}."
+    found = [(name, share) for name, share in ranked if name != "clean"]
+    main = [words(name) for name, share in found if share >= MOSTLY]
+    some = [words(name) for name, share in found if SOME <= share < MOSTLY]
+    if main:
+        return f"Mostly {main[0]}{', some ' + ' and '.join(some) if some else ''}."
+    if len(some) > 1:
+        return f"A mixture of {' and '.join(some)}."
+    return f"Some {some[0]}." if some else "Too little of anything to name it."
+
+
+def write(explanation: Explanation, degraded: Pixels, folder: Path, about: Mapping[str, Any]) -> Path:
+    """Write pictures (PNG), `explanation.json` and a self-contained page into `folder`; return the page.
+
+    `degraded` is the photo, (H, W, 3) uint8; `about` says what it and the model are called. Files of an earlier
+    explanation are replaced. Raises `OSError` where the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = _pictures(explanation, degraded)
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(_vips(picture).pngsave_buffer(strip=True))
+    report = _report(explanation, about, list(pictures))
+    (folder / "explanation.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    page = folder / "explanation.html"
+    page.write_text(_page(explanation, pictures, about), "utf-8")
+    return page
+
+
+def heat_picture(degraded: Pixels, heat: NDArray[np.float32]) -> Pixels:
+    """Colour the grey photo (H, W, 3) by heat (H, W): from black and blue, little, to red and white, much."""
+    low, high = np.percentile(heat, (1, 99))
+    level = ((heat - low) / max(high - low, 1e-6)).clip(0, 1) * 255
+    colours = _vips(level.astype(np.uint8)[..., None]).falsecolour().numpy()
+    grey = degraded.mean(axis=2, keepdims=True)
+    mixed: NDArray[np.float64] = 0.6 * colours + 0.4 * grey
+    return mixed.round().astype(np.uint8)
+
+
+def latent_pictures(maps: LatentMaps) -> dict[str, Pixels]:
+    """Show F, h_p and x' by three principal components as red, green and blue; x' in those of F, to be compared."""
+    own, priors = _components(maps.features), _components(maps.degradation)
+    return {
+        "features": _projected(maps.features, maps.features, own),
+        "degradation": _projected(maps.degradation, maps.degradation, priors),
+        "pseudo_clean": _projected(maps.pseudo_clean, maps.features, own),
+    }
+
+
+def _components(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the first three principal directions (C, 3) of features (C, h, w), with a fixed sign."""
+    flat = features.reshape(len(features), -1).astype(np.float64)
+    vectors = np.linalg.eigh(np.cov(flat))[1][:, :-4:-1]
+    return np.asarray(vectors * np.where(vectors.sum(axis=0) < 0, -1, 1))
+
+
+def _projected(features: NDArray[np.float32], like: NDArray[np.float32], basis: NDArray[np.float64]) -> Pixels:
+    """Project features (C, h, w) on a basis (C, 3) in the range that `like` has there; (h, w, 3)."""
+    low, high = np.percentile(np.einsum("chw,cn->nhw", like, basis), (1, 99), axis=(1, 2))
+    planes = np.einsum("chw,cn->hwn", features, basis)
+    levels: NDArray[np.float64] = ((planes - low) / np.maximum(high - low, 1e-6)).clip(0, 1) * 255
+    return levels.round().astype(np.uint8)
+
+
+def _pictures(explanation: Explanation, degraded: Pixels) -> dict[str, Pixels]:
+    """Return all pictures of an explanation by the name of their file."""
+    restored = explanation.result.image
+    change = np.abs(restored.astype(np.float32) - degraded).mean(axis=2)
+    pictures = {"before": degraded, "after": restored, "change": heat_picture(degraded, change)}
+    for level, heat in explanation.heat.items():
+        pictures[f"{level}-where"] = heat_picture(degraded, heat)
+    for level, maps in explanation.latents.items():
+        for name, picture in latent_pictures(maps).items():
+            pictures[f"{level}-{name}"] = picture
+    return pictures
+
+
+def _report(explanation: Explanation, about: Mapping[str, Any], pictures: list[str]) -> dict[str, Any]:
+    """Return what machines read."""
+    shares = explanation.result.ingredients
+    first = next(iter(shares))
+    agreeing = [next(iter(row)) == first for row in explanation.routers.values()]
+    rows, columns = explanation.region
+    return {
+        "format_version": FORMAT_VERSION,
+        **about,
+        "sentence": describe(explanation.result),
+        "ingredients": shares,
+        "again": explanation.result.again,
+        "confidence": shares[first],
+        "routers_agreeing": sum(agreeing) / len(agreeing),
+        "routers": explanation.routers,
+        "latents_of": {"top": rows.start, "left": columns.start, "bottom": rows.stop, "right": columns.stop},
+        "pictures": [f"{name}.png" for name in pictures],
+    }
+
+
+def _page(explanation: Explanation, pictures: Mapping[str, Pixels], about: Mapping[str, Any]) -> str:
+    """Fill the template; everything is inside the page, nothing is fetched."""
+    routers = {"all together": explanation.result.ingredients} | explanation.routers
+    if explanation.result.again:
+        routers["looked at again"] = explanation.result.again
+    names = list(explanation.result.ingredients)
+    head = "".join(f"<th>{html.escape(name)}" for name in names)
+    table = [
+        f"<tr><th>{label}" + "".join(f'<td style="--share:{row[name]:.2f}">{row[name]:.0%}' for name in names)
+        for label, row in routers.items()
+    ]
+    where = [_figure(pictures[f"{level}-where"], f"Strength of h_p at {level}") for level in explanation.heat]
+    latents = [
+        _figure(pictures[f"{level}-{name}"], f"{level}: {text}")
+        for level in explanation.latents
+        for name, text in LATENTS.items()
+    ]
+    return Template((TEMPLATES / "explanation.html").read_text("utf-8")).substitute(
+        title=html.escape(str(about.get("photo", "photo"))),
+        model=html.escape(str(about.get("model", "model"))),
+        sentence=html.escape(describe(explanation.result)),
+        before=_data_url(pictures["before"]),
+        after=_data_url(pictures["after"]),
+        routers=f"<tr><th>router{head}" + "".join(table),
+        where="".join([_figure(pictures["change"], "What was changed, |restored - degraded|"), *where]),
+        latents="".join(latents),
+    )
+
+
+def _figure(picture: Pixels, caption: str) -> str:
+    text = html.escape(caption)
+    return f'<figure><img src="{_data_url(picture)}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _data_url(picture: Pixels) -> str:
+    """Return a picture, made no larger than the page needs, as a URL that contains it."""
+    large = _vips(picture)
+    scale = PAGE_SIDE / max(large.width, large.height)
+    data = (large.resize(scale) if scale < 1 else large).jpegsave_buffer(Q=88, strip=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def _vips(picture: Pixels) -> pyvips.Image:
+    return pyvips.Image.new_from_array(np.ascontiguousarray(picture))
+
+
+def words(name: str) -> str:
+    """Return what a degradation is called in a sentence."""
+    return WORDS.get(name, name.replace("_", " "))

@@ -1,0 +1,164 @@
+"""Model files: safetensors that carry their own configuration and card; the shipped ones, with their hashes.
+
+No pickle is read here: a model file can hold numbers and text, nothing that runs.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+
+from idrestore.model.config import ModelConfig
+from idrestore.model.hub import IngredientHub, PriorHub
+from idrestore.model.network import RestorationNetwork
+
+FORMAT_VERSION = 1
+FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+"""What a model file's tensors may be."""
+DEEPEST = 64
+"""Blocks a level, or additions, above which a header is not believed: making their objects would take forever."""
+METADATA_KEY = "idrestore"
+HUBS: dict[str, type[PriorHub] | type[IngredientHub]] = {"prior": PriorHub, "ingredient": IngredientHub}
+WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
+
+
+class Shipped(NamedTuple):
+    """A model inside the package."""
+
+    file: str
+    sha256: str
+
+
+SHIPPED: dict[str, Shipped] = {
+    "fast": Shipped("fast.safetensors", "4fb16a349579ff2449d8b370f3d30f9d576ec2933bd4094d6d804018a9e39362"),
+}
+"""Name to file and hash; the file's own card has data, recipe, licence and results."""
+
+
+class CheckpointError(ValueError):
+    """A model file that cannot be used; the message is one line for people."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and what is known of it."""
+
+    network: RestorationNetwork
+    card: dict[str, Any]
+    """Data, attribution, recipe, steps, licence, results: whatever the trainer wrote."""
+    path: Path
+    sha256: str
+
+
+def save(path: Path, network: RestorationNetwork, card: dict[str, Any], half: bool = False) -> None:
+    """Write a network and its card to `path`, atomically; `half` stores 16-bit floats (for release)."""
+    tensors = {
+        name: (tensor.half() if half else tensor.float()).contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+    }
+    header = {
+        "format_version": FORMAT_VERSION,
+        "config": dataclasses.asdict(network.config),
+        "hub": "ingredient" if isinstance(network.hub, IngredientHub) else "prior",
+        "card": card,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(serialise(tensors, {METADATA_KEY: json.dumps(header)}))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """Return the file of a shipped model's name or of a path; raise `CheckpointError` if there is none."""
+    if str(name_or_path) in SHIPPED:
+        return WEIGHTS_FOLDER / SHIPPED[str(name_or_path)].file
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"no model {str(name_or_path)!r}: expected one of {', '.join(SHIPPED) or '(none shipped)'}"
+            " or the path of a .safetensors file"
+        )
+    return path
+
+
+def load(name_or_path: str | Path = "fast") -> Model:
+    """Load a model by its shipped name or its path, in fp32 on the CPU, ready for inference.
+
+    Raises `CheckpointError` for a file that is missing, damaged, of another kind or version, or, for shipped models,
+    whose SHA-256 is not the recorded one.
+    """
+    path = resolve(name_or_path)
+    digest = _digest(path)
+    if str(name_or_path) in SHIPPED and digest != SHIPPED[str(name_or_path)].sha256:
+        raise CheckpointError(
+            f"{path}: SHA-256 is {digest[:12]}…, expected {SHIPPED[str(name_or_path)].sha256[:12]}…;"
+            " the file was changed or damaged, please reinstall idrestore"
+        )
+    header, tensors = _read(path)
+    with torch.device("meta"):  # a header may claim any size: nothing is allocated before it is known to fit the file
+        expected = {name: tensor.shape for name, tensor in _build(path, header).state_dict().items()}
+    for name in expected.keys() | tensors.keys():
+        if name not in tensors or name not in expected or tensors[name].shape != expected[name]:
+            raise CheckpointError(f"{path}: tensor {name!r} is missing, unknown or of the wrong shape")
+        if tensors[name].dtype not in FLOATS:
+            raise CheckpointError(f"{path}: tensor {name!r} holds {tensors[name].dtype}, expected 16- or 32-bit floats")
+        if not torch.isfinite(tensors[name]).all():
+            raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinite values")
+    network = _build(path, header)
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    return Model(network.eval().requires_grad_(False), header["card"], path, digest)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}): check the permissions") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the JSON header and the tensors of a model file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            if text is None:
+                raise CheckpointError(f"{path}: not written by idrestore (no {METADATA_KEY!r} entry)")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(text)
+    except CheckpointError:
+        raise
+    except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError, MemoryError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors model file ({_one_line(error)})") from error
+    if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(f"{path}: unknown format version, expected {FORMAT_VERSION}; update idrestore")
+    if header.get("hub") not in list(HUBS) or not isinstance(header.get("card"), dict):
+        raise CheckpointError(f"{path}: damaged header, no card or none of the hubs {', '.join(HUBS)}")
+    return header, tensors
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
+    """Make the network that a header describes, with the right kind of hub."""
+    try:
+        config = ModelConfig.from_mapping(header["config"])
+        if max(*config.depths, config.refinement, len(config.added)) > DEEPEST:
+            sizes = f"depths {config.depths} and {config.refinement}, {len(config.added)} additions"
+            raise ValueError(f"got {sizes}, expected at most {DEEPEST}")
+        network = RestorationNetwork(config)
+        network.hub = HUBS[header["hub"]](len(config.known), config.num_priors, config.prior_width, len(config.added))
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
+    return network

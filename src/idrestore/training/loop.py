@@ -1,0 +1,367 @@
+"""The two-stage loop: collect task-oriented knowledge, integrate it into ingredients; readable top to bottom."""
+
+import copy
+import dataclasses
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos
+from idrestore.data.pairs import PairedPhotos
+from idrestore.degradations import NAMES
+from idrestore.device import find_device, is_half
+from idrestore.files import image
+from idrestore.metrics import psnr_batch
+from idrestore.model import checkpoint
+from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
+from idrestore.model.network import RestorationNetwork
+from idrestore.training import distributed
+from idrestore.training.losses import Typical, losses
+from idrestore.training.optimizers import Muon
+from idrestore.training.recipe import StageConfig, TrainConfig, plain
+from idrestore.training.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
+
+FORMAT_VERSION = 2
+ADAM_BETAS = (0.9, 0.99)
+"""A second-moment memory of 100 steps: runs on a laptop have thousands of steps, not millions."""
+
+
+EXPLOSION = 100.0
+"""A batch whose restoration terms exceed their running means by this factor will not come back."""
+
+
+class Run:
+    """Everything that changes while training, so that saving and resuming it is exact."""
+
+    def __init__(self, config: TrainConfig, device: torch.device | None = None) -> None:
+        self.step = 0
+        self.config = config
+        self.device = device or find_device(config.device)
+        torch.manual_seed(config.seed)  # the only global draw: the network's first weights
+        self.network = RestorationNetwork(config.model)
+        if config.start:
+            self._start_from(checkpoint.load(config.start).network)
+        if config.learn:
+            self._freeze_all_but(set(config.learn))
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        distributed.share(self.network)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.typical = Typical(len(config.model.degradations))
+        self.best = -math.inf
+        self.optimizer = self._make_optimizer()
+
+    def _start_from(self, other: RestorationNetwork) -> None:
+        """Take over the parameters, and the hub of the stage that they were trained for."""
+        wanted = self.config.model
+        if wanted.mixed_top and not other.config.mixed_top and other.config.backbone == wanted.backbone:
+            other.mix_top()
+        if wanted.overlay_blocks and not other.config.overlay_blocks:
+            other.add_overlay(wanted.overlay_blocks)
+        if wanted.wide_view and not other.config.wide_view:
+            other.widen(wanted.wide_view)
+        if wanted.kernel_view and not other.config.kernel_view:
+            other.add_kernel(wanted.kernel_view)
+        if wanted.tone_view and not other.config.tone_view:
+            other.add_tone(wanted.tone_view)
+        if other.config != wanted:
+            raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
+        if isinstance(other.hub, IngredientHub):
+            if self.config.collect.steps:
+                raise TrainingError(f"start: {self.config.start} is integrated already; set collect.steps to 0")
+            self.network.hub = copy.deepcopy(other.hub).requires_grad_(self.config.model.integration != "frozen")
+        self.network.load_state_dict(other.state_dict())
+
+    def _freeze_all_but(self, learning: set[str]) -> None:
+        """Let only the parameters and parts of these names learn."""
+        parameters = dict(self.network.named_parameters())
+        for part in sorted(learning):
+            if not any(f"{name}.".startswith(f"{part}.") for name in parameters):
+                raise TrainingError(f"learn: got {part!r}, expected parameters of the network, or parts of it")
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(f"{name}.".startswith(tuple(f"{part}." for part in learning)))
+
+    def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
+        """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        config = self.config.optimizer
+        optimizer: torch.optim.Optimizer
+        if config.kind == "muon":
+            optimizer = Muon(parameters, config.learning_rate, config.weight_decay)
+        else:
+            optimizer = torch.optim.AdamW(parameters, betas=ADAM_BETAS, weight_decay=config.weight_decay, fused=True)
+        for parameter in parameters:
+            if previous is not None and parameter in previous.state:
+                optimizer.state[parameter] = previous.state[parameter]
+        return optimizer
+
+    def integrate(self) -> list[float]:
+        """Cross the boundary: reformulate the hub, restart its moments and its average; return what it forgot."""
+        before = self.network.hub
+        assert isinstance(before, PriorHub)
+        self.network.hub = integrate(before, self.config.model.integration, self.config.seed)
+        distributed.share(self.network)
+        self.average.hub = copy.deepcopy(self.network.hub).requires_grad_(False)
+        self.optimizer = self._make_optimizer(self.optimizer)
+        return forgetting(before, self.network.hub)
+
+    def learn(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
+        """Take one optimiser step of a stage and return per-sample numbers for the log."""
+        config, batch = self.config, self._placed(batch)
+        is_told = int((self.step + 1) * stage.told) > int(self.step * stage.told)
+        known = batch.ingredients if is_told else None
+        with self._autocast():
+            output = self.network(batch.degraded, known)
+        terms = losses(output, batch.degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
+        loss = terms.total(self.weights(batch.ingredients))
+        seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
+        seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
+        seen = {name: distributed.gather(values) for name, values in seen.items()}
+        self._stop_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
+        typical = self.typical.of(seen["ingredients"]).mean()
+        self._stop_unless(
+            seen["restoration"].mean() <= EXPLOSION * typical, f"the loss leaps to {seen['loss'].mean().item():.3g}"
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate(self.step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        distributed.average_gradients(self.network.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
+        self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
+        self.optimizer.step()
+        self.typical.update(seen.pop("restoration"), seen["ingredients"])
+        self._update_average()
+        self.step += 1
+        return seen
+
+    def weights(self, ingredients: Tensor) -> Tensor:
+        """Return how much each sample's restoration counts, (B,), by the true ingredients (B, K)."""
+        weights = self.config.optimizer.weights
+        singles = ingredients.new_tensor([weights.get(name, 1.0) for name in self.config.model.degradations])
+        several = (ingredients > 0).sum(dim=1) > 1
+        return torch.where(several, weights.get(MIXTURE, 1.0), ingredients @ singles)
+
+    def _stop_unless(self, well: Tensor, what: str) -> None:
+        if not well:
+            raise TrainingStoppedError(f"{what} at step {self.step}; lower the learning rate")
+
+    def _placed(self, batch: Batch) -> Batch:
+        """Return a batch on the run's device, its photos in the memory order that convolutions like."""
+        degraded = batch.degraded.to(self.device, memory_format=torch.channels_last)
+        return Batch(degraded, batch.clean.to(self.device), batch.ingredients.to(self.device))
+
+    def _autocast(self) -> torch.autocast:
+        """Return the context in which networks compute in the recipe's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_half(self.config.precision, self.device))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the averaged weights; early on faster, so that they forget their random start."""
+        decay = min(self.config.optimizer.ema, (1 + self.step) / (10 + self.step))
+        for average, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> dict[str, Any]:
+        """Restore held-out samples with the averaged weights, the routers deciding, and return the log's table."""
+        seen: dict[str, list[Tensor]] = defaultdict(list)
+        for start in range(0, len(batch.degraded), 8):
+            part = self._placed(Batch(*(tensor[start : start + 8] for tensor in batch)))
+            with self._autocast():
+                output = self.average(part.degraded)
+            for name, values in _observe(part, output.restored, output.logits).items():
+                seen[name].append(values)
+        return _table({name: torch.cat(values) for name, values in seen.items()}, self.config)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that an exact continuation needs."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "model": dataclasses.asdict(self.config.model),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "typical": self.typical.state(),
+            "best": self.best,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state()`; raise `TrainingError` if it is that of another recipe's run."""
+        if state["format_version"] != FORMAT_VERSION:
+            raise TrainingError(f"unknown format version, expected {FORMAT_VERSION}")
+        integrated = "hub.left_map" in state["network"]
+        if integrated != (state["step"] > self.config.collect.steps and self.config.model.integration != "none"):
+            raise TrainingError(f"step {state['step']} lies in another stage of the recipe")
+        if state["model"] != dataclasses.asdict(self.config.model):
+            raise TrainingError("the run trains another model than the recipe's")
+        if integrated and isinstance(self.network.hub, PriorHub):
+            self.integrate()
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.typical.load(state["typical"])
+        self.step, self.best = state["step"], state["best"]
+
+
+def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """Return per-sample numbers: ingredients (B, K), input and output PSNR (B,), is the first ingredient right (B,)."""
+    first = logits.detach().softmax(dim=2).mean(dim=1).argmax(dim=1, keepdim=True)
+    return {
+        "ingredients": batch.ingredients,
+        "input": psnr_batch(batch.degraded, batch.clean).clamp(max=60),
+        "output": psnr_batch(restored.detach().float().clamp(0, 1), batch.clean).clamp(max=60),
+        "right": (batch.ingredients.gather(1, first)[:, 0] > 0).float(),
+    }
+
+
+def _table(seen: Mapping[str, Tensor], config: TrainConfig) -> dict[str, Any]:
+    """Average per-sample numbers for each degradation: input and output PSNR (dB) and share named right."""
+    several = (seen["ingredients"] > 0).sum(dim=1) > 1
+    rows = {name: (seen["ingredients"][:, k] > 0) & ~several for k, name in enumerate(config.model.degradations)} | {
+        MIXTURE: several
+    }
+    return {
+        name: {key: round(float(seen[key][row].mean()), 3) for key in ("input", "output", "right")}
+        for name, row in rows.items()
+        if row.any()
+    }
+
+
+def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: int) -> Samples:
+    """Return the sample sequence of a stage."""
+    known = set(config.model.degradations)
+    ratios = dict(config.data.ratios) or dict.fromkeys(config.model.degradations, 1.0)
+    for setting, given in (("data.ratios", ratios), ("optimizer.weights", config.optimizer.weights)):
+        if set(given) - known - {MIXTURE}:
+            raise TrainingError(f"{setting}: got {sorted(given)}, expected names among {sorted(known)} or {MIXTURE}")
+    for pair in config.data.pairs:
+        if pair.degradation not in known:
+            raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
+    pairs = [(_large_enough(PairedPhotos(Path(p.folder)), stage), p.degradation, p.share) for p in config.data.pairs]
+    noise = config.data.sigmas, config.data.white
+    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *noise)
+
+
+def _large_enough(photos: PairedPhotos, stage: StageConfig) -> PairedPhotos:
+    """Return the pairs, or raise `TrainingError` if a photo is smaller than a patch, by its file's header."""
+    for path in (path for pair in photos.pairs for path in pair):
+        width, height = image.size(path)
+        if stage.steps and min(width, height) < stage.patch:
+            raise TrainingError(f"{path} is {width}x{height}, expected at least the patch, {stage.patch}x{stage.patch}")
+    return photos
+
+
+def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
+    """Return the same few samples of every degradation that can be synthesised, and mixtures, at every call."""
+    size = (config.integrate if config.integrate.steps else config.collect).patch
+    rows = []
+    for name in (*(name for name in config.model.degradations if name in NAMES), MIXTURE):
+        samples = Samples(photos, config.model.degradations, {name: 1.0}, size, config.seed + 1)
+        rows += [samples[index] for index in range(each)]
+    return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Path:
+    """Train by a recipe in `folder`; return the best model's file.
+
+    The folder gets `log.jsonl`, `state.pt` (for `resume`), `last.safetensors` and `best.safetensors` (averaged
+    weights). Without `resume` it must not hold a run yet. Under torchrun, N processes take N batches a step. Raise
+    `TrainingError` if it cannot start, `TrainingStoppedError` if it cannot go on; on SIGINT and SIGTERM, save the state
+    after the step at work and raise `KeyboardInterrupt`.
+    """
+    if not config.steps:
+        raise TrainingError("the recipe has no steps: set collect.steps or integrate.steps")
+    holds_run = (folder / "state.pt").exists()
+    if holds_run and not resume:
+        raise TrainingError(f"{folder} holds a run already: pass --resume to continue it, or another folder")
+    if resume and not holds_run:
+        raise TrainingError(f"{folder} holds no run to resume")
+    with distributed.joined(find_device(config.device)) as device:
+        run = Run(config, device)
+        files = RunFolder(folder, run)
+        if resume:
+            files.resume()
+        try:
+            _take_steps(run, files, progress)
+        except SampleError as error:
+            raise TrainingStoppedError(f"{error}; {files.saved}") from None
+    return folder / "best.safetensors"
+
+
+def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]) -> None:
+    """Take all steps of both stages that are left."""
+    config = run.config
+    paths = find_photos([Path(source) for source in config.data.photos])
+    smallest = max(stage.patch for stage in (config.collect, config.integrate))
+    spacing = max(1, len(paths) // max(1, config.data.held_out))
+    held = paths[::spacing][: config.data.held_out]
+    photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)
+    validation = held_out_batch(config, Photos(held or paths, config.data.scales, smallest))
+    stages = [
+        (name, begin, stage, make_samples(config, stage, photos, config.seed + begin))
+        for name, begin, stage in (
+            ("collect", 0, config.collect),
+            ("integrate", config.collect.steps, config.integrate),
+        )
+    ]
+    if run.step == 0:
+        files.start()
+        files.log(event="start", recipe=plain(config), photos=len(paths), held_out=[path.name for path in held])
+    with interruptible() as interrupted:
+        for name, begin, stage, samples in stages:
+            end = begin + stage.steps
+            if run.step >= end:
+                continue
+            if name == "integrate" and run.step == begin and isinstance(run.network.hub, PriorHub):
+                before = run.validate(validation)
+                forgot = run.integrate()
+                files.log(event="boundary", before=before, after=run.validate(validation), forgotten=forgot)
+                run.best = -math.inf
+            seen: dict[str, list[Tensor]] = defaultdict(list)
+            clock, waited = time.monotonic(), 0.0
+            part = distributed.rank(), distributed.size()
+            stream = batches(samples, stage.batch, run.step, end, config.data.workers, *part)
+            asked = time.monotonic()
+            for batch in stream:
+                waited += time.monotonic() - asked
+                try:
+                    learned = run.learn(batch, stage)
+                except TrainingStoppedError as error:
+                    first, size = run.step * stage.batch * distributed.size(), stage.batch * distributed.size()
+                    which = f"its samples are {first} to {first + size - 1} of seed {samples.seed}"
+                    raise TrainingStoppedError(f"{error}; {which}; {files.saved}") from None
+                for key, values in learned.items():
+                    seen[key].append(values)
+                progress(run.step, config.steps)
+                if run.step % config.log_every == 0 or run.step == end:
+                    columns = {key: torch.cat(values) for key, values in seen.items()}
+                    elapsed = time.monotonic() - clock
+                    files.log(
+                        stage=name,
+                        learning_rate=config.learning_rate(run.step - 1),
+                        loss=round(float(columns["loss"].mean()), 5),
+                        samples_per_second=round(len(columns["loss"]) / elapsed, 2),
+                        waiting_for_data=round(waited / elapsed, 3),
+                        degradations=_table(columns, config),
+                    )
+                    seen.clear()
+                    clock, waited = time.monotonic(), 0.0
+                if run.step % config.save_every == 0 or run.step == config.steps:
+                    files.save_model(validation)
+                    files.save_state()
+                if distributed.any_of(interrupted(), run.device) and run.step < config.steps:
+                    files.save_state()
+                    raise KeyboardInterrupt
+                asked = time.monotonic()

@@ -1,0 +1,208 @@
+"""How a model is trained, as data: a TOML file, checked key by key."""
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+
+from idrestore.device import Precision
+from idrestore.model.config import ModelConfig
+from idrestore.training.losses import LossWeights
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; the message is one line for people."""
+
+
+@dataclass(frozen=True)
+class PairFolder:
+    """Real pairs that take the place of part of a degradation's synthetic samples."""
+
+    folder: str
+    """Folder with two subfolders, such as degraded and clean"""
+    degradation: str
+    """What its degraded photos show"""
+    share: float = 0.5
+    """Chance that a sample of this degradation comes from here"""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is learned from."""
+
+    photos: tuple[str, ...] = ()
+    """Folders of clean photos, relative to where the command runs"""
+    pairs: tuple[PairFolder, ...] = ()
+    """Folders of real pairs"""
+    scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35)
+    """Scales at which photos are cropped"""
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    """How often each degradation, or "mixture", is drawn; by default all of the model's equally, no mixtures"""
+    sigmas: tuple[float, ...] = ()
+    """Standard deviations of white noise, in 8-bit units, as in the benchmarks; empty: noise of all kinds"""
+    white: float = 0.0
+    """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
+    held_out: int = 16
+    """Photos kept for validation, spread evenly over the list"""
+    workers: int = 1
+    """Processes that make samples; the samples do not depend on it"""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One of the two stages."""
+
+    steps: int = 0
+    """Optimiser steps"""
+    batch: int = 8
+    """Samples a step"""
+    patch: int = 128
+    """Side of a sample, px"""
+    told: float = 0.0
+    """Share of the steps in which the network is told the true ingredients; in the others its routers decide. Routers
+    behind the first one see features that being told has marked, and would learn nothing at a share of 1."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Terms of the loss"""
+
+    def __post_init__(self) -> None:
+        _at_least(self, steps=0, batch=1, patch=1)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How parameters move."""
+
+    learning_rate: float = 3e-4
+    """Peak, after warm-up; a cosine over both stages leads down to `final_learning_rate`"""
+    final_learning_rate: float = 1e-6
+    """At the last step"""
+    warm_up: int = 200
+    """Steps of linear rise from 0"""
+    weight_decay: float = 0.0
+    """Decoupled from the gradient"""
+    clip: float = 1.0
+    """Largest norm of the gradient"""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are what is validated and shipped"""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """How much the restoration of each degradation, or of "mixture", counts; 1 for what is not named"""
+    kind: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for matrices and Adam for the rest, with learning rates about fifty times as large"""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe."""
+
+    seed: int = 0
+    """Of the weights and of the samples"""
+    start: str = ""
+    """Model to start from (name or path); empty: from scratch"""
+    learn: tuple[str, ...] = ()
+    """Parameters, or parts of the network, that learn, the others staying as they start; empty: all learn"""
+    device: str = "auto"
+    """Where to train: cpu, cuda, ...; auto is CUDA if there is one, else the CPU"""
+    precision: Precision = "fp32"
+    """Arithmetic of forward and backward passes; weights and moments are always fp32. "auto" is bf16 where the
+    processor has units for it: elsewhere it is slower by far."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network; `preset` names what to start from"""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Photos and pairs"""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Learning rate and its companions"""
+    collect: StageConfig = field(default_factory=lambda: StageConfig(told=1.0))
+    """Stage 1: every degradation has its own prior hub"""
+    integrate: StageConfig = field(default_factory=StageConfig)
+    """Stage 2: one ingredient hub"""
+    log_every: int = 50
+    """Steps between log lines"""
+    save_every: int = 500
+    """Steps between validations and checkpoints"""
+
+    def __post_init__(self) -> None:
+        _at_least(self, log_every=1, save_every=1)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "TrainConfig":
+        """Read a recipe; raise `RecipeError` naming the file and the unknown or impossible setting."""
+        try:
+            with path.open("rb") as file:
+                return cls().changed(tomllib.load(file))
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{path}: {error}") from error
+
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """Return this recipe with some settings, as a recipe's file holds them; raise `ValueError` naming a wrong one.
+
+        Tables change what they name; a mapping of numbers, such as `data.ratios`, is replaced as a whole.
+        """
+        try:
+            return _configure(self, settings, "")
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def steps(self) -> int:
+        """Steps of both stages."""
+        return self.collect.steps + self.integrate.steps
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step: linear warm-up, then half a cosine."""
+        optimizer = self.optimizer
+        if step < optimizer.warm_up:
+            return optimizer.learning_rate * (step + 1) / optimizer.warm_up
+        progress = (step - optimizer.warm_up) / max(1, self.steps - optimizer.warm_up)
+        fall = optimizer.learning_rate - optimizer.final_learning_rate
+        return optimizer.final_learning_rate + fall * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
+
+
+Config = TypeVar("Config")
+
+
+def _at_least(config: object, **least: int) -> None:
+    """Raise `ValueError` naming a setting that is under its smallest possible value."""
+    for name, smallest in least.items():
+        if getattr(config, name) < smallest:
+            raise ValueError(f"{name}: got {getattr(config, name)}, expected at least {smallest}")
+
+
+def _configure(start: Config, values: Any, where: str) -> Config:
+    """Return `start` with a table's values, with one clear error for an unknown key or a value of another type."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where.rstrip('.')}: got {values!r}, expected a table")
+    if isinstance(start, ModelConfig):
+        return start.changed(values)
+    hints = get_type_hints(type(start))
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in hints:
+            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown setting {where + key!r}; the nearest one is {where + nearest!r}")
+        if dataclasses.is_dataclass(hints[key]):
+            value = _configure(getattr(start, key), value, f"{where}{key}.")
+        elif key == "pairs" and isinstance(value, list):
+            value = [_configure(PairFolder("", ""), pair, f"{where}pairs.") for pair in value]
+        value = tuple(value) if isinstance(value, list) else value
+        kind = get_origin(hints[key]) or hints[key]
+        if kind is Literal and value not in get_args(hints[key]):
+            raise ValueError(f"{where}{key}: got {value!r}, expected one of {get_args(hints[key])}")
+        if kind is not Literal and not isinstance(value, (int, float) if kind is float else kind):
+            raise ValueError(f"{where}{key}: got {value!r}, expected {kind.__name__}")
+        arguments[key] = value
+    return dataclasses.replace(start, **arguments)  # type: ignore[type-var]
+
+
+def with_photos(config: TrainConfig, folders: Sequence[Path]) -> TrainConfig:
+    """Return a recipe that learns from other folders of clean photos."""
+    photos = tuple(str(folder) for folder in folders)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, photos=photos))
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """Return a recipe as JSON can hold it."""
+    return dataclasses.asdict(config)

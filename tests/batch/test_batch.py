@@ -1,0 +1,371 @@
+"""Many files: plans that never overwrite an input, and runs that one broken file does not stop."""
+
+import itertools
+import os
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from idrestore import batch
+from idrestore.batch import Job, Manifest, Settings, Shard, degrade_file, plan, restore_files
+from idrestore.files import image
+from idrestore.model.checkpoint import Model
+from idrestore.restoration.results import Result
+
+
+class Brightener:
+    """A restorer that adds one to every sample (two at half the strength), counts photos, and can be told to fail."""
+
+    def __init__(self, sha256="0" * 64):
+        self.model = Model(None, {}, Path("bright.safetensors"), sha256)
+        self.count = 0
+
+    def restore(
+        self, pixels, strength=1.0, only=None, ingredients=None, progress=lambda done, total: None, protect=None
+    ):
+        self.count += 1
+        if pixels.shape[0] == 13:
+            raise RuntimeError("out of\nmemory")
+        progress(1, 1)
+        changed = pixels + round(2 - strength)
+        return Result(changed if protect is None else np.where(protect[..., None], pixels, changed), {"noise": 1.0})
+
+    def smaller(self):
+        return None
+
+
+def write(path, height=8, value=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((height, 9, 3), value, np.uint8)
+    image.write(pixels, path, image.Photo(pixels))
+    return path
+
+
+def names(jobs, root):
+    return [(str(job.source.relative_to(root)), str(job.target.relative_to(root))) for job in jobs]
+
+
+def test_a_folder_is_mirrored(tmp_path):
+    for name in ("in/b.png", "in/a/b.jpg", "in/.hidden/c.png"):
+        write(tmp_path / name)
+    (tmp_path / "in/notes.txt").write_text("not a photo")
+    jobs, problems = plan([tmp_path / "in"], tmp_path / "out")
+    assert names(jobs, tmp_path) == [("in/a/b.jpg", "out/a/b.jpg"), ("in/b.png", "out/b.png")]
+    assert problems == []
+
+
+def test_results_of_an_earlier_run_are_not_photos_to_restore(tmp_path):
+    write(tmp_path / "in/a.png")
+    write(tmp_path / "in/out/a.png")
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "in/out")
+    assert names(jobs, tmp_path) == [("in/a.png", "in/out/a.png")]
+
+
+def test_one_photo_may_name_its_result(tmp_path):
+    source = write(tmp_path / "a.jpg")
+    assert plan([source], tmp_path / "b.png")[0] == [Job(source, tmp_path / "b.png")]
+    assert plan([source], tmp_path / "out")[0] == [Job(source, tmp_path / "out/a.jpg")]
+
+
+def test_what_cannot_be_written_gets_an_ending_that_can(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"")
+    assert plan([tmp_path / "a.heic"], tmp_path / "out")[0][0].target.name == "a.jpg"
+
+
+@pytest.mark.parametrize("out", ["in", "in/../in", "in/a.png"])
+def test_an_input_is_never_overwritten(tmp_path, out):
+    source = write(tmp_path / "in/a.png")
+    jobs, problems = plan([source], tmp_path / out)
+    assert jobs == []
+    assert "stays as it is" in problems[0].message
+
+
+def test_an_input_is_not_overwritten_through_a_link(tmp_path):
+    source = write(tmp_path / "in/a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    assert plan([source], tmp_path / "link")[0] == []
+
+
+def test_two_photos_never_meet_in_one_file(tmp_path):
+    first, second = write(tmp_path / "a/x.png"), write(tmp_path / "b/x.png", value=3)
+    jobs, problems = plan([first, second], tmp_path / "out")
+    assert [job.source for job in jobs] == [first]
+    assert str(first) in problems[0].message
+    assert problems[0].source == second
+
+
+def test_missing_and_empty_inputs_are_problems_and_the_rest_goes_on(tmp_path):
+    source = write(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    jobs, problems = plan([tmp_path / "none.jpg", tmp_path / "empty", source], tmp_path / "out")
+    assert [job.source for job in jobs] == [source]
+    assert "no such file or folder" in problems[0].message
+    assert "no photos in this folder" in problems[1].message
+
+
+def test_one_broken_file_does_not_stop_the_rest(tmp_path):
+    for name, height in (("a.png", 8), ("c.png", 13), ("d.png", 8)):
+        write(tmp_path / "in" / name, height)
+    (tmp_path / "in/b.jpg").write_text("hello")
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "out")
+    outcomes = list(restore_files(Brightener(), jobs))
+    assert [bool(outcome.error) for outcome in outcomes] == [False, True, True, False]
+    assert "b.jpg" in outcomes[1].error
+    assert outcomes[2].error.endswith("out of memory")  # in one line
+    assert "c.png" in outcomes[2].error
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "d.png"]
+    assert (image.read(tmp_path / "out/a.png").pixels == 101).all()
+    assert (image.read(tmp_path / "in/a.png").pixels == 100).all()
+
+
+def test_an_earlier_result_is_kept_unless_told_otherwise(tmp_path):
+    source, target = write(tmp_path / "a.png"), write(tmp_path / "out/a.png", value=7)
+    job = Job(source, target)
+    (kept,) = restore_files(Brightener(), [job])
+    assert "--overwrite" in kept.error
+    assert (image.read(target).pixels == 7).all()
+    (replaced,) = restore_files(Brightener(), [job], Settings(overwrite=True))
+    assert replaced.error == ""
+    assert (image.read(target).pixels == 101).all()
+
+
+def test_too_large_a_photo_is_refused(tmp_path):
+    job = Job(write(tmp_path / "a.png"), tmp_path / "out.png")
+    (outcome,) = restore_files(Brightener(), [job], Settings(max_pixels=71))
+    assert "72" in outcome.error or "9" in outcome.error
+    assert not job.target.exists()
+
+
+def test_notes_of_reading_and_writing_are_passed_on(tmp_path):
+    pixels = np.full((4, 4, 3), 1000, np.uint16)
+    image.write(pixels, tmp_path / "a.png", image.Photo(pixels))
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "a.jpg")])
+    assert any("16" in note for note in outcome.notes)
+
+
+def test_a_pair_is_a_photo_and_what_became_of_it(tmp_path):
+    source = write(tmp_path / "a.jpg")
+    degrade_file(source, tmp_path / "d/a.png", tmp_path / "c/a.png", {"noise": 0.5}, seed=1)
+    clean, degraded = (image.read(tmp_path / name).pixels for name in ("c/a.png", "d/a.png"))
+    np.testing.assert_array_equal(clean, image.read(source).pixels)
+    assert (degraded != clean).mean() > 0.5
+
+
+def test_every_substitute_can_be_written():
+    assert all(Path("a" + ending).suffix in image.SUFFIXES for ending in batch.SUBSTITUTES.values())
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.heic", "x.bmp"])
+def test_a_name_that_cannot_be_written_is_refused_at_once_and_makes_no_folder(tmp_path, name):
+    with pytest.raises(image.ImageError, match="cannot be written: expected a name that ends in"):
+        plan([write(tmp_path / "a.png")], tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.png"])
+def test_several_photos_need_a_folder(tmp_path, name):
+    sources = [write(tmp_path / "a.png"), write(tmp_path / "b.png")]
+    with pytest.raises(ValueError, match="expected a folder for the results of 2 photos"):
+        plan(sources, tmp_path / name)
+    (tmp_path / name).mkdir()
+    assert len(plan(sources, tmp_path / name)[0]) == 2
+    assert len(plan(sources, tmp_path / "summer.2024")[0]) == 2
+
+
+def test_shards_are_disjoint_together_complete_and_independent_of_the_rest(tmp_path):
+    jobs = [Job(tmp_path / f"{n}.png", tmp_path / "out" / f"{n}.png") for n in range(200)]
+    shards = [Shard(number, 3) for number in (1, 2, 3)]
+    parts = [[job for job in jobs if shard.holds(job, tmp_path / "out")] for shard in shards]
+    assert sorted(itertools.chain(*parts)) == sorted(jobs)
+    assert min(map(len, parts)) > 40
+    elsewhere = [Job(job.source, Path("/mnt") / job.target.name) for job in jobs]
+    assert [j.target.name for j in elsewhere if shards[0].holds(j, Path("/mnt"))] == [j.target.name for j in parts[0]]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3"])
+def test_impossible_shards_are_refused(text):
+    with pytest.raises(ValueError, match="expected NUMBER/TOTAL"):
+        Shard.parse(text)
+
+
+def test_a_name_that_lies_about_the_format_is_noted(tmp_path):
+    write(tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    (lied,) = restore_files(Brightener(), [Job(tmp_path / "a.jpg", tmp_path / "out/a.jpg")])
+    assert lied.notes == ("the file is PNG in spite of its name; the result is JPEG",)
+    (kept,) = restore_files(Brightener(), [Job(tmp_path / "a.jpg", tmp_path / "out/a.png")])
+    (asked,) = restore_files(Brightener(), [Job(write(tmp_path / "b.png"), tmp_path / "out/b.jpg")])
+    assert kept.notes == asked.notes == ()
+
+
+def test_what_cannot_be_written_does_not_trouble_the_network(tmp_path):
+    (tmp_path / "file").write_text("")
+    restorer, source = Brightener(), write(tmp_path / "a.png")
+    targets = [tmp_path / "a.gif", tmp_path / "file/a.png", write(tmp_path / "b.png")]
+    outcomes = list(restore_files(restorer, [Job(source, target) for target in targets]))
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 3
+    assert restorer.count == 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_outcomes_come_in_order_and_few_photos_are_in_memory(tmp_path, monkeypatch, workers):
+    for number in range(12):
+        write(tmp_path / f"in/{number:02}.png", 13 if number == 5 else 8, number)
+    read, restorer = [], Brightener()
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "out")
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    for index, outcome in enumerate(restore_files(restorer, jobs, Settings(workers=workers))):
+        assert outcome.job is jobs[index]
+        assert len(read) <= index + 2 * workers + 3
+        assert outcome.error or (image.read(jobs[index].target).pixels == index + 1).all()
+    assert len(read) == restorer.count == 12
+
+
+class Forgetful(Brightener):
+    """A restorer whose memory suffices for tiles of at most 256, and seems to suffice for 512."""
+
+    def __init__(self, tile, error):
+        super().__init__()
+        self.tile, self.error, self.tried = tile, error, []
+
+    def restore(self, *arguments):
+        self.tried.append(self.tile)
+        if self.tile > 256:
+            raise self.error
+        return super().restore(*arguments)
+
+    def fitting(self, image):
+        return self.of(min(self.tile, 512))
+
+    def smaller(self):
+        return self.of(self.tile // 2) if self.tile > 64 else None
+
+    def of(self, tile):
+        other = Forgetful(tile, self.error)
+        other.tried = self.tried
+        return other
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes."),
+    ],
+)
+def test_a_photo_that_needs_too_much_memory_is_done_in_smaller_tiles(tmp_path, error):
+    job = Job(write(tmp_path / "a.png"), tmp_path / "out/a.png")
+    (outcome,) = restore_files(restorer := Forgetful(1024, error), [job])
+    assert restorer.tried == [1024, 256]
+    assert outcome.notes == ("memory was short: worked on in tiles of 256 px",)
+    assert (image.read(job.target).pixels == 101).all()
+
+
+def test_memory_that_never_suffices_is_a_failure_and_no_endless_loop(tmp_path):
+    job = Job(write(tmp_path / "a.png", 13), tmp_path / "out/a.png")
+    (outcome,) = restore_files(Forgetful(1024, MemoryError()), [job])
+    assert outcome.error.endswith("out of memory")
+
+
+def test_a_degraded_photo_is_let_go_before_its_result_is_written(tmp_path, monkeypatch):
+    photos, alive = [], []
+
+    class Witness(Brightener):
+        def restore(self, pixels, *arguments):
+            photos.append(weakref.ref(pixels))
+            return super().restore(pixels, *arguments)
+
+    def encode(*arguments):
+        deadline = time.monotonic() + 5  # the thread that let it go may be a little behind
+        while photos[0]() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        alive.append(photos[0]() is not None)
+        return b"", ()
+
+    source = write(tmp_path / "a.png")
+    monkeypatch.setattr(image, "encode", encode)
+    list(restore_files(Witness(), [Job(source, tmp_path / "out.png")]))
+    assert alive == [False]
+
+
+def test_names_that_are_no_text_are_restored_like_others(tmp_path):
+    source = tmp_path / "in" / os.fsdecode(b"caf\xe9.png")
+    try:
+        write(source)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "out")
+    with Manifest(tmp_path / "out") as manifest:
+        assert [o.status for o in restore_files(Brightener(), jobs, manifest=manifest)] == ["done"]
+        assert [o.status for o in restore_files(Brightener(), jobs, manifest=manifest)] == ["skipped"]
+
+
+def redacted(path):
+    """Write a photo 128x160 of noise with a black bar, and return the bar's mask."""
+    pixels = np.random.default_rng(0).integers(60, 200, (128, 160, 3), np.uint8)
+    pixels[40:64, 30:90] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.write(pixels, path, image.Photo(pixels))
+    return (pixels == 0).all(axis=2)
+
+
+def test_redactions_are_left_alone_and_counted_unless_told_otherwise(tmp_path):
+    bar = redacted(tmp_path / "a.png")
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "out.png")])
+    assert "left alone: 1 region that may be redacted on purpose (bar); --no-guard restores all" in outcome.notes
+    restored = image.read(tmp_path / "out.png").pixels
+    assert (restored[bar] == 0).all()
+    assert (restored != image.read(tmp_path / "a.png").pixels).any(axis=2).mean() > 0.85
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "all.png")], Settings(guard=False))
+    assert outcome.notes == ()
+    assert (image.read(tmp_path / "all.png").pixels[bar] == 1).all()
+
+
+def test_a_painted_mask_is_left_alone(tmp_path):
+    source = write(tmp_path / "a.png")
+    painted = np.zeros((8, 9, 3), np.uint8)
+    painted[2:5] = 255
+    image.write(painted, tmp_path / "mask.png", image.Photo(painted))
+    settings = Settings(protect=tmp_path / "mask.png")
+    (outcome,) = restore_files(Brightener(), [Job(source, tmp_path / "out.png")], settings)
+    assert outcome.notes == ("37.5% of the photo was left alone, as mask.png says",)
+    assert (
+        image.read(tmp_path / "out.png").pixels[..., 0] == [[100 if 2 <= row < 5 else 101] * 9 for row in range(8)]
+    ).all()
+    (outcome,) = restore_files(Brightener(), [Job(write(tmp_path / "b.png", 7), tmp_path / "out2.png")], settings)
+    assert "mask.png has 9 x 8 pixels: expected the photo's 9 x 7" in outcome.error
+    assert not (tmp_path / "out2.png").exists()
+
+
+def test_a_wished_quality_makes_smaller_files_of_lossy_formats_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    image.write(pixels, source := tmp_path / "a.png", image.Photo(pixels))
+    sizes = {}
+    for quality in (None, 95, 30):
+        jobs = [Job(source, tmp_path / f"{quality}.{ending}") for ending in ("jpg", "png")]
+        settings = Settings(quality=quality, provenance=False)  # which has the time in it, now longer, now shorter
+        assert [outcome.error for outcome in restore_files(Brightener(), jobs, settings)] == ["", ""]
+        sizes[quality] = [job.target.stat().st_size for job in jobs]
+    assert sizes[None] == sizes[95]
+    assert sizes[30][0] < sizes[95][0] / 2
+    assert sizes[30][1] == sizes[95][1]
+    with pytest.raises(ValueError, match="quality: got 0, expected 1 to 100"):
+        Settings(quality=0)
+
+
+def test_results_say_how_they_were_made_unless_told_otherwise(tmp_path):
+    source = write(tmp_path / "a.png")
+    list(restore_files(Brightener(), [Job(source, tmp_path / "b.png")]))
+    said = image.read(tmp_path / "b.png")
+    assert image.software(said).startswith("idrestore ")
+    for word in (b'model="bright"', b"0" * 64, b"noise 1.000"):
+        assert word in said.metadata["xmp-data"]
+    list(restore_files(Brightener(), [Job(source, tmp_path / "c.png")], Settings(provenance=False)))
+    silent = image.read(tmp_path / "c.png")
+    assert "xmp-data" not in silent.metadata
+    assert image.software(silent) == ""

@@ -1,0 +1,239 @@
+"""Runs that were stopped, repeated, or met by others: nothing twice, nothing lost, nothing replaced unasked."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_batch import Brightener, write
+
+from idrestore import batch
+from idrestore.batch import Job, Manifest, ManifestError, Settings, Shard, plan
+from idrestore.batch.ledger import Ledger
+from idrestore.files import image
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder of four photos, of which c.png fails."""
+    for name, height in (("a.png", 8), ("b/b.png", 8), ("c.png", 13), ("d.jpg", 8)):
+        write(tmp_path / "in" / name, height)
+    return tmp_path
+
+
+def run(root, restorer=None, shard=None, **settings):
+    """Run over the folder; return what became of each photo, and how many the network saw."""
+    restorer = restorer or Brightener()
+    jobs, _ = plan([root / "in"], root / "out")
+    with Manifest(root / "out", shard) as manifest:
+        outcomes = list(batch.restore_files(restorer, jobs, Settings(**settings), manifest))
+    return {outcome.job.source.name: outcome for outcome in outcomes}, restorer.count
+
+
+def statuses(outcomes):
+    return "".join(outcome.status[0] for outcome in outcomes.values())
+
+
+def test_a_second_run_does_nothing_again(folder):
+    first, count = run(folder)
+    assert (statuses(first), count) == ("ddfd", 4)
+    before = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.*g")}
+    second, count = run(folder)
+    assert (statuses(second), count) == ("ssfs", 0)
+    assert second["a.png"].ingredients == {"noise": 1.0}
+    assert "in an earlier run: --retry-failed" in second["c.png"].error
+    assert {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.*g")} == before
+
+
+def test_failed_photos_are_tried_again_on_request_or_when_they_changed(folder):
+    run(folder)
+    again, count = run(folder, retry_failed=True)
+    assert (statuses(again), count) == ("ssfs", 1)
+    (folder / "in/c.png").unlink()
+    write(folder / "in/c.png", 8)
+    mended, count = run(folder)
+    assert (statuses(mended), count) == ("ssds", 1)
+
+
+def test_what_changed_is_done_again(folder):
+    run(folder)
+    (folder / "in/a.png").unlink()
+    write(folder / "in/a.png", 8, 7)
+    (folder / "out/b/b.png").unlink()
+    changed, count = run(folder)
+    assert (statuses(changed), count) == ("ddfs", 2)
+    assert (image.read(folder / "out/a.png").pixels == 8).all()
+    assert (statuses(run(folder, strength=0.5)[0]), run(folder, only=frozenset({"rain"}))[1]) == ("ddfd", 4)
+    assert run(folder, Brightener("another model"), only=frozenset({"rain"}))[1] == 4
+    assert run(folder, Brightener("another model"), only=frozenset({"rain"}), max_pixels=10**6, workers=2)[1] == 0
+
+
+def test_a_result_that_somebody_changed_is_kept(folder):
+    run(folder)
+    (folder / "out/a.png").write_bytes(b"hours of retouching")
+    for settings in ({}, {"strength": 0.5}):
+        outcomes, _ = run(folder, **settings)
+        assert "was changed since it was made: pass --overwrite" in outcomes["a.png"].error
+    assert (folder / "out/a.png").read_bytes() == b"hours of retouching"
+    assert run(folder, strength=0.5, overwrite=True)[0]["a.png"].status == "done"
+
+
+def test_the_result_of_another_photo_is_kept(folder):
+    run(folder)
+    write(folder / "other/a.png", 8, 50)
+    jobs, _ = plan([folder / "other"], folder / "out")
+    with Manifest(folder / "out") as manifest:
+        (outcome,) = batch.restore_files(Brightener(), jobs, manifest=manifest)
+    assert "in/a.png: pass --overwrite" in outcome.error
+    assert (image.read(folder / "out/a.png").pixels == 101).all()
+
+
+def test_a_file_of_somebody_else_is_kept(folder):
+    write(folder / "out/a.png", 8, 1)
+    outcomes, count = run(folder)
+    assert (statuses(outcomes), count) == ("fdfd", 3)
+    assert "exists already: pass --overwrite" in outcomes["a.png"].error
+    assert run(folder, overwrite=True)[0]["a.png"].status == "done"
+
+
+def test_a_file_that_appears_during_the_work_is_kept(folder):
+    class Meddler(Brightener):
+        def restore(self, *arguments):
+            (folder / "out/a.png").write_bytes(b"precious")
+            return super().restore(*arguments)
+
+    outcomes, _ = run(folder, Meddler())
+    assert "exists already" in outcomes["a.png"].error
+    assert (folder / "out/a.png").read_bytes() == b"precious"
+
+
+def test_a_full_disk_is_told_and_tried_again_later(folder, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        outcomes, _ = run(folder)
+    assert statuses(outcomes) == "ffff"
+    assert "No space left" in outcomes["a.png"].error
+    assert sorted(path.suffix for path in (folder / "out").rglob("*.*")) == ["", ".sqlite"]
+    assert statuses(run(folder)[0]) == "ddfd"
+
+
+def test_an_output_folder_that_disappears_stops_the_work(folder):
+    class Vandal(Brightener):
+        def restore(self, *arguments):
+            shutil.rmtree(folder / "out", ignore_errors=True)
+            return super().restore(*arguments)
+
+    outcomes, _ = run(folder, Vandal())
+    assert all(outcome.status == "failed" for outcome in outcomes.values())
+    assert statuses(run(folder)[0]) == "ddfd"
+
+
+PROGRAM = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_batch_resume import Brightener, run
+from idrestore.batch.ledger import Ledger
+
+record, left = Ledger._record, int(sys.argv[3])
+
+def dying(self, job, input_sha256, status, *rest):
+    global left
+    before = status == sys.argv[4] and sys.argv[5] == "before"
+    left -= status == sys.argv[4]
+    if before and left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(self, job, input_sha256, status, *rest)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Ledger._record = dying
+run(Path(sys.argv[1]), strength=float(sys.argv[6]))
+"""
+
+
+def run_and_die(folder, count, status, moment, strength=1.0):
+    """Run in a process that kills itself around recording a status for the given time."""
+    arguments = [folder, Path(__file__).parents[1], count, status, moment, strength]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, arguments)], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("status", ["writing", "done"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_killed_around_the_writing_loses_and_repeats_nothing(folder, status, moment):
+    run_and_die(folder, 2, status, moment)
+    there = {path.name for path in (folder / "out").rglob("*.*g")}
+    for path in (folder / "out").rglob("*.*g"):
+        assert (image.read(path).pixels == 101).all()
+    outcomes, _ = run(folder)
+    assert {name for name, outcome in outcomes.items() if outcome.status == "skipped"} == there
+    assert [name for name, outcome in outcomes.items() if outcome.error] == ["c.png"]
+    assert not list((folder / "out").rglob("*.part"))
+
+
+def test_a_run_killed_twice_while_it_replaced_a_result_still_knows_it(folder):
+    run(folder)
+    for _ in range(2):
+        run_and_die(folder, 1, "writing", "after", strength=0.5)
+    outcomes, _ = run(folder, strength=0.5)
+    assert statuses(outcomes) == "ddfd"
+    assert "out of memory" in outcomes["c.png"].error
+
+
+def test_two_runs_never_work_in_one_folder(folder):
+    with Manifest(folder / "out"), pytest.raises(ManifestError, match="another run is at work in"):
+        Manifest(folder / "out")
+    Manifest(folder / "out").close()
+
+
+def test_shards_of_one_division_work_side_by_side_and_nobody_else(folder):
+    with Manifest(folder / "out", Shard(1, 2)):
+        Manifest(folder / "out", Shard(2, 2)).close()
+        for other in (None, Shard(1, 2), Shard(1, 3)):
+            with pytest.raises(ManifestError, match="another run is at work in"):
+                Manifest(folder / "out", other)
+
+
+def test_what_shards_did_is_known_to_all(folder):
+    run(folder, shard=Shard(1, 2))
+    assert run(folder, shard=Shard(2, 2))[1] == run(folder)[1] == run(folder, shard=Shard(1, 5))[1] == 0
+
+
+@pytest.mark.parametrize("part", [None, Shard(1, 2)])
+def test_unknown_and_damaged_manifests_are_refused_in_one_line(folder, part):
+    run(folder)
+    path = folder / "out/.idrestore/manifest.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 9")
+    connection.close()
+    with pytest.raises(ManifestError, match="has format version 9, expected 1"):
+        Manifest(folder / "out", part)
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
+    with pytest.raises(ManifestError, match="cannot be used as a manifest") as caught:
+        Manifest(folder / "out", part)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_count_unless_they_only_say_how():
+    base = Settings()
+    assert base.sha256 == Settings(max_pixels=1, overwrite=True, retry_failed=True, workers=4).sha256
+    assert len({Settings(strength={"rain": 0.5}).sha256, Settings(ingredients={"rain": 0.5}).sha256, base.sha256}) == 3
+    others = [Settings(0.5), Settings(only=frozenset({"rain"})), Settings(only=frozenset({"rain", "haze"}))]
+    assert len({settings.sha256 for settings in (base, *others)}) == 4
+    assert others[2].sha256 == Settings(only=frozenset(["haze", "rain"])).sha256
+
+
+def test_a_ledger_without_manifest_only_writes(tmp_path):
+    ledger = Ledger(Settings(), "model")
+    job = Job(write(tmp_path / "a.png"), tmp_path / "out.png")
+    assert ledger.settled(job, "hash") is None
+    assert ledger.fail(job, ValueError("no"), "hash").status == "failed"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -1,0 +1,336 @@
+"""The command as a stranger runs it: exit codes, one line for each thing that went wrong, nothing lost."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import tiny_file
+
+import idrestore
+from idrestore.files import image
+from idrestore.model.config import PRESETS
+
+
+def run(*arguments, **kwargs):
+    """Run the command; return exit code, standard output and standard error."""
+    environment = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "idrestore", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        **kwargs,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_file(tmp_path_factory.mktemp("model"), licence="CC0")
+
+
+def photo(path, value=90):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((20, 30, 3), value, np.uint8)
+    image.write(pixels, path, image.Photo(pixels))
+    return path
+
+
+def bomb(path):
+    """Write a PNG whose header claims 30,000 x 30,000 pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")))
+    return path
+
+
+def test_a_folder_with_broken_files_is_restored_as_far_as_it_can_be(tmp_path, model):
+    photo(tmp_path / "in/good.jpg")
+    photo(tmp_path / "in/deep/er.png")
+    (tmp_path / "in/text.jpg").write_text("hello")
+    (tmp_path / "in/empty.png").write_bytes(b"")
+    whole = photo(tmp_path / "in/cut.png").read_bytes()
+    (tmp_path / "in/cut.png").write_bytes(whole[: len(whole) // 2])
+    bomb(tmp_path / "in/bomb.png")
+    code, out, err = run("restore", tmp_path / "in", tmp_path / "none.jpg", "-o", tmp_path / "out", "-m", model)
+    assert code == 1
+    assert "2 restored, 5 failed" in out
+    complaints = err.strip().splitlines()
+    assert len(complaints) == 5
+    for name in ("text.jpg", "empty.png", "cut.png", "bomb.png", "none.jpg"):
+        assert sum(name in line for line in complaints) == 1
+    results = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*g"))
+    assert results == ["deep/er.png", "good.jpg"]
+
+
+def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    code, out, err = run("restore", source, "-o", tmp_path / "b.png", "-m", model)
+    assert (code, err) == (0, "")
+    assert "%" in out
+    assert image.size(tmp_path / "b.png") == (30, 20)
+
+
+def test_a_folder_is_finished_over_several_runs_and_reported(tmp_path, model):
+    for name in ("a.png", "b/b.png", "c.png", "d.jpg"):
+        photo(tmp_path / "in" / name)
+    (tmp_path / "in/bad.jpg").write_text("hello")
+    arguments = [tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--workers", 2, "--report", tmp_path / "r.json"]
+    codes, counts = [], {"done": 0, "skipped": 0, "failed": 0}
+    for part in ("1/2", "2/2"):
+        codes.append(run("restore", *arguments, "--shard", part)[0])
+        for status, count in json.loads((tmp_path / "r.json").read_text())["counts"].items():
+            counts[status] += count
+    assert (sorted(codes), counts) == ([0, 1], {"done": 4, "skipped": 0, "failed": 1})
+    code, out, err = run("restore", *arguments)
+    assert code == 1
+    assert "0 restored, 4 done already, 1 failed\n  " in out
+    assert (err.count("bad.jpg"), len(err.strip().splitlines())) == (1, 1)
+    photos = json.loads((tmp_path / "r.json").read_text())["photos"]
+    assert sorted(Path(entry["photo"]).name for entry in photos) == ["a.png", "b.png", "bad.jpg", "c.png", "d.jpg"]
+
+
+def test_a_named_result_leaves_no_manifest(tmp_path, model):
+    assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "-m", model)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["{tmp}/none.jpg", "-o", "{tmp}/out"], 1, "none.jpg: no such file or folder"),
+        (["{tmp}/empty", "-o", "{tmp}/out"], 1, "no photos in this folder"),
+        (["{tmp}/a.png", "-o", "{tmp}"], 1, "stays as it is"),
+        (["{tmp}/a.png", "-o", "{tmp}/file/out"], 2, "cannot be made or written"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "none"], 2, "no model 'none'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "{tmp}/a.png"], 2, "not a readable safetensors"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--strength", "2"], 2, "--strength: got 2.0, expected 0 to 1"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--only", "fog"], 2, "--only: got fog, expected some of noise"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "precision: got 'fp8', expected one of auto"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "much"], 2, "--memory: got 'much', expected a number with"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "1M"], 2, "memory: got 0.00G, expected more than the"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
+        (["{tmp}/a.png", "-o", "{tmp}/b.gif"], 2, "b.gif cannot be written: expected a name that ends in"),
+        (["{tmp}/a.png", "{tmp}/c.png", "-o", "{tmp}/b.png"], 2, "expected a folder for the results of 2 photos"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--shard", "3/2"], 2, "shard: got '3/2', expected NUMBER/TOTAL"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--report", "{tmp}/a.txt"], 2, "a name that ends in .csv, .json, .html"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--protect", "{tmp}/no.png"], 2, "no.png is no file: expected a picture"),
+        (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),
+    ],
+)
+def test_user_errors_are_one_line_and_a_documented_code(tmp_path, model, arguments, code, message):
+    photo(tmp_path / "a.png")
+    photo(tmp_path / "c.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    arguments = [argument.format(tmp=tmp_path) for argument in arguments]
+    if "-m" not in arguments:
+        arguments += ["-m", model]
+    before = (tmp_path / "a.png").read_bytes()
+    returned, _, err = run("restore", *arguments)
+    assert (returned, len(err.strip().splitlines())) == (code, 1)
+    assert message in err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user whom file permissions bind")
+def test_an_unwritable_folder_is_said(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    (tmp_path / "out").mkdir(mode=0o500)
+    code, _, err = run("restore", source, "-o", tmp_path / "out", "-m", model)
+    assert code == 2
+    assert "--out: " in err
+
+
+def test_degrade_makes_pairs_that_evaluate_reads(tmp_path, model):
+    for name in ("in/a.png", "in/b/c.jpg"):
+        photo(tmp_path / name)
+    code, _, err = run("degrade", tmp_path / "in", "-o", tmp_path / "pairs", "--kind", "noise@0.6+haze")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "pairs/degraded/b/c.png").exists()
+    assert (tmp_path / "pairs/clean/b/c.png").exists()
+    data = ["--data", f"noise={tmp_path}/pairs", "--data", f"clean={tmp_path}/in:clean"]
+    code, out, err = run("evaluate", *data, "-o", tmp_path / "r/results.json", "-m", model)
+    assert (code, err) == (0, "")
+    assert "| noise |" in out
+    assert json.loads((tmp_path / "r/results.json").read_text())["format_version"] == 1
+    assert (tmp_path / "r/results.md").read_text().strip() == out.strip()
+
+
+def test_evaluate_does_not_write_its_table_over_its_results(tmp_path, model):
+    photo(tmp_path / "in/a.png")
+    code, _, err = run("evaluate", "--data", f"a={tmp_path}/in:clean", "-o", tmp_path / "r.md", "-m", model)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert not (tmp_path / "r.md").exists()
+
+
+@pytest.mark.parametrize("kind", ["fog", "noise@2", "noise@x"])
+def test_degrade_refuses_unknown_kinds(tmp_path, kind):
+    code, _, err = run("degrade", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "--kind", kind)
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert kind in err
+
+
+def test_train_makes_a_model_that_restores(tmp_path, photo_folder):
+    text = """
+    save_every = 2
+    model = { preset = "tiny" }
+    data = { workers = 0, held_out = 1, scales = [1.0] }
+    collect = { steps = 2, batch = 2, patch = 32 }
+    integrate = { steps = 2, batch = 2, patch = 32 }
+    """
+    (tmp_path / "recipe.toml").write_text(text)
+    arguments = ["train", tmp_path / "recipe.toml", "-o", tmp_path / "run", "--photos", photo_folder]
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert "best.safetensors" in out
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "--resume" in err
+    best = tmp_path / "run/best.safetensors"
+    assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "-m", best)[0] == 0
+    code, out, _ = run("info", best)
+    assert json.loads(out)["step"] == 4
+
+
+def test_the_smoke_recipe_runs_in_both_stages(tmp_path):
+    """As its first lines say, in the repository's root."""
+    root = Path(__file__).parents[2]
+    code, _, err = run("train", "recipes/smoke.toml", "-o", tmp_path / "run", cwd=root)
+    assert (code, err) == (0, "")
+    entries = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {entry.get("stage") for entry in entries} >= {"collect", "integrate"}
+    assert set(entries[-1]["degradations"]) == {*PRESETS["tiny"].degradations, "mixture"}
+
+
+def test_train_refuses_a_wrong_recipe_in_one_line(tmp_path):
+    (tmp_path / "recipe.toml").write_text("sede = 1")
+    code, _, err = run("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert "nearest one is 'seed'" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_info_tells_what_a_network_costs():
+    code, out, _ = run("info", "--cost", "tiny")
+    assert code == 0
+    parts = [line.split("|")[1:4] for line in out.splitlines()[2:]]
+    counts = [int(parameters.replace(",", "")) for _, parameters, _ in parts]
+    assert sum(counts[:-1]) == counts[-1]
+
+
+def test_help_and_import_are_light():
+    code = "import sys, idrestore.cli; assert not {'torch', 'pyvips', 'skimage'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert run("--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--strength", "2"], "--strength: got 2.0, expected 0 to 1"),
+        (["--strength", "fog=0.5"], "--strength: got fog, expected some of noise"),
+        (["--strength", "haze=much"], "--strength: got 'haze=much', expected NAME=NUMBER"),
+        (["--only", "fog"], "--only: got fog, expected some of noise"),
+        (["--ingredients", "rain=0.7,noise=0.5"], "--ingredients: got a sum of 1.2, expected at most 1"),
+        (["--ingredients", "rain"], "--ingredients: got 'rain', expected NAME=NUMBER"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_before_anything_is_done(tmp_path, model, flags, words):
+    source = photo(tmp_path / "a.png")
+    code, _, errors = run("restore", source, "-o", tmp_path / "out", "--model", model, *flags)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert words in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_wishes_reach_the_network(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    code, out, _ = run("restore", source, "-o", tmp_path / "b.png", "--model", model, "--ingredients", "rain=0.6")
+    assert code == 0
+    assert "[rain 60%, clean 40%]" in out
+    code, *_ = run("restore", source, "-o", tmp_path / "c.png", "--model", model, "--strength", "0")
+    assert code == 0
+    np.testing.assert_array_equal(image.read(tmp_path / "c.png").pixels, image.read(source).pixels)
+
+
+def test_explain_says_what_is_wrong_and_goes_on_after_a_broken_file(tmp_path, model):
+    photo(tmp_path / "in/a.png")
+    (tmp_path / "in/b.jpg").write_text("hello")
+    code, out, errors = run("explain", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert code == 1
+    assert "a.png: " in out
+    assert "b.jpg" in errors
+    assert errors.count("\n") == 1
+    assert (tmp_path / "out/a/explanation.html").is_file()
+
+
+def test_explanations_may_lie_beside_their_photos(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    before = source.read_bytes()
+    code, _, errors = run("explain", source, "-o", tmp_path, "--model", model)
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "a/explanation.html").is_file()
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["restore", "explain", "degrade"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(tmp_path, model, command):
+    rest = ["--kind", "noise"] if command == "degrade" else ["--model", model]
+    code, _, errors = run(command, "a" * 300 + ".jpg", "-o", tmp_path / "out", *rest)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "too long" in errors
+
+
+def test_a_run_in_which_nothing_is_found_is_reported_too(tmp_path, model):
+    missing, report = tmp_path / "a.png", tmp_path / "r.json"
+    code, _, errors = run("restore", missing, "-o", tmp_path / "out", "-m", model, "--report", report)
+    assert (code, errors.count("\n")) == (1, 1)
+    assert json.loads(report.read_text())["counts"]["failed"] == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_explain_keeps_to_the_memory_it_is_given(tmp_path, model):
+    source = photo(tmp_path / "a.png")
+    assert run("explain", source, "-o", tmp_path / "out", "--model", model, "--memory", "64G")[0] == 0
+    code, _, errors = run("explain", source, "-o", tmp_path / "out", "--model", model, "--memory", "1M")
+    assert (code, "expected more than the" in errors) == (2, True)
+
+
+def test_explain_wants_photos_or_priors(tmp_path, model):
+    assert run("explain", "-o", tmp_path / "out", "--model", model)[0] == 2
+    assert run("explain", "--priors", tmp_path, "-o", tmp_path / "out", "--model", model)[0] == 2
+    code, out, _ = run("explain", "--priors", "-o", tmp_path / "out", "--model", model)
+    assert code == 0
+    assert "priors.png" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "--cost"], "--cost: expected a model or a preset"),
+        (["degrade", "a.png", "-o", "out", "--kind", "rain+rain@0.9"], "got rain twice"),
+        (["degrade", "a.png", "-o", "out", "--kind", "rain", "--seed=-1"], "--seed"),
+    ],
+)
+def test_other_wrong_commands_are_refused(tmp_path, arguments, words):
+    code, _, errors = run(*arguments, cwd=tmp_path)
+    assert code == 2
+    assert words in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_printed():
+    assert run("--version") == (0, f"{idrestore.__version__}\n", "")

@@ -1,0 +1,490 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_png
+from small import shaken
+
+from idrestore.data.degrade import gaussian_noise
+from idrestore.data.layouts import list_photos
+from idrestore.data.loader import MIXTURE, Batch, Photos, Samples
+from idrestore.model import checkpoint
+from idrestore.model.config import PRESETS
+from idrestore.model.hub import IngredientHub, PriorHub
+from idrestore.model.network import RestorationNetwork
+from idrestore.training.loop import Run, TrainingError, TrainingStoppedError, held_out_batch, train
+from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
+
+MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), tone_view=())
+COLLECT, INTEGRATE = 3, 3
+TOLD = StageConfig(told=1.0)
+
+
+def recipe(folder="", model=MODEL, optimizer=None, **changes):
+    """Return a recipe of a second: 3 + 3 steps of 2 patches of 16 px."""
+    fields = {
+        "data": DataConfig((str(folder),), held_out=1, workers=0, scales=(1.0,)),
+        "optimizer": optimizer or OptimizerConfig(warm_up=2),
+        "collect": StageConfig(COLLECT, 2, 16, told=1.0),
+        "integrate": StageConfig(INTEGRATE, 2, 16),
+        "log_every": 2,
+        "save_every": 1,
+    }
+    return TrainConfig(model=model, **(fields | changes))
+
+
+def simple_batch():
+    """Return two noisy and two dark pictures of coloured waves, 32 px."""
+    y, x = torch.meshgrid(torch.arange(32) / 32, torch.arange(32) / 32, indexing="ij")
+    waves = 1 + 5 * torch.rand(4, 3, 3, 1, 1)
+    clean = 0.5 + 0.3 * torch.sin(waves[:, 0] * x + waves[:, 1] * y + waves[:, 2])
+    noisy = [gaussian_noise(clean[0], 25, 0), gaussian_noise(clean[1], 50, 1)]
+    degraded = torch.stack([*noisy, 0.3 * clean[2], 0.15 * clean[3]])
+    return Batch(degraded, clean, torch.eye(2)[[0, 0, 1, 1]])
+
+
+def lines(folder):
+    """Return the log's lines; JSON's own numbers only."""
+
+    def refuse(text):
+        raise ValueError(f"{text} is not JSON")
+
+    text = (folder / "log.jsonl").read_text()
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+# ---- learning
+
+
+@pytest.mark.parametrize("stage", ["collect", "integrate"])
+def test_sixty_steps_on_four_patches_halve_the_loss(stage):
+    run, batch = Run(recipe(optimizer=OptimizerConfig(8e-3, 4e-3, warm_up=5))), simple_batch()
+    told = 1.0
+    if stage == "integrate":
+        run.integrate()
+        told = 0.0
+    steps = [run.learn(batch, StageConfig(told=told)) for _ in range(60)]
+    first, last = (float(step["loss"][0]) for step in (steps[0], steps[-1]))
+    assert last < first / 2
+    noisy, dark = (steps[-1]["output"] - steps[-1]["input"]).reshape(2, 2).mean(dim=1)
+    assert noisy > 0.2  # dB
+    assert dark > 5
+
+
+def test_the_router_separates_two_degradations(photo_folder):
+    config = recipe(optimizer=OptimizerConfig(4e-3, 2e-3, warm_up=5))
+    photos = Photos(list_photos(photo_folder), (1.0,), 32)
+
+    def batch(first, size):
+        sequence = Samples(photos, MODEL.degradations, {"noise": 1.0, "low_light": 1.0}, 32, seed=0)
+        rows = [sequence[index] for index in range(first, first + size)]
+        return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+    run, unseen = Run(config), batch(10_000, 40)
+    for step in range(60):
+        run.learn(batch(8 * step, 8), StageConfig(told=0.5))
+    right = run.network(unseen.degraded).logits.mean(dim=1).argmax(1) == unseen.ingredients.argmax(1)
+    assert right.float().mean() > 0.85  # weak noise in a dark crop looks like neither
+
+
+@pytest.mark.parametrize(("told", "expected"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
+def test_the_network_is_told_in_its_share_of_the_steps(told, expected):
+    run, batch, rows = Run(recipe()), simple_batch(), []
+    run.network.register_forward_hook(lambda _, given, __: rows.append(given[1]))
+    for _ in range(8):
+        run.learn(batch, StageConfig(told=told))
+    assert sum(given is not None for given in rows) == expected
+    assert all(given is None or given is batch.ingredients for given in rows)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    run = Run(recipe())
+    with torch.no_grad():
+        run.network.stem.weight[0] = torch.nan
+    with pytest.raises(TrainingStoppedError, match="the loss is nan at step 0; lower the learning rate"):
+        run.learn(simple_batch(), TOLD)
+    assert run.step == 0
+
+
+def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
+    run = Run(recipe())
+    run.network.stem.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(TrainingStoppedError, match=r"the gradient is (inf|nan) at step 0"):
+        run.learn(simple_batch(), TOLD)
+    assert all(torch.isfinite(parameter).all() for parameter in run.network.parameters())
+
+
+def test_a_loss_that_leaps_stops_the_run_before_the_weights_change():
+    run, batch = Run(recipe()), simple_batch()
+    for _ in range(2):
+        run.learn(batch, TOLD)
+    before = run.network.stem.weight.detach().clone()
+    with torch.no_grad():
+        for weight in run.network.output.parameters():
+            weight.mul_(1e4)
+    with pytest.raises(TrainingStoppedError, match=r"the loss leaps to .* at step 2; lower the learning rate"):
+        run.learn(batch, TOLD)
+    assert torch.equal(run.network.stem.weight, before)
+    assert run.step == 2
+
+
+# ---- parts of a step
+
+
+def test_the_step_uses_the_learning_rate_and_clips(monkeypatch):
+    run, seen = Run(recipe(optimizer=OptimizerConfig(1e-3, warm_up=4, clip=0.01))), []
+    step = run.optimizer.step
+
+    def observe():
+        norms = [p.grad.norm() for p in run.network.parameters() if p.grad is not None]
+        seen.append((run.optimizer.param_groups[0]["lr"], float(torch.stack(norms).norm())))
+        step()
+
+    monkeypatch.setattr(run.optimizer, "step", observe)
+    for _ in range(2):
+        run.learn(simple_batch(), TOLD)
+    assert [rate for rate, _ in seen] == [0.25e-3, 0.5e-3]
+    assert [norm for _, norm in seen] == pytest.approx([0.01] * 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("limit", [0.15, 0.999])
+def test_averaged_weights_follow_their_formula(limit):
+    run, batch = Run(recipe(optimizer=OptimizerConfig(warm_up=1, ema=limit))), simple_batch()
+    expected = run.network.stem.weight.detach().double()
+    for step in range(4):
+        run.learn(batch, TOLD)
+        decay = min(limit, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * run.network.stem.weight.detach()
+    torch.testing.assert_close(run.average.stem.weight, expected.float(), atol=1e-7, rtol=1e-5)
+    assert not any(parameter.requires_grad for parameter in run.average.parameters())
+
+
+def test_the_boundary_restarts_the_hub_and_nothing_else():
+    run, batch = Run(recipe()), simple_batch()
+    for _ in range(3):
+        run.learn(batch, TOLD)
+    moments, average = dict(run.optimizer.state), run.average.stem.weight.clone()
+    run.integrate()
+    maps = list(run.network.hub.parameters())
+    assert isinstance(run.network.hub, IngredientHub)
+    for parameter in run.network.parameters():
+        fresh = any(parameter is learned for learned in maps)
+        assert (parameter in run.optimizer.state) != fresh
+        assert fresh or run.optimizer.state[parameter] is moments[parameter]
+    assert torch.equal(run.average.stem.weight, average)
+    for name, tensor in run.network.hub.state_dict().items():
+        assert torch.equal(run.average.hub.state_dict()[name], tensor)
+    before = maps[0].detach().clone()
+    run.learn(batch, StageConfig())
+    assert not torch.equal(run.network.hub.left_map, before)
+
+
+@pytest.mark.parametrize("integration", ["frozen", "none"])
+def test_other_integrations_go_on_learning(integration):
+    model = dataclasses.replace(MODEL, integration=integration)
+    run, batch = Run(recipe(model=model)), simple_batch()
+    run.learn(batch, TOLD)
+    forgotten = run.integrate()
+    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
+    for _ in range(2):
+        run.learn(batch, StageConfig())
+    changed = {n for n, p in run.network.named_parameters() if not torch.equal(p, before[n])}
+    assert (forgotten == [0, 0]) == (integration == "none")
+    assert ("hub.priors" in changed) == (integration == "none")
+    assert not {"hub.left_map", "hub.right_map"} & changed
+
+
+# ---- whole runs
+
+
+class PowerCutError(Exception):
+    """What interrupts a run."""
+
+
+def interrupted_at(step):
+    def progress(done, _):
+        if done == step:
+            raise PowerCutError
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, photo_folder):
+    """Return the folder of a run that nothing interrupted."""
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("finished")
+    assert train(recipe(photo_folder), folder) == folder / "best.safetensors"
+    return folder
+
+
+def flat(state, where=""):
+    """Yield the leaves of nested dictionaries and lists with their paths."""
+    if isinstance(state, dict | list):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from flat(value, f"{where}/{key}")
+    else:
+        yield where, state
+
+
+@pytest.mark.parametrize("step", [2, COLLECT + 1, COLLECT + 3], ids=["collect", "boundary", "integrate"])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, photo_folder, finished, step):
+    """Bit for bit. The state of step 3 is that of collect's end, before the boundary."""
+    config = recipe(photo_folder)
+    with pytest.raises(PowerCutError):
+        train(config, tmp_path, progress=interrupted_at(step))
+    hub = torch.load(tmp_path / "state.pt")["network"]
+    assert ("hub.priors" in hub) == (step <= COLLECT + 1)
+    torch.manual_seed(2)  # global state has no say
+    train(config, tmp_path, resume=True)
+    for name in ("last.safetensors", "best.safetensors"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+    states = [dict(flat(torch.load(folder / "state.pt"))) for folder in (tmp_path, finished)]
+    del states[0]["/log_size"], states[1]["/log_size"]  # the log also says how fast it went
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        same = torch.equal if isinstance(value, torch.Tensor) else lambda a, b: a == b
+        assert same(value, states[1][key]), key
+    said = [[(e["step"], e.get("event"), e.get("stage")) for e in lines(folder)] for folder in (tmp_path, finished)]
+    assert said[0] == said[1]
+
+
+def test_a_run_leaves_its_model_its_state_and_its_log(finished):
+    names = {"log.jsonl", "state.pt", "last.safetensors", "best.safetensors"}
+    assert {path.name for path in finished.iterdir()} == names
+    model = checkpoint.load(finished / "best.safetensors")
+    assert isinstance(model.network.hub, IngredientHub)
+    assert model.network.config == MODEL
+    assert model.card["recipe"]["collect"]["steps"] == COLLECT
+    assert set(model.card["validation"]) == {"noise", "low_light", MIXTURE}
+    averaged = torch.load(finished / "state.pt")["average"]
+    last = checkpoint.load(finished / "last.safetensors").network.state_dict()
+    assert all(torch.equal(tensor, averaged[name]) for name, tensor in last.items())
+
+
+def test_the_best_model_is_the_best_of_the_second_stage(tmp_path, photo_folder, monkeypatch):
+    """Stage 1 is told the ingredients, so that its numbers must not win."""
+    scores = {1: 30.0, 2: 32.0, 3: 31.0, 4: 20.0, 5: 25.0, 6: 22.0}
+    monkeypatch.setattr(Run, "validate", lambda run, _: {"noise": {"output": scores[run.step]}})
+    best, last = train(recipe(photo_folder), tmp_path), tmp_path / "last.safetensors"
+    assert checkpoint.load(best).card["step"] == 5
+    assert checkpoint.load(last).card["step"] == 6
+
+
+def test_every_log_line_says_input_and_output_psnr(finished):
+    entries = lines(finished)
+    assert entries[0]["event"] == "start"
+    assert entries[0]["held_out"] == ["photo0.png"]
+    learned = [entry for entry in entries if "stage" in entry]
+    assert [(e["stage"], e["step"]) for e in learned] == [
+        ("collect", 2),
+        ("collect", 3),
+        ("integrate", 4),
+        ("integrate", 6),
+    ]
+    tables = [entry["degradations"] for entry in learned]
+    tables += [entry["degradations"] for entry in entries if entry.get("event") == "validation"]
+    for row in (row for table in tables for row in table.values()):
+        assert set(row) == {"input", "output", "right"}
+        assert 3 < row["input"] <= 60
+        assert 3 < row["output"] <= 60
+        assert 0 <= row["right"] <= 1
+    for entry in learned:
+        assert math.isfinite(entry["loss"])
+        assert entry["samples_per_second"] > 0
+        assert 0 <= entry["waiting_for_data"] <= 1
+
+
+def test_the_boundary_logs_both_sides_and_what_was_forgotten(finished):
+    (boundary,) = [entry for entry in lines(finished) if entry.get("event") == "boundary"]
+    assert boundary["step"] == COLLECT
+    for side in ("before", "after"):
+        assert set(boundary[side]) == {"noise", "low_light", MIXTURE}
+    assert len(boundary["forgotten"]) == 2
+    assert all(0 < share < 1.5 for share in boundary["forgotten"])
+
+
+def test_validation_is_the_same_at_every_call(photo_folder):
+    config = recipe(photo_folder)
+    held_out = Photos(list_photos(photo_folder)[:1], (1.0,), 16)
+    one, other = (held_out_batch(config, held_out, each=2) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    rows = [(row > 0).tolist() for row in one.ingredients]
+    assert rows == [[True, False]] * 2 + [[False, True]] * 2 + [[True, True]] * 2
+    run = Run(config)
+    table = run.validate(one)
+    errors = (one.degraded - one.clean).square().mean(dim=(1, 2, 3))
+    expected = float((-10 * errors.log10()).clamp(max=60)[:2].mean())
+    assert table["noise"]["input"] == pytest.approx(expected, abs=1e-3)
+    assert run.validate(one) == table
+
+
+def test_one_stage_is_enough(tmp_path, photo_folder):
+    collected = recipe(photo_folder, integrate=StageConfig(0, patch=16), save_every=99)
+    model = checkpoint.load(train(collected, tmp_path / "collect"))
+    assert isinstance(model.network.hub, PriorHub)
+    integrated = recipe(photo_folder, collect=StageConfig(0, patch=16), save_every=99)
+    model = checkpoint.load(train(integrated, tmp_path / "integrate"))
+    assert isinstance(model.network.hub, IngredientHub)
+
+
+@pytest.mark.parametrize("hub", ["prior", "ingredient"])
+def test_a_run_starts_from_a_model(tmp_path, photo_folder, finished, hub):
+    """From one of the first stage, or, to go on with the second alone, from an integrated one."""
+    source = finished / "last.safetensors"
+    stages = {"collect": StageConfig(0, patch=16)}
+    if hub == "prior":
+        source = train(recipe(photo_folder, integrate=StageConfig(0, patch=16)), tmp_path / "first")
+        stages = {}
+    config = recipe(photo_folder, start=str(source), **stages)
+    started = Run(config).network.state_dict()
+    expected = checkpoint.load(source).network.state_dict()
+    assert started.keys() == expected.keys()
+    assert all(torch.equal(started[name], tensor) for name, tensor in expected.items())
+    best = train(config, tmp_path / "second")
+    assert isinstance(checkpoint.load(best).network.hub, IngredientHub)
+    train(config, tmp_path / "second", resume=True)
+
+
+def test_mixed_weights_start_as_those_of_all(tmp_path):
+    """So a network can go on learning with weights of its own for each degradation, and restores as before at first."""
+    plain = dataclasses.replace(MODEL, mixed_top=False)
+    before = shaken(RestorationNetwork(plain), 0.02)
+    checkpoint.save(tmp_path / "plain.safetensors", before, {})
+    run = Run(recipe(model=dataclasses.replace(plain, mixed_top=True), start=str(tmp_path / "plain.safetensors")))
+    photo = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(run.network(photo).restored, before(photo).restored)
+    with pytest.raises(TrainingError, match=r"start: .* is another model than the recipe's"):
+        Run(recipe(model=dataclasses.replace(plain, num_priors=3), start=str(tmp_path / "plain.safetensors")))
+    checkpoint.save(tmp_path / "mixed.safetensors", run.network, {})
+    with pytest.raises(TrainingError, match=r"start: .* is another model than the recipe's"):
+        Run(recipe(model=plain, start=str(tmp_path / "mixed.safetensors")))
+
+
+def test_parts_can_be_added_to_what_is_trained_already(tmp_path):
+    plain = dataclasses.replace(MODEL, overlay_blocks=0, wide_view=(), kernel_view=())
+    narrow = dataclasses.replace(plain, degradations=("noise", "blur", "haze"))
+    before = shaken(RestorationNetwork(narrow), 0.02)
+    checkpoint.save(tmp_path / "narrow.safetensors", before, {})
+    model = dataclasses.replace(narrow, overlay_blocks=2, wide_view=(3, 4), kernel_view=(2, 3), tone_view=(3, 4, 5))
+    run = Run(recipe(model=model, start=str(tmp_path / "narrow.safetensors")))
+    network = run.network
+    assert None not in (network.overlay, network.wide, network.kernel, network.tone)
+    photo = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(run.network(photo).restored, before(photo).restored)
+
+
+def test_only_the_named_parts_learn():
+    run = Run(recipe(learn=("refinement", "output", "hub.priors")))
+    learning = {name for name, parameter in run.network.named_parameters() if parameter.requires_grad}
+    expected = {n for n in dict(run.network.named_parameters()) if n.startswith(("refinement.", "output."))}
+    assert learning == expected | {"hub.priors"}
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_both_optimisers_learn_and_follow_the_learning_rate(kind):
+    rate = {"adamw": 8e-3, "muon": 0.02}[kind]
+    run, batch = Run(recipe(optimizer=OptimizerConfig(rate, rate / 2, warm_up=5, kind=kind))), simple_batch()
+    losses = [float(run.learn(batch, TOLD)["loss"][0]) for _ in range(40)]
+    assert losses[-1] < losses[0] / 1.5
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(run.config.learning_rate(39))
+
+
+# ---- failures
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path, finished):
+    before = {path: path.read_bytes() for path in finished.iterdir()}
+    with pytest.raises(TrainingError, match="holds a run already: pass --resume"):
+        train(recipe(), finished)
+    assert {path: path.read_bytes() for path in finished.iterdir()} == before
+    with pytest.raises(TrainingError, match="holds no run to resume"):
+        train(recipe(), tmp_path / "nothing", resume=True)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_finished_run_has_nothing_to_resume(photo_folder, finished):
+    before = (finished / "last.safetensors").read_bytes()
+    assert train(recipe(photo_folder), finished, resume=True) == finished / "best.safetensors"
+    assert (finished / "last.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": dataclasses.replace(MODEL, num_priors=5)}, "another model"),
+        ({"collect": StageConfig(6, 2, 16)}, "step 6 lies in another stage"),
+    ],
+)
+def test_another_recipe_does_not_resume_a_run(photo_folder, finished, change, message):
+    with pytest.raises(TrainingError, match=message):
+        train(recipe(photo_folder, **change), finished, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "message"),
+    [
+        ("data", {"ratios": {"nois": 1.0}}, "data.ratios: got .*nois"),
+        ("data", {"ratios": {"haze": 1.0}}, "data.ratios: got .*haze"),  # known, but not to this model
+        ("data", {"pairs": (PairFolder("pairs", "nois"),)}, "data.pairs: got .*nois"),
+        ("optimizer", {"weights": {"nois": 1.0}}, "optimizer.weights: got .*nois"),
+    ],
+)
+def test_unknown_degradations_are_refused(tmp_path, photo_folder, table, settings, message):
+    config = recipe(photo_folder)
+    config = dataclasses.replace(config, **{table: dataclasses.replace(getattr(config, table), **settings)})
+    with pytest.raises(TrainingError, match=message):
+        train(config, tmp_path)
+
+
+def test_a_recipe_without_steps_is_refused(tmp_path, photo_folder):
+    none = {"collect": StageConfig(0, patch=16), "integrate": StageConfig(0, patch=16)}
+    with pytest.raises(TrainingError, match=r"has no steps: set collect\.steps or integrate\.steps"):
+        train(recipe(photo_folder, **none), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def with_pairs(photo_folder, folder, workers=0):
+    """Return a recipe whose noise is real, from pairs in a folder."""
+    config = recipe(photo_folder)
+    data = dataclasses.replace(config.data, pairs=(PairFolder(str(folder), "noise", 1.0),), workers=workers)
+    return dataclasses.replace(config, data=data)
+
+
+def test_pairs_smaller_than_a_patch_are_refused_before_training(tmp_path, photo_folder):
+    for side in ("low", "high"):
+        write_png(tmp_path / "pairs" / side / "a.png", np.zeros((30, 15, 3), np.uint8))
+    with pytest.raises(TrainingError, match=r"low/a\.png is 15x30, expected at least the patch, 16x16"):
+        train(with_pairs(photo_folder, tmp_path / "pairs"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_breaks_while_training_stops_it_in_one_line(tmp_path, photo_folder, workers):
+    grain = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    for side in ("low", "high"):
+        write_png(tmp_path / "pairs" / side / "a.png", grain)
+    damaged = tmp_path / "pairs" / "low" / "a.png"
+    damaged.write_bytes(damaged.read_bytes()[:-500])
+    with pytest.raises(
+        TrainingStoppedError, match=r"a\.png is damaged .*(no checkpoint yet|last good checkpoint is)"
+    ) as error:
+        train(with_pairs(photo_folder, tmp_path / "pairs", workers), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert "Error:" not in str(error.value)
+
+
+def test_weights_of_degradations_scale_their_restoration(photo_folder):
+    config = recipe(photo_folder)
+    weights = {"noise": 3.0, "mixture": 0.5}
+    run = Run(dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, weights=weights)))
+    first, second = config.model.degradations[:2]
+    assert first == "noise"
+    rows = torch.eye(len(config.model.degradations))
+    mixed = (rows[:1] + rows[1:2]) / 2
+    assert run.weights(torch.cat([rows[:2], mixed])).tolist() == [3.0, 1.0, 0.5], (first, second)

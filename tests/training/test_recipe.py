@@ -1,0 +1,138 @@
+"""What recipes say, and how they are refused."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from idrestore.model.config import PRESETS, ModelConfig
+from idrestore.training.losses import LossWeights
+from idrestore.training.recipe import (
+    DataConfig,
+    OptimizerConfig,
+    PairFolder,
+    RecipeError,
+    StageConfig,
+    TrainConfig,
+    plain,
+    with_photos,
+)
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def test_learning_rate_rises_then_falls_along_a_cosine():
+    config = TrainConfig(
+        optimizer=OptimizerConfig(1e-3, 1e-5, warm_up=10),
+        collect=StageConfig(50),
+        integrate=StageConfig(60),
+    )
+    rates = [config.learning_rate(step) for step in range(111)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) * 1e-4)
+    progress = np.arange(101) / 100
+    np.testing.assert_allclose(rates[10:], 1e-5 + 0.99e-3 * (1 + np.cos(np.pi * progress)) / 2)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
+def test_every_recipe_is_understood(path):
+    config = TrainConfig.from_toml(path)
+    assert config.steps > 0
+    assert config.collect.patch % config.model.size_multiple == 0
+    assert config.integrate.patch % config.model.size_multiple == 0
+
+
+def test_the_recipe_of_the_publication_says_what_it_says():
+    """Released configuration: 1,200 epochs of 2,800 patches of 128, 550 of them collect; noise of three strengths."""
+    config = TrainConfig.from_toml(RECIPES / "paper.toml")
+    assert config.model == PRESETS["paper"]
+    assert config.collect.steps * config.collect.batch == 550 * 2800
+    assert config.integrate.steps * config.integrate.batch == 650 * 2800
+    assert config.collect.patch == config.integrate.patch == 128
+    assert config.data.sigmas == (15, 25, 50)
+    assert (
+        set(config.data.ratios)
+        == set(config.model.degradations)
+        == {"noise"} | {pair.degradation for pair in config.data.pairs}
+    )
+    assert {pair.share for pair in config.data.pairs} == {1.0}
+    assert config.collect.loss == config.integrate.loss == LossWeights()
+    assert config.learning_rate(0) == 1e-4
+
+
+def from_text(tmp_path, text):
+    (tmp_path / "recipe.toml").write_text(text)
+    return TrainConfig.from_toml(tmp_path / "recipe.toml")
+
+
+def test_a_recipe_sets_what_it_names(tmp_path):
+    text = """
+    seed = 3
+    model = { preset = "tiny", num_priors = 7 }
+    data = { photos = ["a", "b"], ratios = { noise = 2.0 }, pairs = [{ folder = "p", degradation = "rain" }] }
+    integrate = { steps = 9, loss = { frequency = 0.5 } }
+    """
+    config = from_text(tmp_path, text)
+    assert config == TrainConfig(
+        seed=3,
+        model=dataclasses.replace(PRESETS["tiny"], num_priors=7),
+        data=DataConfig(("a", "b"), (PairFolder("p", "rain", 0.5),), ratios={"noise": 2.0}),
+        integrate=StageConfig(steps=9, loss=LossWeights(frequency=0.5)),
+    )
+
+
+def test_collect_tells_unless_it_is_told_otherwise(tmp_path):
+    """Naming another setting of a stage does not change this one."""
+    assert from_text(tmp_path, "").collect.told == 1
+    assert from_text(tmp_path, "collect = { steps = 5 }").collect == StageConfig(5, told=1.0)
+    assert from_text(tmp_path, "collect = { told = 0.5 }").collect.told == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sede = 1", "unknown setting 'sede'; the nearest one is 'seed'"),
+        ("[colect]\nsteps = 1", "unknown setting 'colect'; the nearest one is 'collect'"),
+        ("[data]\nphoto = []", "unknown setting 'data.photo'; the nearest one is 'data.photos'"),
+        ("[[data.pairs]]\nfoldr = ''", "'data.pairs.foldr'; the nearest one is 'data.pairs.folder'"),
+        ("[collect.loss]\nfreqency = 1", "'collect.loss.freqency'; the nearest one is 'collect.loss.frequency'"),
+        ("[collect]\nstep = 1", "'collect.step'; the nearest one is 'collect.steps'"),
+        ("[optimizer]\nlr = 1", "unknown setting 'optimizer.lr'"),
+        ("[model]\nplacment = '3E'", "'placment'; the nearest one is 'placement'"),
+        ("[model]\nplacement = '4E'", "placement: got '4E'"),
+        ("[model", "recipe.toml: Expected"),
+        ("data = { pairs = 'folder' }", "data.pairs: got 'folder'"),
+        ("precision = 'fp16'", "precision: got 'fp16', expected"),
+        ("collect = 5", "collect: got 5, expected a table"),
+        ("[collect]\nsteps = 'many'", "collect.steps: got 'many'"),
+        ("[data]\nphotos = 'folder'", "data.photos: got 'folder'"),
+        ("log_every = 0", "log_every: got 0, expected at least 1"),
+        ("[integrate]\nbatch = 0", "batch: got 0, expected at least 1"),
+        ("[collect]\nsteps = -1", "steps: got -1, expected at least 0"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_line(tmp_path, text, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        from_text(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    assert "recipe.toml" in str(caught.value)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"none\.toml"):
+        TrainConfig.from_toml(tmp_path / "none.toml")
+
+
+def test_photos_may_come_from_elsewhere():
+    config = TrainConfig(data=DataConfig(("a",), held_out=3))
+    assert with_photos(config, [Path("b"), Path("c")]).data == DataConfig(("b", "c"), held_out=3)
+    assert config.data.photos == ("a",)
+
+
+def test_a_recipe_fits_into_a_card(tmp_path):
+    """What a model's card says is a recipe again."""
+    config = from_text(tmp_path, "seed = 3\ncollect.loss = { side = 0.5 }\nmodel = { preset = 'fast' }")
+    card = json.loads(json.dumps(plain(config)))
+    assert (card["seed"], card["collect"]["loss"]["side"]) == (3, 0.5)
+    assert ModelConfig.from_mapping(card["model"]) == PRESETS["fast"]
