@@ -1,6 +1,6 @@
 import pytest
 
-from idrestore.degradations import DEGRADATIONS, FIVE, NAMES, UNSEEN, operation_of
+from idrestore.degradations import DEGRADATIONS, FIVE, NAMES, UNSEEN, canonical, operation_of
 
 
 def test_the_physics_of_the_paper():
@@ -28,3 +28,15 @@ def test_names_are_unique_identifiers():
 def test_a_name_not_in_the_table_is_refused():
     with pytest.raises(KeyError, match="fog"):
         operation_of("fog")
+
+
+def test_words_of_people_name_one_degradation_each():
+    words = [word for degradation in DEGRADATIONS for word in degradation.also]
+    assert len({*words, *NAMES, *UNSEEN}) == len(words) + len(NAMES) + len(UNSEEN)
+    assert all(canonical(word) in FIVE for word in words)
+    assert [canonical(word) for word in ("Night", "low-light", " fog ", "clean")] == [
+        "low_light",
+        "low_light",
+        "haze",
+        "clean",
+    ]

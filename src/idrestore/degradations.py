@@ -18,14 +18,16 @@ class Degradation(NamedTuple):
     """What undoes it: x + r, (1 + Δγ)·x + β, or a kernel per pixel; see `model/operations.py`."""
     words: str
     """What it is called in a sentence."""
+    also: tuple[str, ...] = ()
+    """Other words that people use for it, understood wherever a degradation is named."""
 
 
 DEGRADATIONS: tuple[Degradation, ...] = (
-    Degradation("noise", "additive", "noise"),
-    Degradation("rain", "additive", "rain"),
-    Degradation("haze", "affine", "haze"),
-    Degradation("blur", "convolutive", "blur"),
-    Degradation("low_light", "affine", "low light"),
+    Degradation("noise", "additive", "noise", ("noisy", "grain", "grainy")),
+    Degradation("rain", "additive", "rain", ("rainy",)),
+    Degradation("haze", "affine", "haze", ("hazy", "fog", "foggy", "mist", "misty")),
+    Degradation("blur", "convolutive", "blur", ("blurred", "blurry", "shake", "shaky")),
+    Degradation("low_light", "affine", "low light", ("dark", "night", "dim")),
     Degradation("clean", "additive", "nothing"),
 )
 """Label order. The first five are the paper's; `clean` is its optional sixth prior (supplement, Table 1)."""
@@ -36,6 +38,18 @@ UNSEEN: tuple[str, ...] = ("under_display",)
 NAMES: tuple[str, ...] = tuple(degradation.name for degradation in DEGRADATIONS)
 FIVE: tuple[str, ...] = NAMES[:5]
 """The paper's five."""
+
+_CANONICAL = {word: degradation.name for degradation in DEGRADATIONS for word in degradation.also}
+
+
+def canonical(word: str) -> str:
+    """Return the name of the degradation that people mean by a word; a word that is none comes back as a name.
+
+    >>> canonical("Foggy"), canonical("low light"), canonical("scratches")
+    ('haze', 'low_light', 'scratches')
+    """
+    name = word.strip().lower().replace("-", "_").replace(" ", "_")
+    return _CANONICAL.get(name, name)
 
 
 def operation_of(name: str) -> Operation:

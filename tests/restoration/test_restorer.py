@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small import BOTH, network
 
+from idrestore.degradations import NAMES
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PRESETS
 from idrestore.model.network import NetworkOutput, RestorationNetwork
@@ -19,7 +20,7 @@ from idrestore.restoration import memory, pixels
 from idrestore.restoration import restorer as restore
 from idrestore.restoration import rules as steering
 from idrestore.restoration.restorer import Restorer
-from idrestore.restoration.rules import mistrust_blur, was_hidden
+from idrestore.restoration.rules import mistrust_blur, steer, was_hidden
 
 TINY = dataclasses.replace(PRESETS["tiny"], tone_view=())
 
@@ -346,16 +347,33 @@ def test_memory_beside_the_result_does_not_grow_with_the_photo():
         (np.zeros(4, np.uint8), {}, r"image: got shape \(4,\)"),
         (np.zeros((0, 4, 3), np.uint8), {}, r"image: got shape \(0, 4, 3\)"),
         (np.zeros((4, 4, 3), np.int64), {}, "image: got int64, expected uint8, uint16, or floats"),
-        (np.full((4, 4, 3), 255.0), {}, "image: got float64, expected"),
-        (np.full((4, 4, 3), np.nan), {}, "image: got float64, expected"),
+        (
+            np.full((4, 4, 3), 255.0),
+            {},
+            r"got floats from 255 to 255, .* \[0, 1\]: divide by 255, or pass uint8",
+        ),
+        (np.full((4, 4, 3), 4e3), {}, "divide by 65535, or pass uint16"),
+        (np.full((4, 4, 3), -0.5), {}, "got floats from -0.5 to -0.5, .*: clip them"),
+        (np.full((4, 4, 3), np.nan), {}, "image: got NaN or infinite values among float64, expected"),
         (np.zeros((4, 4, 3), np.uint8), {"strength": 1.5}, "strength: got 1.5, expected 0 to 1"),
-        (np.zeros((4, 4, 3), np.uint8), {"only": {"fog"}}, "only: got fog, expected some of noise"),
+        (np.zeros((4, 4, 3), np.uint8), {"only": {"snow"}}, "only: got snow, expected some of noise"),
     ],
 )
 def test_impossible_input_is_refused_in_one_line(image, options, message):
     with pytest.raises(ValueError, match=message) as caught:
         restorer().restore(image, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_degradations_may_be_named_in_the_words_of_people():
+    wishes = {"rain", "low_light"}, "rain, Night", ["rainy", "dark"]
+    assert len({tuple(steer(NAMES, 1.0, only, None).factors.tolist()) for only in wishes}) == 1
+    assert steer(NAMES, {"fog": 0.5}, None, None).factors[NAMES.index("haze")] == 0.5
+    assert steer(NAMES, 1.0, None, {"foggy": 1.0}).ingredients[0, 0, NAMES.index("haze")] == 1
+
+
+def test_a_models_own_name_goes_before_the_words_of_people():
+    assert steer(("noise", "grain"), 1.0, None, {"grain": 1.0}).ingredients.tolist() == [[[0, 1]]]
 
 
 def test_only_needs_a_clean_prior(photo):

@@ -201,7 +201,7 @@ def bomb():
         (photo(), {"strength": "2"}, 422, "strength: got 2.0, expected 0 to 1"),
         (photo(), {"strength": "nan"}, 422, "strength: got nan"),
         (photo(), {"strength": "haze=much"}, 422, "strength: got 'haze=much'"),
-        (photo(), {"only": "fog"}, 422, "only: got fog"),
+        (photo(), {"only": "snow"}, 422, "only: got snow"),
         (photo(), {"ingredients": "rain=0.7,noise=0.5"}, 422, "ingredients: got a sum of 1.2"),
         (photo(), {"guard": "perhaps"}, 422, "guard: "),
         (photo(), {"quality": "0"}, 422, "quality: got 0, expected 1 to 100"),

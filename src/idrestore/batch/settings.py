@@ -57,19 +57,29 @@ class Settings:
 
 
 def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]:
-    """Read what people write, such as "haze=0.5", "rain,haze" and "rain=0.7", as `Settings` takes it.
+    """Read what people write, such as "haze=0.5" or "60%", "rain,fog" and "rain=0.7", as `Settings` takes it.
 
     Raise `ValueError`.
 
-    >>> parse_steering("0.5", "rain, haze", "")["strength"]
-    0.5
+    >>> parse_steering("60%", "rain, fog", "")["strength"]
+    0.6
     """
     parsed: dict[str, Any] = {"only": {name.strip() for name in only.split(",")} if only else None}
     try:
-        parsed["strength"] = float(strength)
+        parsed["strength"] = parse_amount(strength)
     except ValueError:
         parsed["strength"] = _parse_shares("strength", strength)
     return parsed | {"ingredients": _parse_shares("ingredients", ingredients) if ingredients else None}
+
+
+def parse_amount(text: str) -> float:
+    """Read a number, or a percentage; raise `ValueError`.
+
+    >>> parse_amount("0.6"), parse_amount("60 %")
+    (0.6, 0.6)
+    """
+    number = text.strip()
+    return float(number[:-1]) / 100 if number.endswith("%") else float(number)
 
 
 def _parse_shares(what: str, text: str) -> dict[str, float]:
@@ -78,7 +88,7 @@ def _parse_shares(what: str, text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, number = part.partition("=")
         try:
-            shares[name.strip()] = float(number)
+            shares[name.strip()] = parse_amount(number)
         except ValueError:
             raise ValueError(f"{what}: got {part!r}, expected NAME=NUMBER, such as haze=0.5") from None
     return shares

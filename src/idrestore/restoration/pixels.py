@@ -26,18 +26,30 @@ def colour_of(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, f
 
     It is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, or floats in [0, 1]; raise `ValueError` if not.
     """
-    shape, kind = array.shape, array.dtype
+    shape = array.shape
     if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
         raise ValueError(f"image: got shape {shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
-    if kind in (np.uint8, np.uint16):
-        peak = float(np.iinfo(kind).max)
-    elif kind.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
-        peak = 1.0
-    else:
-        raise ValueError(f"image: got {kind}, expected uint8, uint16, or floats in [0, 1]")
+    peak = _white(array)
     if len(shape) == 2 or shape[2] == 1:
         return np.repeat(array.reshape(*shape[:2], 1), 3, axis=2), None, peak
     return array[..., :3], array[..., 3:] if shape[2] == 4 else None, peak
+
+
+def _white(array: NDArray[Any]) -> float:
+    """Return the value of white in an image; raise `ValueError` for a kind or range of numbers that is none."""
+    expected = "expected uint8, uint16, or floats in [0, 1]"
+    if array.dtype in (np.uint8, np.uint16):
+        return float(np.iinfo(array.dtype).max)
+    if array.dtype.kind != "f":
+        raise ValueError(f"image: got {array.dtype}, {expected}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"image: got NaN or infinite values among {array.dtype}, {expected}")
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        white = next((white for white in (255, 65535) if 1 < high <= white), 0)
+        cure = f": divide by {white}, or pass uint{8 if white == 255 else 16}" if low >= 0 and white else ": clip them"
+        raise ValueError(f"image: got floats from {low:.4g} to {high:.4g}, {expected}{cure}")
+    return 1.0
 
 
 def with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:

@@ -108,7 +108,7 @@ class Restorer:
         self,
         image: ArrayLike,
         strength: float | Mapping[str, float] = 1.0,
-        only: Collection[str] | None = None,
+        only: str | Collection[str] | None = None,
         ingredients: Mapping[str, float] | None = None,
         progress: Progress = lambda done, total: None,
         protect: Mask | None = None,
@@ -125,7 +125,7 @@ class Restorer:
         - `strength`, a number in [0, 1], scales the change of every pixel: 0 returns the photo.
         - `strength`, a mapping such as {"haze": 0.5}, scales the shares of single degradations (others: 1). What they
           lose goes to `clean`: the network does less, and leaves that degradation in the photo.
-        - `only` names what to remove: a strength of 0 for every other degradation.
+        - `only` names what to remove, such as {"rain", "haze"} or "rain,haze": a strength of 0 for every other one.
         - `ingredients`, such as {"rain": 0.7, "noise": 0.3}, takes the place of what the routers find; what is missing
           to 1 is `clean`. `strength` and `only` then act on it.
         - `protect`, an (H, W) mask: where it is True, pixels come back exactly as they were, and within `guard.FEATHER`
@@ -371,7 +371,7 @@ class Restorer:
     def steer(
         self,
         strength: float | Mapping[str, float],
-        only: Collection[str] | None,
+        only: str | Collection[str] | None,
         ingredients: Mapping[str, float] | None,
     ) -> Steering:
         """Turn what the user wishes into numbers; raise `ValueError` for what cannot be."""

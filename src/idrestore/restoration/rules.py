@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from idrestore.degradations import canonical
 from idrestore.restoration import pixels
 
 SURE = 0.5
@@ -44,11 +45,17 @@ class Steering(NamedTuple):
 def steer(
     names: Sequence[str],
     strength: float | Mapping[str, float],
-    only: Collection[str] | None,
+    only: str | Collection[str] | None,
     ingredients: Mapping[str, float] | None,
 ) -> Steering:
-    """Turn the wishes of `Restorer.restore` into numbers, for a model of degradations `names`; raise `ValueError`."""
-    of_each = dict(strength) if isinstance(strength, Mapping) else {}
+    """Turn the wishes of `Restorer.restore` into numbers, for a model of degradations `names`; raise `ValueError`.
+
+    Names may be any words of `degradations.DEGRADATIONS`, and `only` one text of them with commas.
+    """
+    of_each = _known(names, strength) if isinstance(strength, Mapping) else {}
+    only = only.split(",") if isinstance(only, str) else only
+    only = None if only is None else set(_known(names, dict.fromkeys(only, 1.0)))
+    ingredients = None if ingredients is None else _known(names, ingredients)
     overall = 1.0 if isinstance(strength, Mapping) else strength
     if not 0 <= overall <= 1:
         raise ValueError(f"strength: got {overall}, expected 0 to 1")
@@ -80,6 +87,11 @@ def weaken(names: Sequence[str], rows: Tensor, factors: Tensor, heir: str = "cle
 def all_blur(names: Sequence[str], rows: Tensor) -> Tensor:
     """Take for blur all that is not called clean in rows (1, M, K)."""
     return weaken(names, rows, _one_hot(names, "clean"), "blur")
+
+
+def _known(names: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
+    """Return values by the model's names of degradations, whichever words they came with."""
+    return {name if name in names else canonical(name): value for name, value in values.items()}
 
 
 def _one_hot(names: Sequence[str], name: str) -> Tensor:
