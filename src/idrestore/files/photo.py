@@ -1,0 +1,53 @@
+"""A photo: its pixels, and what its file said of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.unsignedinteger[Any]]
+
+UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
+"""Pixels per millimetre of a photo that does not say (EXIF 2.32, tag 282: 72 per inch)."""
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read or written: one line, for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A picture and what its file said of it; raise `ImageError` if the arrays do not fit."""
+
+    pixels: Pixels
+    """(H, W, 3) uint8 or uint16, RGB in the file's own profile, upright."""
+    alpha: Pixels | None = None
+    """(H, W) of the same dtype, 0 = transparent; None = opaque."""
+    grey: bool = False
+    """The file has one channel of colour: `pixels` holds it three times."""
+    format: str = "PNG"
+    """What it was read from: JPEG, PNG, WebP, TIFF, AVIF or HEIC."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """libvips' header fields to write back: icc-profile-data, exif-data, xmp-data, ..."""
+    resolution: tuple[float, float] = UNKNOWN_RESOLUTION
+    """Horizontal and vertical pixels per millimetre."""
+    notes: tuple[str, ...] = ()
+    """What reading changed or left out, in words."""
+
+    def __post_init__(self) -> None:
+        shape, dtype, alpha = self.pixels.shape, self.pixels.dtype, self.alpha
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype not in (np.uint8, np.uint16):
+            raise ImageError(f"pixels are {dtype} {shape}: expected uint8 or uint16 (H, W, 3)")
+        if alpha is not None and (alpha.shape, alpha.dtype) != (shape[:2], dtype):
+            found = f"{alpha.dtype} {alpha.shape}"
+            raise ImageError(f"alpha is {found}: expected {dtype} {shape[:2]}, as the pixels")
+
+    @property
+    def depth(self) -> int:
+        """Bits per sample in the file: 8, 16, or the 10 or 12 of an AVIF (as arrays: all 16)."""
+        if self.pixels.dtype == np.uint8:
+            return 8
+        bits = self.metadata.get("bits-per-sample")
+        return bits if bits in (10, 12) else 16

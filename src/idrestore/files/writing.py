@@ -1,0 +1,112 @@
+"""A photo into a file: whole or not at all, with the alpha and metadata of the one it came from."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from idrestore.files import atomic, metadata, vips
+from idrestore.files.formats import BY_SUFFIX, Format
+from idrestore.files.photo import ImageError, Photo, Pixels
+
+_VIPS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
+
+
+def check_target(path: Path | str) -> None:
+    """Raise `ImageError` if no picture can be written under such a name."""
+    _target(Path(path))
+
+
+def write(
+    pixels: Pixels,
+    path: Path | str,
+    like: Photo,
+    quality: int | None = None,
+    overwrite: bool = False,
+) -> tuple[str, ...]:
+    """Write `pixels` with the alpha and metadata of `like`; return what was lost, in words.
+
+    The suffix of `path` decides the format: PNG and TIFF are lossless; `quality` (1 to 100) is by
+    default 95 for JPEG (4:4:4) and WebP, 90 for AVIF. The file appears whole or not at all: raise
+    `ImageError`, with `path` as it was, if anything fails or it exists without `overwrite`.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise ImageError(f"{path} already exists: choose another name, or allow overwriting")
+    data, losses = encode(pixels, path, like, quality)
+    try:
+        with atomic.replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return losses
+
+
+def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """Return what `write` would put into `path`, and what was lost, in words; raise `ImageError`."""
+    target = _target(Path(path))
+    if quality is not None and not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality}: expected 1 to 100")
+    photo = replace(like, pixels=pixels)
+    destination = pyvips.Target.new_to_memory()
+    try:
+        getattr(_to_vips(photo, target), f"{target.codec}save_target")(destination, **_options(photo, target, quality))
+    except pyvips.Error as error:
+        raise ImageError(f"{path} cannot be written as {target.name} ({vips.cause(error)})") from error
+    return destination.get("blob"), _losses(photo, target)
+
+
+def unwritable(path: Path, error: OSError) -> ImageError:
+    """Return the error that says why a file could not be written, and what to do."""
+    advice = "check the folder, its permissions and the space left"
+    return ImageError(f"{path} cannot be written ({error.strerror}): {advice}")
+
+
+def _target(path: Path) -> Format:
+    row = BY_SUFFIX.get(path.suffix.lower())
+    if row is None or row.options is None:
+        endings = ", ".join(suffix for suffix, row in BY_SUFFIX.items() if row.options is not None)
+        raise ImageError(f"{path} cannot be written: expected a name that ends in {endings}")
+    return row
+
+
+def _to_vips(photo: Photo, target: Format) -> pyvips.Image:
+    samples = _samples(photo)
+    # Unlike new_from_array this shares the array's memory.
+    image = pyvips.Image.new_from_memory(samples, *samples.shape[1::-1], samples.shape[2], _VIPS[samples.dtype])
+    if image.format == "ushort" and target.bits == 8:
+        image = (image / 257).rint().cast("uchar")
+    grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
+    across, down = photo.resolution
+    image = image.copy(interpretation=grey if photo.grey else colour, xres=across, yres=down)
+    metadata.put(image, photo, target)
+    return image
+
+
+def _samples(photo: Photo) -> Pixels:
+    channels = photo.pixels
+    if photo.grey:
+        total = channels.sum(axis=2, keepdims=True, dtype=np.uint32)
+        channels = ((total + 1) // 3).astype(channels.dtype)  # the rounded mean
+    if photo.alpha is not None:
+        channels = np.concatenate([channels, photo.alpha[..., None]], axis=2)
+    return np.ascontiguousarray(channels)  # (H, W, 1 to 4)
+
+
+def _options(photo: Photo, target: Format, quality: int | None) -> dict[str, Any]:
+    options = {**(target.options or {}), **metadata.kept_by_saver(photo)}
+    if quality is not None and "Q" in options:
+        options["Q"] = quality
+    if target.name == "AVIF":
+        options["bitdepth"] = min(photo.depth, target.bits)
+    return options
+
+
+def _losses(photo: Photo, target: Format) -> tuple[str, ...]:
+    losses = {
+        f"{target.name} holds {target.bits} of {photo.depth} bits": photo.depth > target.bits,
+        "transparency was laid over white": photo.alpha is not None and target.name == "JPEG",
+    } | metadata.losses(photo, target)
+    return tuple(loss for loss, applies in losses.items() if applies)
