@@ -2,7 +2,7 @@
 
     python benchmarks/extend.py PHOTOS_TO_LEARN_FROM OTHER_PHOTOS OUT [STEPS]
 
-OUT must not exist yet. The camera is synthesised (`under_display` in `idrestore/data/degrade.py`); no shipped model is
+OUT must not exist yet. The camera is synthesised (`under_display` in `data/physics/panel.py`); no shipped model is
 trained on it. Photos are shrunk to 768 px first. Prints a Markdown table of PSNR on the pairs made from OTHER_PHOTOS:
 of the new degradation, and of the old ones, before and after.
 """

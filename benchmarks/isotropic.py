@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from idrestore.data.degrade import linear_light
 from idrestore.data.pairs import PairedPhotos
+from idrestore.data.physics.curves import linear_light
 from idrestore.metrics import psnr
 
 RING = 0.01

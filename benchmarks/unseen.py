@@ -2,7 +2,7 @@
 
     python benchmarks/unseen.py FOLDER_OF_CLEAN_PHOTOS [MODEL]
 
-The pictures are synthesised (`under_display` in `idrestore/data/degrade.py`), which no shipped model is trained on.
+The pictures are synthesised (`under_display` in `data/physics/panel.py`), which no shipped model is trained on.
 Prints a Markdown table of PSNR (dB) and SSIM, and of the shares that the routers find.
 """
 

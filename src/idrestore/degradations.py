@@ -1,7 +1,7 @@
 """The one table of degradations: their names, their order in labels, the operation that removes each.
 
 Everything that speaks of a degradation by name or by position (the network's hubs and routers, the synthesis in
-`data/degrade.py`, recipes, reports, flags) reads this table.
+`data/`, recipes, reports, flags) reads this table.
 """
 
 from typing import Literal, NamedTuple
@@ -20,20 +20,39 @@ class Degradation(NamedTuple):
     """What it is called in a sentence."""
     also: tuple[str, ...] = ()
     """Other words that people use for it, understood wherever a degradation is named."""
+    strength: tuple[float, float] = (1.0, 1.0)
+    """Beta distribution of its strength in training; input PSNR is spread about that of the test sets."""
+    stages: tuple[tuple[int, str], ...] = ()
+    """How it is synthesised: (place, function in `data/physics`) each. Places go from the scene to the file: 0 and 1
+    the air, 2 the light, 3 and 4 the lens, 5 to 7 the sensor; they also seed the random numbers."""
 
 
 DEGRADATIONS: tuple[Degradation, ...] = (
-    Degradation("noise", "additive", "noise", ("noisy", "grain", "grainy")),
-    Degradation("rain", "additive", "rain", ("rainy",)),
-    Degradation("haze", "affine", "haze", ("hazy", "fog", "foggy", "mist", "misty")),
-    Degradation("blur", "convolutive", "blur", ("blurred", "blurry", "shake", "shaky")),
-    Degradation("low_light", "affine", "low light", ("dark", "night", "dim")),
+    Degradation("noise", "additive", "noise", ("noisy", "grain", "grainy"), (1.6, 1.0), ((7, "noise.noise"),)),
+    Degradation("rain", "additive", "rain", ("rainy",), (1.9, 2.1), ((0, "rain.rain"),)),
+    Degradation("haze", "affine", "haze", ("hazy", "fog", "foggy", "mist", "misty"), (1.8, 1.6), ((1, "haze.haze"),)),
+    Degradation(
+        "blur", "convolutive", "blur", ("blurred", "blurry", "shake", "shaky"), (2.2, 1.2), ((3, "blur.blur"),)
+    ),
+    Degradation(
+        "low_light",
+        "affine",
+        "low light",
+        ("dark", "night", "dim"),
+        (2.3, 1.3),
+        ((2, "light.darken"), (5, "light.sensor")),
+    ),
     Degradation("clean", "additive", "nothing"),
 )
 """Label order. The first five are the paper's; `clean` is its optional sixth prior (supplement, Table 1)."""
 
-UNSEEN: tuple[str, ...] = ("under_display",)
+OTHERS: tuple[Degradation, ...] = (
+    Degradation("under_display", "convolutive", "a display", stages=((4, "panel.panel"), (6, "light.sensor"))),
+)
 """Degradations that can be synthesised for tests of generalisation, but that no shipped model is trained on."""
+UNSEEN: tuple[str, ...] = tuple(degradation.name for degradation in OTHERS)
+SYNTHESISED: tuple[Degradation, ...] = tuple(row for row in (*DEGRADATIONS, *OTHERS) if row.stages)
+"""What `data/` knows how to make."""
 
 NAMES: tuple[str, ...] = tuple(degradation.name for degradation in DEGRADATIONS)
 FIVE: tuple[str, ...] = NAMES[:5]

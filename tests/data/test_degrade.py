@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from idrestore.data import degrade as module
-from idrestore.data import kernels
-from idrestore.data.degrade import KINDS, degrade, gaussian_noise, mix, sample, to_8_bit
+from idrestore.data.degrade import KINDS, SAMPLE_PLACE, degrade, gaussian_noise, mix, sample, to_8_bit
 from idrestore.data.jpeg import jpeg
+from idrestore.data.physics import curves, haze, kernels, noise, panel
+from idrestore.degradations import SYNTHESISED
 
 SIZES = [(1, 1), (1, 9), (7, 5), (17, 31), (128, 96)]
 
@@ -109,6 +109,27 @@ def test_stronger_is_worse_on_average(kind: str) -> None:
     assert all(weaker > stronger for weaker, stronger in pairwise(means)), means
 
 
+KEPT = {
+    "noise": (0.49148, 0.44253),
+    "rain": (0.56836, 0.96271),
+    "haze": (0.65150, 0.64594),
+    "blur": (0.49417, 0.43259),
+    "low_light": (0.11426, 0.09440),
+    "under_display": (0.23246, 0.21565),
+}
+"""Mean of the picture and the value of a pixel at strength 0.5, seed 3."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sets_of_the_benchmarks_stay_what_they_were(kind: str) -> None:
+    result = degrade(photo(), kind, 0.5, 3)
+    assert (float(result.mean()), float(result[1, 20, 30])) == pytest.approx(KEPT[kind], abs=2e-5)
+
+
+def test_no_stage_takes_the_random_numbers_of_a_sample() -> None:
+    assert all(place != SAMPLE_PLACE for row in SYNTHESISED for place, _ in row.stages)
+
+
 def test_clean_returns_the_image() -> None:
     image = photo()
     assert torch.equal(degrade(image, "clean", 0.5, 0), image)
@@ -135,15 +156,15 @@ def test_asked_sigma_within_three_standard_errors(sigma: int) -> None:
     z = torch.linspace(-8, 8, 200_001, dtype=torch.float64)
     weight = torch.exp(-z * z / 2)
     expected = sigma * float(((z.clamp(-bound, bound) ** 2 * weight).sum() / weight.sum()).sqrt())
-    noise = (gaussian_noise(image, sigma, seed=5) - image) * 255
-    standard_error = sigma / np.sqrt(2 * noise.numel())
-    assert abs(float(noise.std()) - expected) < 3 * standard_error
-    assert abs(float(noise.mean())) < 3 * sigma / np.sqrt(noise.numel())
+    added = (gaussian_noise(image, sigma, seed=5) - image) * 255
+    standard_error = sigma / np.sqrt(2 * added.numel())
+    assert abs(float(added.std()) - expected) < 3 * standard_error
+    assert abs(float(added.mean())) < 3 * sigma / np.sqrt(added.numel())
 
 
 def test_camera_noise_has_unit_variance_and_blotchier_colour() -> None:
     like = torch.zeros(3, 256, 256)
-    planes = torch.stack([module._camera_plane(like, np.random.default_rng(i)) for i in range(24)])
+    planes = torch.stack([noise.camera_plane(like, np.random.default_rng(i)) for i in range(24)])
     assert torch.allclose(planes.var(dim=(0, 2, 3)), torch.ones(3), atol=0.03)
 
     def correlation(plane: Tensor) -> float:
@@ -155,16 +176,16 @@ def test_camera_noise_has_unit_variance_and_blotchier_colour() -> None:
 
 def test_signal_dependent_noise_has_the_asked_variance() -> None:
     light, gain, floor = 0.25, 4e-4, 1e-4
-    image = module._encoded(torch.full((3, 200, 200), light))
+    image = curves.encoded(torch.full((3, 200, 200), light))
     plane = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
-    measured = module.linear_light(module._signal_dependent(image, gain, floor, plane)).std()
+    measured = curves.linear_light(noise.signal_dependent(image, gain, floor, plane)).std()
     assert float(measured) == pytest.approx((gain * light + floor) ** 0.5, rel=0.01)
 
 
 def test_srgb_curve_against_skimage_values_and_back() -> None:
-    assert float(module.linear_light(torch.tensor(0.5))) == pytest.approx(0.21404, abs=1e-5)
+    assert float(curves.linear_light(torch.tensor(0.5))) == pytest.approx(0.21404, abs=1e-5)
     values = torch.linspace(0, 1, 1001)
-    assert torch.allclose(module._encoded(module.linear_light(values)), values, atol=1e-6)
+    assert torch.allclose(curves.encoded(curves.linear_light(values)), values, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.02, 0.3, 1.0])
@@ -202,10 +223,10 @@ def test_haze_goes_from_the_scene_to_the_airlight() -> None:
     image, airlight = photo(32, 32), torch.tensor((0.8, 0.85, 0.9))
     sky = airlight[:, None, None].expand_as(image)
     near, far = torch.zeros(1, 32, 32), torch.full((1, 32, 32), 50.0)
-    assert torch.equal(module._scatter(image, near, 1.0, airlight), image)
-    assert torch.allclose(module._scatter(image, far, 1.0, airlight), sky)
+    assert torch.equal(haze.scatter(image, near, 1.0, airlight), image)
+    assert torch.allclose(haze.scatter(image, far, 1.0, airlight), sky)
     distances = [
-        float((module._scatter(image, near + 1, beta, airlight) - sky).abs().max()) for beta in (0.1, 0.5, 1.0, 3.0)
+        float((haze.scatter(image, near + 1, beta, airlight) - sky).abs().max()) for beta in (0.1, 0.5, 1.0, 3.0)
     ]
     assert distances == sorted(distances, reverse=True)
 
@@ -214,7 +235,7 @@ def test_depth_is_positive_and_about_one() -> None:
     luminance = photo(96, 128).mean(dim=0, keepdim=True)
     means = []
     for seed in range(40):
-        depth = module._depth(luminance, np.random.default_rng(seed))
+        depth = haze.depth_of(luminance, np.random.default_rng(seed))
         assert depth.shape == luminance.shape
         assert depth.min() > 0
         means.append(float(depth.mean()))
@@ -241,7 +262,7 @@ def test_low_light_is_dark_but_not_black() -> None:
 def test_display_spreads_light_across_its_stripes_red_farthest() -> None:
     image = torch.zeros(3, 33, 129)
     image[:, :, 64] = 1
-    light = module.linear_light(module._panel(image, 1.0, np.random.default_rng(0)))
+    light = curves.linear_light(panel.panel(image, 1.0, np.random.default_rng(0)))
     distance = (torch.arange(129) - 64).abs().float()
     spread = (light * distance).sum(dim=(1, 2)) / light.sum(dim=(1, 2))
     assert spread[0] > spread[1] > spread[2] > 1
