@@ -2,13 +2,17 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from idrestore.degradations import NAMES
+from idrestore.device import computes_bf16
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS, ModelConfig
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
+
+needs_bf16 = pytest.mark.skipif(not computes_bf16(torch.device("cpu")), reason="this processor cannot compute bf16")
 
 PAPER = ModelConfig(dim=6, depths=(1, 1, 1, 1), refinement=1, heads=(1, 2, 3, 4), degradations=NAMES, num_priors=5)
 """The paper's choices, in little."""

@@ -81,6 +81,19 @@ def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
     assert image.size(tmp_path / "b.png") == (30, 20)
 
 
+def test_a_wish_for_bf16_where_it_cannot_be_is_refused_at_the_start(tmp_path, model, monkeypatch):
+    """`ONEDNN_MAX_CPU_ISA` makes any processor one of AVX2 alone; nothing is recorded as a photo's own failure."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    photo(tmp_path / "in/a.png")
+    command = ["restore", tmp_path / "in", "-o", tmp_path / "out", "-m", model]
+    code, out, err = run(*command, "--precision", "bf16")
+    assert (code, out) == (2, "")
+    assert err == "idrestore: precision: got bf16, which cannot be computed on this cpu; expected auto or fp32\n"
+    assert not (tmp_path / "out").exists()
+    assert run(*command)[0] == 0
+    assert run("info")[1].splitlines()[-1].startswith("this machine: ")
+
+
 def test_a_folder_is_finished_over_several_runs_and_reported(tmp_path, model):
     for name in ("a.png", "b/b.png", "c.png", "d.jpg"):
         photo(tmp_path / "in" / name)

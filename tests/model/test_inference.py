@@ -1,12 +1,14 @@
 """What is prepared for inference does what the network does."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from small import BOTH, FAST, PAPER, mixture, network, one_hot
+from small import BOTH, FAST, PAPER, mixture, needs_bf16, network, one_hot
 
 from idrestore.degradations import NAMES, operation_of
-from idrestore.model import layers
-from idrestore.model.inference import prepare
+from idrestore.model import inference, layers
+from idrestore.model.inference import arithmetic, prepare
 
 both = pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
 
@@ -99,6 +101,7 @@ def test_a_share_of_nothing_can_be_left_out_bit_for_bit(config):
         assert torch.equal(prepared(batch, one_hot(name)).restored, everything(batch, one_hot(name)).restored)
 
 
+@needs_bf16
 @both
 def test_half_stays_within_45_db_of_the_whole(config):
     model, batch = network(config, "ingredient"), photos(height=64, width=48)
@@ -113,3 +116,37 @@ def test_half_stays_within_45_db_of_the_whole(config):
     assert actual.dtype == torch.float32
     assert not torch.equal(actual, expected)
     assert (actual - expected).square().mean().log10() * -10 > 45
+
+
+def test_how_this_machine_computes_is_said_in_a_line():
+    assert str(arithmetic("cpu", "fp32")) in ("cpu, fp32, fused convolutions", "cpu, fp32, plain convolutions")
+
+
+@pytest.mark.parametrize("fault", ["missing", "refuses", "wrong"])
+@both
+def test_without_fused_kernels_a_network_does_the_same(config, fault, monkeypatch):
+    """They are no public part of torch: a version may lack them, refuse to run them, or mean something else by them."""
+    operators = SimpleNamespace()
+    if fault != "missing":
+        operators._convolution_pointwise = _Faulty(fault)
+    model, batch = network(config), photos()
+    expected = model(batch).restored
+    monkeypatch.setattr(inference, "can_fuse", layers.can_fuse.__wrapped__)
+    monkeypatch.setattr(torch.ops, "mkldnn", operators)
+    assert not arithmetic("cpu", "fp32").fused
+    torch.testing.assert_close(prepare(model)(batch).restored, expected, atol=1e-5, rtol=0)
+
+
+class _Faulty:
+    """Fused kernels that do not do what they should."""
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def __call__(self, x, *_):
+        if self.fault == "refuses":
+            raise RuntimeError("bf16 path needs the cpu support")
+        return x
+
+    def binary(self, x, *_):
+        return x

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from small import BOTH, network
+from small import BOTH, needs_bf16, network
 
 from idrestore.degradations import NAMES
 from idrestore.model.checkpoint import Model
@@ -396,6 +396,7 @@ def test_impossible_settings_are_refused():
         Restorer(model, device="abacus")
 
 
+@needs_bf16
 def test_bf16_stays_close_to_fp32(photo):
     full = restorer(change=0.1)
     half = Restorer(full.model, "cpu", "bf16")
@@ -599,6 +600,7 @@ def test_the_surer_a_photo_is_clean_the_less_it_is_changed(noise, change):
     np.testing.assert_allclose(subject.restore(BRIGHT).image, 0.8 - change, atol=1e-6)
 
 
+@needs_bf16
 @pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
 def test_memory_is_counted_in_either_precision(config):
     model = Model(network(config), {}, Path("small"), "")

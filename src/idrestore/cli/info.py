@@ -18,6 +18,7 @@ def info_command(
     from idrestore.model import checkpoint
     from idrestore.model import cost as costs
     from idrestore.model.config import PRESETS
+    from idrestore.model.inference import arithmetic
     from idrestore.model.network import RestorationNetwork
 
     if cost and not model:
@@ -25,6 +26,7 @@ def info_command(
     if not model:
         shipped = ", ".join(checkpoint.SHIPPED) or "none"
         out_console.print(f"idrestore {idrestore.__version__}; models: {shipped}; presets: {', '.join(PRESETS)}")
+        out_console.print(f"this machine: {arithmetic()}")
         return
     if cost and model in PRESETS:
         network = RestorationNetwork(PRESETS[model])

@@ -7,8 +7,9 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from idrestore.device import Arithmetic, Precision, find_device, is_half
 from idrestore.model.hub import FoldedHub, IngredientHub
-from idrestore.model.layers import ResidualBlock
+from idrestore.model.layers import ResidualBlock, can_fuse
 from idrestore.model.mixing import MixedConv2d, MixedResidualBlock
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.prior_block import MetaPriorBlock
@@ -34,7 +35,7 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
         block.recall = _remember(block.recall)  # type: ignore[method-assign]
     mixed = [module for module in prepared.modules() if isinstance(module, MixedConv2d)]
     exact = {each for module in (*mixed, prepared.kernel) if module is not None for each in module.modules()}
-    fuse = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    fuse = _fuses(half)
     for module in prepared.modules():
         if half and isinstance(module, nn.Conv2d) and module not in exact:
             module.to(torch.bfloat16)
@@ -43,6 +44,18 @@ def prepare(network: RestorationNetwork, half: bool = False, negligible: float =
     for convolution in mixed:
         convolution.mixed = _remember(convolution.mixed)  # type: ignore[method-assign]
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def arithmetic(device: str = "auto", precision: Precision = "auto") -> Arithmetic:
+    """Return how this machine computes what is `prepare`d; raise `ValueError` for what it cannot."""
+    found = find_device(device)
+    half = is_half(precision, found)
+    return Arithmetic(str(found), "bf16" if half else "fp32", found.type == "cpu" and _fuses(half))
+
+
+def _fuses(half: bool) -> bool:
+    """Tell whether residual blocks can be fused: with `half`, some of them still work in fp32."""
+    return can_fuse(torch.float32) and (not half or can_fuse(torch.bfloat16))
 
 
 def _remember(compute: Decided) -> Decided:

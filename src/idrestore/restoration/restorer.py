@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from idrestore.device import Precision, find_device, is_half
+from idrestore.device import Precision
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
-from idrestore.model.inference import prepare
+from idrestore.model.inference import arithmetic, prepare
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.refiners.affine import MULTIPLE, toned
@@ -78,7 +78,8 @@ class Restorer:
     ) -> None:
         """Place a model on a device: "auto" is CUDA if there is one, else the CPU.
 
-        "auto" precision is bf16 where the processor has bf16 units, else fp32. `tile` is the side in pixels above
+        "auto" precision is bf16 where the processor has bf16 units, else fp32; `arithmetic` then says what it is, and
+        which kernels are used. `tile` is the side in pixels above
         which a photo is worked on in overlapping tiles; by default it is `TILE`, halved down to `SMALLEST_TILE` as
         often as needed to stay within `budget` bytes for the whole process, photos and all, or, without a budget,
         within the memory that is free when a photo is started. Raises `ValueError` for settings that cannot be.
@@ -99,8 +100,9 @@ class Restorer:
         self.budget = budget
         self.sharers = 1  # threads that restore at the same time, and share the memory that is left
         self.routing_crops = ROUTING_CROPS
-        self.device = find_device(device)
-        self.half = is_half(precision, self.device)
+        self.arithmetic = arithmetic(device, precision)
+        self.device = torch.device(self.arithmetic.device)
+        self.half = self.arithmetic.precision == "bf16"
         self.network = prepare(model.network, self.half).to(self.device)
         self.names = model.network.config.degradations
 

@@ -43,6 +43,7 @@ class Run:
         self.step = 0
         self.config = config
         self.device = device or find_device(config.device)
+        self.half = is_half(config.precision, self.device)
         torch.manual_seed(config.seed)  # the only global draw: the network's first weights
         self.network = RestorationNetwork(config.model)
         if config.start:
@@ -158,7 +159,7 @@ class Run:
 
     def _autocast(self) -> torch.autocast:
         """Return the context in which networks compute in the recipe's precision."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_half(self.config.precision, self.device))
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     @torch.no_grad()
     def _update_average(self) -> None:
