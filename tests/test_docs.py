@@ -1,0 +1,40 @@
+"""What the documentation points at is there, and its picture of the code is that of the import contracts."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
+
+
+def test_tests_that_pages_name_exist():
+    for page in PAGES:
+        for named in re.findall(r"`(tests/[a-z_/]+\.py)`", page.read_text()):
+            assert (ROOT / named).exists(), f"{page.name}: {named}"
+
+
+def test_the_picture_of_the_layers_is_that_of_the_contracts():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers" and c["containers"] == ["idrestore"])
+    picture = (ROOT / "CONTRIBUTING.md").read_text().split("## Architecture")[1].split("```")[1]
+    assert [re.split(r"\s{2,}", line)[0] for line in picture.strip().splitlines()] == layers
