@@ -12,6 +12,8 @@ import torch
 
 from idrestore import batch
 from idrestore.batch import Job, Manifest, Settings, Shard, degrade_file, plan, restore_files
+from idrestore.batch.ledger import Ledger
+from idrestore.batch.photo import Encoded
 from idrestore.files import image
 from idrestore.model.checkpoint import Model
 from idrestore.restoration.results import Result
@@ -88,6 +90,51 @@ def test_an_input_is_not_overwritten_through_a_link(tmp_path):
     source = write(tmp_path / "in/a.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     assert plan([source], tmp_path / "link")[0] == []
+
+
+def test_an_input_is_not_overwritten_by_any_other_path_even_with_overwrite(tmp_path):
+    """At the time of the plan, and again at that of the writing, when the path may have come to lead elsewhere."""
+    sources = [write(tmp_path / "in/a.png"), write(tmp_path / "in/b.png")]
+    before = [source.read_bytes() for source in sources]
+    jobs, _ = plan(sources, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    os.link(sources[0], tmp_path / "out/a.png")
+    os.link(sources[0], tmp_path / "out/b.png")  # of another photo than its own
+    assert plan(sources, tmp_path / "out")[0] == []
+    for kind in ("hard links", "a linked folder"):
+        outcomes = list(restore_files(Brightener(), jobs, Settings(overwrite=True)))
+        assert all("stays as it is" in outcome.error for outcome in outcomes)
+        assert [source.read_bytes() for source in sources] == before
+        (tmp_path / "out").rename(tmp_path / kind)
+        (tmp_path / "out").symlink_to(tmp_path / "in")
+
+
+def test_an_input_that_appears_at_the_result_during_the_work_is_kept(tmp_path):
+    source = write(tmp_path / "in/a.png")
+    (tmp_path / "out").mkdir()
+
+    class Meddler(Brightener):
+        def restore(self, *arguments):
+            (tmp_path / "out").rename(tmp_path / "away")
+            (tmp_path / "out").symlink_to(tmp_path / "in")
+            return super().restore(*arguments)
+
+    (outcome,) = restore_files(Meddler(), [Job(source, tmp_path / "out/a.png")], Settings(overwrite=True))
+    assert "stays as it is" in outcome.error
+    assert (image.read(source).pixels == 100).all()
+
+
+def test_results_that_meet_on_a_disk_without_large_letters_are_told(tmp_path):
+    """A link stands for such a disk: two names, one file."""
+    jobs = [Job(write(tmp_path / f"in/{name}"), tmp_path / name) for name in ("A.png", "a.png")]
+    ledger = Ledger(Settings(overwrite=True), "model", inputs=[job.source for job in jobs])
+    assert ledger.commit(jobs[0], Encoded(b"first", "hash", {}, ()), 1.0).status == "done"
+    os.link(jobs[0].target, jobs[1].target)
+    assert (
+        f"is the result of {jobs[0].source} already"
+        in ledger.commit(jobs[1], Encoded(b"second", "hash", {}, ()), 1.0).error
+    )
+    assert jobs[0].target.read_bytes() == b"first"
 
 
 def test_two_photos_never_meet_in_one_file(tmp_path):

@@ -161,7 +161,7 @@ run(Path(sys.argv[1]), strength=float(sys.argv[6]))
 
 def run_and_die(folder, count, status, moment, strength=1.0):
     """Run in a process that kills itself around recording a status for the given time."""
-    arguments = [folder, Path(__file__).parents[1], count, status, moment, strength]
+    arguments = [folder, Path(__file__).parent, count, status, moment, strength]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, arguments)], check=False)
     assert done.returncode == -signal.SIGKILL
 

@@ -50,6 +50,22 @@ def test_figures_and_other_methods_come_with_the_table(tmp_path, pairs, model):
     assert (tmp_path / "figures" / "index.html").read_bytes() == page
 
 
+def test_results_that_are_there_are_replaced_with_overwrite_alone_and_inputs_never(tmp_path, pairs, model):
+    arguments = ["--data", f"lol={pairs}:limit=1", "-m", model, "-o", tmp_path / "r.json"]
+    for name in ("r.json", "r.md"):
+        (tmp_path / name).write_text("precious")
+        code, _, err = run(*arguments)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert f"{name} exists already: pass --overwrite" in err
+        assert (tmp_path / name).read_text() == "precious"
+        (tmp_path / name).unlink()
+    assert run(*arguments)[0] == run(*arguments, "--overwrite")[0] == 0
+    before = (tmp_path / "r.json").read_bytes()
+    code, _, err = run("--merge", tmp_path / "r.json", "-o", tmp_path / "r.json", "--overwrite")
+    assert (code, "is one of the inputs" in err) == (2, True)
+    assert (tmp_path / "r.json").read_bytes() == before
+
+
 def test_shards_are_joined(tmp_path, pairs, model):
     for part in (1, 2):
         out = ["-o", tmp_path / f"{part}.json", "--shard", f"{part}/2"]

@@ -81,7 +81,7 @@ def restore_on_cluster(
     """
     import ray.exceptions
 
-    ledger = Ledger(settings, model.sha256, manifest)
+    ledger = Ledger(settings, model.sha256, manifest, (job.source for job in jobs))
     ledgers.clean_up(jobs)
     waiting: dict[int, Job] = {}
     for number, job in enumerate(jobs):

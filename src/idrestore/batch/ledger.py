@@ -11,16 +11,24 @@ from idrestore.batch.photo import Encoded, Job, Outcome, failure, printable
 from idrestore.batch.settings import Settings
 from idrestore.files import atomic, image
 from idrestore.files.image import ImageError
+from idrestore.files.overwriting import Identity, Originals, identity
 
 
 class Ledger:
     """The one who looks up, writes and records the results of a run; threads may share it."""
 
-    def __init__(self, settings: Settings, model_sha256: str, manifest: Manifest | None = None) -> None:
-        """Without a manifest, nothing is known of earlier runs, and nothing is recorded of this one."""
+    def __init__(
+        self, settings: Settings, model_sha256: str, manifest: Manifest | None = None, inputs: Iterable[Path] = ()
+    ) -> None:
+        """Without a manifest, nothing is known of earlier runs, and nothing is recorded of this one.
+
+        `inputs` are the photos of the run, none of which is ever replaced.
+        """
         self.settings = settings
         self.model_sha256 = model_sha256
         self.manifest = manifest
+        self._originals = Originals(inputs)
+        self._made: dict[Identity, Path] = {}
 
     def known(self, job: Job) -> Entry | None:
         """Return what an earlier run recorded of a result."""
@@ -35,6 +43,7 @@ class Ledger:
         if known and self._is_same_work(known, input_sha256):
             # "writing" with the result in its place: the run was killed before it could write "done".
             if known.status != "failed" and _sha256_of(job.target) == known.output_sha256:
+                self._remember(job)
                 return Outcome(job, "skipped", "", known.ingredients, known.notes, known.seconds)
             if known.status == "failed" and not self.settings.retry_failed:
                 return Outcome(job, "failed", f"{known.error} (in an earlier run: --retry-failed tries again)")
@@ -58,6 +67,7 @@ class Ledger:
             return failure(job, image.unwritable(job.target, error), seconds)
         except ValueError as error:  # of the image or the manifest
             return failure(job, error, seconds)
+        self._remember(job)
         with suppress(ManifestError):  # "writing" is enough for the next run to see that it was done
             self._record(job, made.input_sha256, "done", digest, outcome)
         return outcome
@@ -69,6 +79,11 @@ class Ledger:
         with suppress(ManifestError):  # then the next run tries again
             self._record(job, input_sha256, "failed", known.output_sha256 if known else "", outcome)
         return outcome
+
+    def _remember(self, job: Job) -> None:
+        """Note a result of this run, which no other photo's may replace."""
+        if made := identity(job.target):
+            self._made[made] = job.source
 
     def _is_same_work(self, known: Entry, input_sha256: str) -> bool:
         now = input_sha256, self.settings.sha256, self.model_sha256
@@ -87,7 +102,11 @@ class Ledger:
             raise image.unwritable(job.target, error) from error
 
     def _check_replaceable(self, job: Job, known: Entry | None) -> None:
-        """Raise if there is a file that is not our own result of the same photo."""
+        """Raise if there is a file that is not our own result of the same photo, or is one of the photos."""
+        self._originals.check(job.target)
+        other = self._made.get(identity(job.target) or (0, 0))
+        if other:  # a disk that does not tell large letters from small ones
+            raise ImageError(f"{job.target} is the result of {other} already: restore them apart")
         if self.settings.overwrite or not job.target.exists():
             return
         if not known or not known.output_sha256:

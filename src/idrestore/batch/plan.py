@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from idrestore.batch.photo import Job
 from idrestore.files import image
+from idrestore.files.overwriting import Originals
 
 SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
 """Endings of formats that can be read but not written, and what is written instead."""
@@ -72,7 +73,7 @@ def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple
         jobs = [Job(found[0][0], out)]
     else:
         jobs = [Job(path, out / writable(relative)) for path, relative in found]
-    return _checked(jobs, problems, {path.resolve() for path, _ in found} if writes_photos else set())
+    return _checked(jobs, problems, Originals(path for path, _ in found if writes_photos))
 
 
 def _photos_in(source: Path, out: Path) -> list[tuple[Path, Path]]:
@@ -113,13 +114,13 @@ def writable(relative: Path) -> Path:
     return relative.with_suffix(SUBSTITUTES.get(relative.suffix.lower(), relative.suffix))
 
 
-def _checked(jobs: list[Job], problems: list[Problem], untouchable: set[Path]) -> tuple[list[Job], list[Problem]]:
-    """Sort out jobs that would overwrite an untouchable photo, or one another's result."""
+def _checked(jobs: list[Job], problems: list[Problem], originals: Originals) -> tuple[list[Job], list[Problem]]:
+    """Sort out jobs that would replace one of the photos, or one another's result."""
     taken: dict[Path, Path] = {}
     good: list[Job] = []
     for job in jobs:
         target = job.target.resolve()
-        if target in untouchable:
+        if originals.met_by(job.target):
             message = f"{job.target} is one of the photos to restore and stays as it is: choose another -o"
             problems.append(Problem(job.source, message))
         elif target in taken:

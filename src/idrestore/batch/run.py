@@ -39,7 +39,7 @@ def restore_files(
     With a manifest, what an earlier run did with the same photo, settings and model is not done again. At most
     `settings.workers` photos are read ahead of the network, and as many wait to be written behind it.
     """
-    ledger = Ledger(settings, restorer.model.sha256, manifest)
+    ledger = Ledger(settings, restorer.model.sha256, manifest, (job.source for job in jobs))
     ledgers.clean_up(jobs)
     pool = ThreadPoolExecutor(settings.workers, "idrestore")
     try:

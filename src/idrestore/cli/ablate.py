@@ -17,9 +17,12 @@ def ablate_command(
 ) -> None:
     """Train variants of a recipe with several seeds and compare them; the same command goes on where it was stopped."""
     from idrestore.data.pairs import parse_data
+    from idrestore.files.overwriting import check_free
     from idrestore.training import ablate
 
     try:
+        if not any(out.glob("*/*/log.jsonl")):  # else it is the same command going on
+            check_free([out / "table.md", out / "table.json"], advice="choose another folder")
         plan = ablate.Grid.from_toml(grid, base, photos or [])
         with Bar(1) as bar:
             table = ablate.ablate(plan, parse_data(data), out, bar.step)

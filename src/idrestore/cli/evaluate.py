@@ -49,6 +49,7 @@ def evaluate_command(
     figures_limit: Annotated[int, typer.Option(help="Draw at most this many photos of a set, the first.")] = 8,
     shard: Annotated[str, typer.Option(help="I/N: measure the I-th of N parts alone; --merge joins them.")] = "1/1",
     merge: Annotated[list[Path] | None, typer.Option(help="Results of a shard, to be joined; for each.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only read the data, and say what is wrong with it.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -58,6 +59,7 @@ def evaluate_command(
     from idrestore.evaluation import evaluate as evaluation
     from idrestore.evaluation import report as reports
     from idrestore.evaluation.figures import Gallery
+    from idrestore.files.overwriting import check_free
 
     try:
         sets = parse_data(data or [])
@@ -67,14 +69,15 @@ def evaluate_command(
             refuse("--out: expected the name of a JSON file for the results")
         if out.suffix == ".md":
             refuse(f"--out: got {out}, expected a name for the JSON file; the table is written beside it, as .md")
+        if figures and (figures / "index.html").exists():
+            refuse(f"--figures: {figures} holds figures already; name another folder")
+        check_free([out, out.with_suffix(".md")], overwrite, merge or [])
         if merge:
             _finish(reports.merge([_results_in(path) for path in merge]), out)
         if protocol not in reports.PROTOCOLS:
             refuse(f"--protocol: got {protocol!r}, expected one of {', '.join(reports.PROTOCOLS)}")
         others = _named_folders(versus or [])
         part = _shard(shard)
-        if figures and (figures / "index.html").exists():
-            refuse(f"--figures: {figures} holds figures already; name another folder")
         make_folder(out.parent)
         restorer = load_model(model, device, precision)
         gallery = Gallery(figures, figures_limit) if figures else None
@@ -97,9 +100,12 @@ def evaluate_command(
 
 def _finish(report: Report, out: Path, gallery: Gallery | None = None) -> NoReturn:
     """Write and print a report, write the figures' page, and leave."""
+    from idrestore.files.atomic import replacing
+
     make_folder(out.parent)
-    out.write_text(report.to_json())
-    out.with_suffix(".md").write_text(report.to_markdown())
+    for path, text in ((out, report.to_json()), (out.with_suffix(".md"), report.to_markdown())):
+        with replacing(path) as file:
+            file.write(text.encode())
     if gallery:
         gallery.finish("idrestore: comparison", report.to_markdown())
     out_console.print(report.to_markdown(), markup=False)

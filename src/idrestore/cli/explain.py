@@ -33,17 +33,23 @@ def explain_command(
     precision: PrecisionOption = "auto",
     memory: MemoryOption = "",
     max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace explanations that are there.")] = False,
 ) -> None:
     """Say what is wrong with photos, who says so and where: a page, pictures and JSON in a folder for each."""
     if bool(photos) == priors:
         refuse("expected photos to explain, or --priors to draw the model's priors, and not both")
+    from idrestore.files.overwriting import check_free
+
     restorer = load_model(model, device, precision, budget=parse_memory(memory))
     make_folder(out)
     if priors:
         from idrestore.evaluation import embeddings
 
         try:
+            check_free([out / "priors.json", out / "priors.png"], overwrite)
             out_console.print(str(embeddings.write(restorer.model, out)), markup=False)
+        except ValueError as error:
+            refuse(f"--out: {error}")
         except ImportError as error:
             refuse(f"--priors: {error.name} is missing: pip install '.[explain]' in the folder of idrestore")
         raise typer.Exit(DONE)
@@ -59,6 +65,8 @@ def explain_command(
             folder = job.target if folder in folders else folder  # a.jpg beside a.png
             folders.add(folder)
             try:
+                pages = (folder / "explanation.html", folder / "explanation.json")
+                check_free((*pages, *folder.glob("*.png")), overwrite, [job.source])
                 told = explain.explain_file(restorer, job.source, folder, max_pixels)
                 bar.print(f"{job.source}: {told.sentence} → {told.page}")
             except batch.FILE_ERRORS as error:

@@ -15,10 +15,13 @@ def export_command(
 ) -> None:
     """Write a model as ONNX, for photos of any size, and compare what it does with torch."""
     from idrestore import export
+    from idrestore.files.overwriting import check_free
     from idrestore.model import checkpoint
 
-    if out.exists() and (out.is_dir() or not overwrite):
-        refuse(f"--out: {out} is there already; expected a new file's name, or --overwrite for a file")
+    try:
+        check_free([out], overwrite, [Path(model)])
+    except ValueError as error:
+        refuse(f"--out: {error}")
     if not out.parent.is_dir():
         refuse(f"--out: no folder {out.parent}: expected one that is there")
     try:

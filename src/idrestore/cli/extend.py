@@ -23,6 +23,7 @@ def extend_command(
 
     from idrestore.data.layouts import list_photos
     from idrestore.degradations import Operation
+    from idrestore.files.overwriting import check_free
     from idrestore.model import checkpoint
     from idrestore.training import extend
     from idrestore.training.run_folder import TrainingError
@@ -34,17 +35,19 @@ def extend_command(
     if not name.isidentifier() or name != name.lower():
         refuse(f"--name: got {name!r}, expected small letters, digits and underscores")
     try:
+        made = [out / f"{stem}.safetensors" for stem in (name, "start", "last", "best")]
+        check_free(made, advice="choose another folder")
         if degrade:
             extend.make_pairs(extend.load_function(degrade), list_photos(pairs), out / "pairs")
             pairs = out / "pairs"
         with Bar(steps) as bar:
             loaded = checkpoint.load(model)
-            made = extend.extend(loaded, pairs, name, operation, out, steps, validation, bar.step)  # type: ignore[arg-type]
+            extension = extend.extend(loaded, pairs, name, operation, out, steps, validation, bar.step)  # type: ignore[arg-type]
     except (TrainingError, ValueError, OSError) as error:
         refuse(str(error))
     out_console.print("| degradation | degraded | before | after | change |\n|---|---|---|---|---|", markup=False)
-    for row in made.changes:
+    for row in extension.changes:
         cells = f"{row.degraded:.2f} | {row.before:.2f} | {row.after:.2f} | {row.after - row.before:+.2f}"
         out_console.print(f"| {row.name} | {cells} |", markup=False)
     where = "the other pairs" if validation else "the pairs learned from; name others with --validation"
-    out_console.print(f"PSNR in dB, on {where}\nextended model: {made.path}", markup=False)
+    out_console.print(f"PSNR in dB, on {where}\nextended model: {extension.path}", markup=False)

@@ -15,6 +15,7 @@ def train_command(
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
+    from idrestore.files.overwriting import check_free
     from idrestore.training import distributed
     from idrestore.training import loop as training
     from idrestore.training.recipe import TrainConfig, with_photos
@@ -23,6 +24,8 @@ def train_command(
     speaks = distributed.rank() == 0
     try:
         config = TrainConfig.from_toml(recipe)
+        if not resume and not (out / "state.pt").exists():  # a run that is there is refused, and said, by `train`
+            check_free([out / "best.safetensors", out / "last.safetensors"], advice="choose another folder")
         if photos:
             config = with_photos(config, photos)
         with Bar(config.steps, speaks) as bar:
