@@ -1,10 +1,11 @@
 """Would someone who does not know which is which call a restored photo worse? Contact sheets for such a judge.
 
-    python benchmarks/blind.py sheets OUT FOLDER... [--seed 0]     draw the sheets
-    python benchmarks/blind.py count OUT ANSWERS.json              count the answers
+    python benchmarks/blind.py sheets OUT FOLDER... [--seed 0] [--side 512] [--model fast]
+    python benchmarks/blind.py count OUT ANSWERS.json        count the answers
 
-`sheets` restores every photo of the folders with the shipped model and draws it beside what it was made from, left or
-right by chance (seeded), with a detail of each enlarged: OUT/NUMBER.png, and OUT/key.json, not for the judge's eyes.
+`sheets` restores the middle of every photo of the folders (`--side` pixels at most) and draws it beside what it was
+made from, left or right by chance (seeded), with a detail of each enlarged: OUT/FIRST-LAST.png, `ACROSS` photos side by
+side, and OUT/key.json, not for the judge's eyes.
 Answers are `{"1": "left", "2": "same", ...}`: which side looks better.
 """
 
@@ -14,33 +15,52 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyvips
 
 from idrestore.data.layouts import list_photos
-from idrestore.data.pairs import read_8_bit
+from idrestore.data.pairs import Pixels8, read_8_bit
 from idrestore.evaluation.figures import Panel, draw, most_different
 from idrestore.restoration.restorer import load
 
 SIDES = ("left", "right")
+ACROSS = 3
+"""Photos on a page."""
 
 
-def sheets(out: Path, folders: list[Path], seed: int) -> None:
-    """Draw a sheet for each photo, in an order and with sides decided by chance."""
-    restorer, chance = load("fast"), random.Random(seed)
+def sheets(out: Path, folders: list[Path], model: str, seed: int, side: int) -> None:
+    """Draw all photos in an order and with sides decided by chance."""
+    restorer, chance = load(model), random.Random(seed)
     photos = [photo for folder in folders for photo in list_photos(folder)]
     chance.shuffle(photos)
     out.mkdir(parents=True)
-    key = {}
+    key, page = {}, []
     for number, path in enumerate(photos, 1):
-        degraded = read_8_bit(path)
+        degraded = middle(read_8_bit(path), side)
         result = restorer.restore(degraded)
         restored_on = chance.choice(SIDES)
         pair = [degraded, result.image] if restored_on == "right" else [result.image, degraded]
         box = most_different(degraded, result.image, degraded)
-        panels = [Panel(side, pixels, "") for side, pixels in zip(SIDES, pair, strict=True)]
-        pyvips.Image.new_from_array(draw(panels, box)).pngsave(str(out / f"{number}.png"))
+        panels = [Panel(f"{number} {name}", pixels, "") for name, pixels in zip(SIDES, pair, strict=True)]
+        page.append(draw(panels, box))
         key[str(number)] = {"photo": path.name, "restored": restored_on, "found": next(iter(result.ingredients))}
+        if len(page) == ACROSS or number == len(photos):
+            write(out / f"{number - len(page) + 1:02}-{number:02}.png", page)
+            page = []
     (out / "key.json").write_text(json.dumps(key, indent=1))
+
+
+def middle(photo: Pixels8, side: int) -> Pixels8:
+    """Return the middle of a photo, at most `side` pixels high and wide."""
+    top, left = (max(0, (length - side) // 2) for length in photo.shape[:2])
+    return photo[top : top + side, left : left + side]
+
+
+def write(path: Path, figures: list[Pixels8]) -> None:
+    """Write figures side by side."""
+    height = max(len(figure) for figure in figures)
+    tall = [np.pad(figure, ((0, height - len(figure)), (0, 0), (0, 0)), constant_values=255) for figure in figures]
+    pyvips.Image.new_from_array(np.concatenate(tall, axis=1)).pngsave(str(path))
 
 
 def count(out: Path, answers: Path) -> None:
@@ -69,10 +89,12 @@ if __name__ == "__main__":
     drawing.add_argument("out", type=Path)
     drawing.add_argument("folders", type=Path, nargs="+")
     drawing.add_argument("--seed", type=int, default=0)
+    drawing.add_argument("--side", type=int, default=512)
+    drawing.add_argument("--model", "-m", default="fast")
     counting.add_argument("out", type=Path)
     counting.add_argument("answers", type=Path)
     given = parser.parse_args()
     if given.command == "sheets":
-        sheets(given.out, given.folders, given.seed)
+        sheets(given.out, given.folders, given.model, given.seed, given.side)
     else:
         count(given.out, given.answers)

@@ -8,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from idrestore.data.degrade import degrade, gaussian_noise
 from idrestore.data.pairs import read_8_bit, to_pixels
-from idrestore.metrics import WINDOW, psnr, psnr_batch, ssim
+from idrestore.metrics import WINDOW, psnr, psnr_batch, ssim, tone_matched
 
 
 def picture(height=13, width=11, dtype=np.uint8, seed=0):
@@ -121,3 +121,20 @@ def test_psnr_batch_is_psnr_of_each():
     expected = [psnr(x, y) for x, y in zip(a, b, strict=True)]
     assert psnr_batch(*tensors).tolist() == pytest.approx(expected, rel=1e-5)
     assert expected[2] == math.inf
+
+
+def test_a_matched_tone_is_the_best_cubic_of_each_channel():
+    clean, other = picture(seed=1), picture(seed=2)
+    for channel in range(3):
+        values = other[..., channel].ravel() / 255
+        powers = np.stack([values**power for power in range(4)], axis=1)
+        solution = np.linalg.lstsq(powers, clean[..., channel].ravel() / 255, rcond=None)[0]
+        expected = (powers @ solution).reshape(clean.shape[:2]).clip(0, 1)
+        np.testing.assert_allclose(tone_matched(other, clean)[..., channel], expected, atol=1e-9)
+
+
+def test_a_flat_picture_gets_the_mean_and_no_warning():
+    clean = picture()
+    flat = np.full_like(clean, 7)
+    expected = np.broadcast_to(clean.mean(axis=(0, 1)) / 255, clean.shape)
+    np.testing.assert_allclose(tone_matched(flat, clean), expected)

@@ -151,6 +151,25 @@ def test_pictures_that_got_worse_are_counted(rain):
     assert report.summaries()["x"].worse == pytest.approx(1 / 3)
 
 
+def test_losers_are_counted_and_the_worst_is_named(rain):
+    loss = {10: 11, 20: 20, 40: 41}  # 0.8 dB, nothing, and 0.2 dB, which nobody sees
+
+    def change(pixels):
+        offset = next(o for n, o in enumerate(OFFSETS) if (picture(n) + np.uint8(o) == pixels).all())
+        return pixels + np.uint8(loss[offset] - offset)
+
+    summary = evaluate(FakeRestorer(change), {"x": SetSpec(rain)}).summaries()["x"]
+    assert (summary.losers, summary.worst.file) == (1, "degraded/0.png")
+    assert summary.worst.gain == pytest.approx(offset_psnr(11) - offset_psnr(10))
+    clean = evaluate(FakeRestorer(change_one), {"x": SetSpec(rain / "clean", clean=True)})
+    assert clean.summaries()["x"].worst[::2] == ("1.png", pytest.approx(offset_psnr(5)))
+    assert f"| 1.png {offset_psnr(5):.2f} dB |" in clean.to_markdown()
+
+
+def change_one(pixels):
+    return pixels + np.uint8(5) if (pixels == picture(1)).all() else pixels
+
+
 def test_clean_photos_must_come_back(rain):
     data = {"clean": SetSpec(rain / "clean", clean=True)}
     kept = evaluate(FakeRestorer(), data).summaries()["clean"]
@@ -292,11 +311,12 @@ def test_the_table_is_rounded_and_says_its_protocol(rain, monkeypatch):
     assert evaluate(FakeRestorer(), data).to_markdown() == "\n".join(
         [
             "| set | photos | PSNR input | PSNR restored | gain | SSIM input | SSIM restored "
-            "| worse | named first | ingredients | s/megapixel |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "| worse | lose > 0.3 dB | worst | named first | ingredients | s/megapixel |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             f"| rain | 3 | 22.11 | 22.11 | +0.00 | {similarity:.4f} | {similarity:.4f} | 0% "
-            "| rain 67% | rain 0.60, noise 0.40 | 0.00 |",
-            "| same | 3 | inf | inf | +0.00 | 1.0000 | 1.0000 | 0% | – | rain 0.75, noise 0.25 | 0.00 |",
+            "| 0 | degraded/2.png +0.00 | rain 67% | rain 0.60, noise 0.40 | 0.00 |",
+            "| same | 3 | inf | inf | +0.00 | 1.0000 | 1.0000 | 0% | 0 | 0.png +0.00 | – "
+            "| rain 0.75, noise 0.25 | 0.00 |",
             "",
             PROTOCOLS["full"],
             "",
@@ -313,6 +333,39 @@ def test_reports_do_not_depend_on_where_the_folder_lies(rain, monkeypatch):
     monkeypatch.chdir(rain.parent)
     report = evaluate(FakeRestorer(), {"x": SetSpec(Path(rain.name))})
     assert [row.file for row in report.rows] == [f"degraded/{n}.png" for n in range(3)]
+
+
+def test_what_the_model_does_when_told_stands_beside_what_it_does_by_itself(rain):
+    class Obedient(FakeRestorer):
+        names = ("noise", "rain")
+
+        def restore(self, pixels, ingredients=None):
+            wanted = perfect(0, 1, 2) if ingredients == {"rain": 1.0} else lambda same: same
+            return SimpleNamespace(image=wanted(pixels), ingredients={"noise": 1.0})
+
+    report = evaluate(Obedient(), {"x": SetSpec(rain)}, told=("rain", "noise"))
+    assert [row.others["told rain"].psnr for row in report.rows] == [math.inf] * 3
+    assert [row.others["told noise"].psnr for row in report.rows] == [row.psnr_input for row in report.rows]
+    assert "| PSNR told rain | SSIM told rain | PSNR told noise |" in report.to_markdown()
+    with pytest.raises(ValueError, match="told: got fog, expected one of noise, rain"):
+        evaluate(Obedient(), {"x": SetSpec(rain)}, told=("fog",))
+
+
+@pytest.mark.parametrize("protocol", ["full", "research"])
+def test_matched_tones_leave_detail_to_be_judged(tmp_path, protocol):
+    clean = picture(0, 64, 64)
+    save(tmp_path / "clean" / "a.png", clean)
+    save(tmp_path / "degraded" / "a.png", clean // 2)
+    grainy = FakeRestorer(lambda p: p // 16 * 16 if p.dtype == np.uint8 else np.floor(p * 15.9) / 15.9)
+    data = {"x": SetSpec(tmp_path)}
+    plain, matched = (evaluate(grainy, data, protocol=protocol, tone_matched=on).rows[0] for on in (False, True))
+    assert plain.psnr_input < 15 < 45 < matched.psnr_input  # halved levels are brightness, but for their rounding
+    assert plain.psnr_restored < 15 < 25 < matched.psnr_restored < 32
+    report = evaluate(grainy, data, tone_matched=True)
+    assert "tone curve" in report.to_markdown()
+    assert Report.from_json(report.to_json()).tone_matched
+    with pytest.raises(ValueError, match="not shards of one evaluation"):
+        merge([report, dataclasses.replace(report, tone_matched=False, rows=[])])
 
 
 # ---- the protocol of research scripts

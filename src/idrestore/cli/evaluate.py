@@ -45,6 +45,13 @@ def evaluate_command(
     versus: Annotated[
         list[str] | None, typer.Option(help="NAME=FOLDER of another method's results, to compare. May be repeated.")
     ] = None,
+    told: Annotated[
+        list[str] | None,
+        typer.Option(help="A degradation: measure too what the model does when told it. May be repeated."),
+    ] = None,
+    tone_matched: Annotated[
+        bool, typer.Option("--tone-matched", help="PSNR after the best tone curve: detail counts, brightness does not.")
+    ] = False,
     figures: Annotated[Path | None, typer.Option(help="Folder for comparison figures: PNGs and a page.")] = None,
     figures_limit: Annotated[int, typer.Option(help="Draw at most this many photos of a set, the first.")] = 8,
     shard: Annotated[str, typer.Option(help="I/N: measure the I-th of N parts alone; --merge joins them.")] = "1/1",
@@ -89,6 +96,8 @@ def evaluate_command(
                 protocol=protocol,
                 routing=routing,  # type: ignore[arg-type]
                 versus=others,
+                told=told or (),
+                tone_matched=tone_matched,
                 shard=part,
                 observe=gallery.add if gallery else None,
                 about={"model": restorer.model.path.name, "sha256": restorer.model.sha256, "routing": routing},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from idrestore import metrics
 from idrestore.data.layouts import Pair, Pairs, list_photos
 from idrestore.data.pairs import Pixels8, SetSpec, read_8_bit
 from idrestore.degradations import NAMES
@@ -48,6 +49,8 @@ def evaluate(
     protocol: Protocol = "full",
     routing: Routing = "soft",
     versus: Mapping[str, Path] | None = None,
+    told: Sequence[str] = (),
+    tone_matched: bool = False,
     shard: tuple[int, int] = (1, 1),
     observe: Observe | None = None,
     about: Mapping[str, object] | None = None,
@@ -56,7 +59,9 @@ def evaluate(
 
     `progress` is told how many photos are done, and of how many. `routing` says whose ingredients are used: the
     routers' shares (soft), their largest alone (hard), or the true ones (oracle). `versus` names folders of other
-    methods' results, as `find_other` looks for them. `shard` (i, n) measures the i-th of n equal parts, whose reports
+    methods' results, as `find_other` looks for them. `told` names degradations: every photo is restored once more for
+    each, told that it has that alone, as if by another method, "told rain". With `tone_matched`, PSNR is taken after
+    the best tone curve (`metrics.tone_matched`). `shard` (i, n) measures the i-th of n equal parts, whose reports
     `merge` joins. `observe` is shown every photo's pictures. `about` goes into the report. A photo that fails, or has
     no counterpart, is a `Failure` in the report, and the rest goes on. Raise `ValueError` or `OSError` before anything
     is restored if `data` is empty, a folder does not hold what its set says, or an oracle would have to guess.
@@ -65,6 +70,8 @@ def evaluate(
     for name, spec in data.items():
         if spec.first not in (None, *NAMES) and spec.first not in restorer.names:
             raise ValueError(f"first: got {spec.first} for {name}, expected one of {', '.join(restorer.names)}")
+    if unknown := [name for name in told if name not in restorer.names]:
+        raise ValueError(f"told: got {unknown[0]}, expected one of {', '.join(restorer.names)}")
     part, parts = shard
     if not 1 <= part <= parts:
         raise ValueError(f"shard: got {part} of {parts}, expected one of the parts, counted from 1")
@@ -92,14 +99,15 @@ def evaluate(
             others, missing = _read_others(theirs[job.set], file, clean, protocol)
             failures += [Failure(job.set, file, message) for message in missing]
             restore = partial(_restore, restorer, routing, spec.truth())
-            row, pictures = _measure(restore, job, file, degraded, clean, others, protocol)
+            others |= {f"told {kind}": restorer.restore(degraded, ingredients={kind: 1.0}).image for kind in told}
+            row, pictures = _measure(restore, job, file, degraded, clean, others, protocol, tone_matched)
             rows.append(row)
             if observe:
                 observe(row, pictures)
         except PHOTO_ERRORS as error:
             failures.append(Failure(job.set, file, one_line(error)))
         progress(done, len(jobs))
-    return Report(data, rows, failures, protocol, about or {})
+    return Report(data, rows, failures, protocol, about or {}, tone_matched)
 
 
 def find_sets(data: Mapping[str, SetSpec], routing: Routing = "soft") -> dict[str, Pairs]:
@@ -185,32 +193,37 @@ def _measure(
     clean: Pixels8,
     others: dict[str, Pixels8],
     protocol: Protocol,
+    tone_matched: bool,
 ) -> tuple[Row, Pictures]:
     exact = protocol == "research"
+    score = partial(_score, tone_matched=tone_matched)
     start = perf_counter()
     result = restore(degraded.astype(np.float32) / 255 if exact else degraded)
     seconds = perf_counter() - start
-    score_input = _score(degraded, clean)
-    score = _score(result.image.astype(np.float64), clean / 255) if exact else _score(result.image, clean)
+    before = score(degraded, clean)
+    after = score(result.image.astype(np.float64), clean / 255) if exact else score(result.image, clean)
     row = Row(
         set=job.set,
         number=job.number,
         file=file,
         megapixels=clean.shape[0] * clean.shape[1] / 1e6,
         seconds=seconds,
-        psnr_input=score_input.psnr,
-        psnr_restored=score.psnr,
-        ssim_input=score_input.ssim,
-        ssim_restored=score.ssim,
+        psnr_input=before.psnr,
+        psnr_restored=after.psnr,
+        ssim_input=before.ssim,
+        ssim_restored=after.ssim,
         ingredients=dict(result.ingredients),
-        others={name: _score(other, clean) for name, other in others.items()},
+        others={name: score(other, clean) for name, other in others.items()},
     )
     restored = (result.image * 255).round().astype(np.uint8) if exact else result.image
     return row, Pictures(degraded, others, restored, clean)
 
 
-def _score(picture: NDArray[Any], clean: NDArray[Any]) -> Score:
-    return Score(psnr(picture, clean), ssim(picture, clean))
+def _score(picture: NDArray[Any], clean: NDArray[Any], tone_matched: bool) -> Score:
+    if not tone_matched or np.array_equal(picture, clean):
+        return Score(psnr(picture, clean), ssim(picture, clean))
+    peak = 255 if clean.dtype == np.uint8 else 1
+    return Score(psnr(metrics.tone_matched(picture, clean), clean / peak), ssim(picture, clean))
 
 
 def _cropped(pictures: tuple[Pixels8, ...], protocol: Protocol) -> tuple[Pixels8, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +14,12 @@ from typing import Any, Literal, NamedTuple
 from idrestore.data.pairs import Pixels8, SetSpec
 
 FORMAT_VERSION = 1
+LOSS = 0.3
+"""By how much a photo's PSNR must fall to count as a loser, dB: about what a careful eye may see."""
+TONE_MATCHED = (
+    "Every picture's PSNR is taken after the cubic tone curve of each channel that brings it closest to the clean one: "
+    "detail counts, brightness and colour casts do not."
+)
 Protocol = Literal["full", "research"]
 PROTOCOLS: dict[Protocol, str] = {
     "full": (
@@ -94,6 +101,16 @@ class MeanScore(NamedTuple):
     ssim: Mean
 
 
+class Worst(NamedTuple):
+    """The photo of a set that gained least."""
+
+    file: str
+    gain: float
+    """dB"""
+    psnr: float
+    """Of the restored photo, dB"""
+
+
 @dataclass(frozen=True)
 class Summary:
     """The means of one set, unrounded; NaN if no photo could be measured."""
@@ -107,6 +124,10 @@ class Summary:
     ssim_restored: Mean
     worse: float
     """Share of the photos whose PSNR fell."""
+    losers: int
+    """Photos whose PSNR fell by more than `LOSS`."""
+    worst: Worst | None
+    """The photo that gained least; None if no photo could be measured."""
     right: float | None
     """Share whose largest ingredient was the expected one; None where that was not judged."""
     ingredients: dict[str, float]
@@ -124,6 +145,13 @@ class Report:
     protocol: Protocol = "full"
     about: Mapping[str, object] = field(default_factory=dict)
     """What was evaluated, such as the model's name and hash."""
+    tone_matched: bool = False
+    """PSNR is that of `metrics.tone_matched` pictures."""
+
+    @property
+    def protocol_text(self) -> str:
+        """What the numbers are, in words."""
+        return PROTOCOLS[self.protocol] + (f" {TONE_MATCHED}" if self.tone_matched else "")
 
     def summaries(self) -> dict[str, Summary]:
         """Return the means of each set."""
@@ -142,7 +170,8 @@ class Report:
             "format_version": FORMAT_VERSION,
             "about": self.about,
             "protocol": self.protocol,
-            "protocol_text": PROTOCOLS[self.protocol],
+            "protocol_text": self.protocol_text,
+            "tone_matched": self.tone_matched,
             "sets": {
                 name: {"spec": asdict(self.data[name]), "summary": asdict(summary)}
                 for name, summary in self.summaries().items()
@@ -162,7 +191,8 @@ class Report:
             specs = {name: entry["spec"] for name, entry in found["sets"].items()}
             data = {name: SetSpec(**spec | {"folder": Path(spec["folder"])}) for name, spec in specs.items()}
             failures = [Failure(**failure) for failure in found["failures"]]
-            return cls(data, [_row(row) for row in found["photos"]], failures, found["protocol"], found["about"])
+            rows = [_row(row) for row in found["photos"]]
+            return cls(data, rows, failures, found["protocol"], found["about"], bool(found.get("tone_matched", False)))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an evaluation's results ({error!r})") from error
 
@@ -173,7 +203,7 @@ class Report:
         lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
         text = [f"| {' | '.join(line)} |" for line in lines]
         failed = [f"- failed: {f.set}, {f.file}: {f.message}" for f in self.failures]
-        return "\n".join([*text, "", PROTOCOLS[self.protocol], *([""] if failed else []), *failed]) + "\n"
+        return "\n".join([*text, "", self.protocol_text, *([""] if failed else []), *failed]) + "\n"
 
 
 def merge(reports: Sequence[Report]) -> Report:
@@ -185,7 +215,7 @@ def merge(reports: Sequence[Report]) -> Report:
         raise ValueError("got no results to merge, expected at least one")
     first = reports[0]
     for report in reports[1:]:
-        if (report.data, report.protocol, report.about) != (first.data, first.protocol, first.about):
+        if dataclasses.replace(report, rows=(), failures=()) != dataclasses.replace(first, rows=(), failures=()):
             raise ValueError("these are not shards of one evaluation: sets, options, model or protocol differ")
     order = list(first.data)
     rows = sorted(
@@ -195,7 +225,7 @@ def merge(reports: Sequence[Report]) -> Report:
         if (row.set, row.number) == (following.set, following.number):
             raise ValueError(f"these are not shards of one evaluation: {row.set}, {row.file} is there twice")
     failures = sorted(failure for report in reports for failure in report.failures)
-    return Report(first.data, rows, failures, first.protocol, first.about)
+    return dataclasses.replace(first, rows=rows, failures=failures)
 
 
 def _row(found: Mapping[str, Any]) -> Row:
@@ -220,11 +250,21 @@ def _summary(rows: Sequence[Row], num_failed: int, first: str | None) -> Summary
         ssim_input=_mean([row.ssim_input for row in rows]),
         ssim_restored=_mean([row.ssim_restored for row in rows]),
         worse=_mean([row.gain < 0 for row in rows]).value,
+        losers=sum(row.gain < -LOSS for row in rows),
+        worst=_worst(rows),
         right=_mean(judged).value if judged else None,
         ingredients={name: _mean([row.ingredients[name] for row in rows]).value for name in names},
         seconds_per_megapixel=sum(row.seconds for row in rows) / megapixels if rows else math.nan,
         others=_mean_scores([row.others for row in rows]),
     )
+
+
+def _worst(rows: Sequence[Row]) -> Worst | None:
+    """Return the photo that gained least; of changed clean ones the least like itself."""
+    if not rows:
+        return None
+    row = min(rows, key=lambda row: (row.gain, row.psnr_restored))
+    return Worst(row.file, row.gain, row.psnr_restored)
 
 
 def _mean_scores(others: Sequence[Mapping[str, Score]]) -> dict[str, MeanScore]:
@@ -254,6 +294,8 @@ def _cells(name: str, spec: SetSpec, summary: Summary, others: Iterable[str]) ->
         "SSIM input": _rounded(summary.ssim_input, ".4f"),
         "SSIM restored": _rounded(summary.ssim_restored, ".4f"),
         "worse": f"{summary.worse:.0%}",
+        f"lose > {LOSS} dB": str(summary.losers),
+        "worst": _name_worst(summary.worst),
         "named first": f"{spec.first} {summary.right:.0%}" if judged else "–",
         "ingredients": ", ".join(f"{name} {share:.2f}" for name, share in largest),
         "s/megapixel": f"{summary.seconds_per_megapixel:.2f}",
@@ -263,6 +305,14 @@ def _cells(name: str, spec: SetSpec, summary: Summary, others: Iterable[str]) ->
         cells[f"PSNR {other}"] = _rounded(score.psnr, ".2f") if score else "–"
         cells[f"SSIM {other}"] = _rounded(score.ssim, ".4f") if score else "–"
     return cells
+
+
+def _name_worst(worst: Worst | None) -> str:
+    """Return a photo and what it gained, or what it came to where it was clean and so lost infinitely."""
+    if worst is None:
+        return "–"
+    change = f"{worst.gain:+.2f}" if math.isfinite(worst.gain) else f"{worst.psnr:.2f} dB"
+    return f"{worst.file} {change}"
 
 
 def _rounded(mean: Mean, form: str) -> str:
