@@ -57,10 +57,21 @@ def wrap_hub(change: Callable[[Tensor], Tensor]) -> Callable[[RestorationNetwork
     return wrap
 
 
+def kin(network: RestorationNetwork) -> list[int]:
+    """Return for each degradation the next that is undone by the same operation, and is one; itself if none is."""
+    names, operation_of = network.config.degradations, network.config.operation_of
+    groups = [
+        [k for k, other in enumerate(names) if other != "clean" and operation_of(other) == operation_of(name)]
+        for name in names
+    ]
+    return [group[(group.index(k) + 1) % len(group)] if k in group else k for k, group in enumerate(groups)]
+
+
 VARIANTS: dict[str, Callable[[RestorationNetwork], None]] = {
     "as it is": lambda network: None,
     "hub: the mean over degradations": wrap_hub(even),
     "hub: the next degradation's": wrap_hub(lambda shares: shares.roll(1, dims=1)),
+    "hub: the kin's": lambda network: wrap_hub(lambda shares: shares[:, kin(network)])(network),
     "hub: zeros": wrap_hub(torch.zeros_like),
     "operations: an even mixture": wrap_operations,
 }

@@ -72,7 +72,7 @@ def compare(network: RestorationNetwork, session: "InferenceSession") -> list[Co
     """Compare a network and a session of its file on noise of several sizes, routed and with given ingredients."""
     config = network.config
     generator = torch.Generator().manual_seed(0)
-    given = torch.rand(1, len(PLACEMENTS[config.placement]), len(config.degradations), generator=generator)
+    given = torch.rand(1, config.num_rows, len(config.degradations), generator=generator)
     comparisons = []
     for height, width in ((down * config.size_multiple, right * config.size_multiple) for down, right in SIZES):
         photo = torch.rand(1, 3, height, width, generator=generator)
@@ -104,7 +104,7 @@ def _to_onnx(model: Model) -> bytes:
     config = model.network.config
     multiple = config.size_multiple
     height, width = (side * multiple for side in SIZES[1])
-    rows = (1, len(PLACEMENTS[config.placement]), len(config.degradations))
+    rows = (1, config.num_rows, len(config.degradations))
     height_and_width = {2: multiple * torch.export.Dim("rows"), 3: multiple * torch.export.Dim("columns")}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # that torchvision is missing is no news
     with warnings.catch_warnings():

@@ -64,6 +64,14 @@ def test_round_trip(tmp_path, config, hub, half):
         assert torch.equal(loaded.network(photo).restored, model(photo).restored)
 
 
+def test_a_file_from_before_there_was_a_choice_has_an_operation_for_each_degradation(tmp_path):
+    save(tmp_path / "now", network(FAST, operations_by="degradation"), CARD)
+    path = rewritten(tmp_path / "now", tmp_path / "before", lambda header, _: header["config"].pop("operations_by"))
+    assert load(path).network.config.operations_by == "degradation"
+    photo = torch.rand(1, 3, 16, 16)
+    assert torch.equal(load(path).network(photo).restored, load(tmp_path / "now").network(photo).restored)
+
+
 def test_half_is_half_the_size(tmp_path):
     sizes = []
     for half in (False, True):

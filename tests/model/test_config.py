@@ -20,16 +20,17 @@ def budget(config):
 
 def test_fast_stays_within_its_budget():
     millions, kmac = budget(PRESETS["fast"])
-    assert millions <= 10.12
-    assert kmac <= 300
-    for_all_pixels, _ = budget(dataclasses.replace(PRESETS["fast"], kernel_view=(), tone_view=()))
-    assert for_all_pixels <= 8.26
+    assert millions <= 8  # 16 MB in 16 bits
+    assert kmac <= 200
 
 
-@pytest.mark.parametrize(("placement", "expected"), [("2E+1D", 1_573), ("3E", 1_573), ("3D", 2_570)])
+PARAMETERS = {"2E+1D": 11.85, "3E": 11.21, "3D": 11.85}
+
+
+@pytest.mark.parametrize(("placement", "expected"), [("2E+1D", 1_175), ("3E", 1_175), ("3D", 1_794)])
 def test_paper_has_the_published_size(placement, expected):
     millions, kmac = budget(dataclasses.replace(PRESETS["paper"], placement=placement))
-    assert 13.5 <= millions <= 16  # published: 15.34
+    assert millions == pytest.approx(PARAMETERS[placement], abs=0.005)  # published: 15.34
     # method, Sec. 2; a little less, because attention mixes and projects by one matrix
     assert kmac == pytest.approx(expected, rel=0.04)
 
@@ -62,7 +63,7 @@ def test_a_table_starts_from_its_preset():
         ({"num_prior": 24}, "unknown model setting 'num_prior'; the nearest one is 'num_priors'"),
         ({"Placement": "3E"}, "'Placement'; the nearest one is 'placement'"),
         ({"preset": "fats"}, r"preset: got 'fats', expected one of \('paper', 'fast', 'tiny'\)"),
-        ({"placement": "2E"}, r"placement: got '2E', expected one of \('2E\+1D', '3E', '3D'\)"),
+        ({"placement": "2E"}, r"placement: got '2E', expected one of \('2E\+1D', '3E', '3D', 'none'\)"),
         ({"num_priors": -1}, "num_priors: got -1, expected a whole number"),
         ({"num_priors": 2.5}, "num_priors: got 2.5, expected a whole number"),
         ({"dim": 7}, "dim: got 7, expected an even number"),
@@ -75,7 +76,7 @@ def test_a_table_starts_from_its_preset():
         ({"degradations": ["noise", "noise"]}, "degradations: got"),
         ({"heads": [0, 1, 1, 1]}, "heads: got"),
         ({"depths": [1, 1, 1, "1"]}, "depths: got"),
-        ({"num_priors": 0}, "num_priors: got 0"),
+        ({"operations_by": "kind"}, "operations_by: got 'kind'"),
         ({"stem_stride": 0}, "stem_stride: got 0"),
         ({"query_stride": 0}, "query_stride: got 0"),
         ({"expansion": "2"}, "expansion: got '2'"),

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 from small import BOTH, FAST
 from torch.utils.flop_counter import FlopCounterMode
 
+from idrestore.model.config import PRESETS
 from idrestore.model.cost import costs
 from idrestore.model.network import RestorationNetwork
 
@@ -26,3 +29,17 @@ def test_a_convolution_counted_by_hand():
     stem = next(part for part in costs(RestorationNetwork(FAST)) if part.name == "stem")
     assert stem.parameters == 12 * 6 * 9  # 2x2 RGB pixels to dim 6, no bias
     assert stem.kmac == pytest.approx(12 * 6 * 9 / 4 / 1000)
+
+
+@pytest.mark.parametrize(("preset", "column"), [("paper", 2), ("fast", 4)])
+def test_the_printed_table_is_what_the_code_counts(preset, column):
+    """`docs/method/method.md`, Cost: every part, parameters and thousands of multiply-accumulates."""
+    page = Path(__file__).parents[2] / "docs" / "method" / "method.md"
+    rows = [
+        line.split("|") for line in page.read_text().split("## Cost")[1].split("## ")[0].splitlines() if "|" in line
+    ]
+    printed = {row[1].strip(): (row[column].strip(), row[column + 1].strip()) for row in rows[2:]}
+    counted = {
+        each.name: (f"{each.parameters:,}", f"{each.kmac:.2f}") for each in costs(RestorationNetwork(PRESETS[preset]))
+    }
+    assert {name: cells for name, cells in printed.items() if cells[0] != "–"} == counted

@@ -57,7 +57,7 @@ def test_a_mixed_residual_block_by_its_formula():
 
 
 def test_only_what_a_sample_has_learns_from_it():
-    model = network(FAST)
+    model = network(FAST, operations_by="degradation")
     model(torch.rand(2, 3, 16, 16), one_hot("rain", 2)).restored.sum().backward()
     for index, name in enumerate(NAMES):
         moved = [each.weight.grad.any().item() for each in (model.output.of[index], model.reduce[0].of[index])]
@@ -69,7 +69,7 @@ def test_the_top_sees_the_photo_and_not_what_level_1_saw():
     seen = []
     model.reduce[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     model(photo, shares)
-    detail = model.detail(F.pixel_unshuffle(photo, 2), shares)
+    detail = model.detail(F.pixel_unshuffle(photo, 2), model.shares(shares))
     torch.testing.assert_close(seen[0][:, FAST.dim :], detail)
 
 

@@ -15,11 +15,12 @@ from idrestore.model.network import RestorationNetwork
 from idrestore.training.losses import LossWeights, losses
 
 SIZE = 16
-FIELDS = (fields.Attention, fields.Operations, fields.Predictor, fields.Pooling)
+FIELDS = (fields.Attention, fields.Operations, fields.OperationsBy, fields.Predictor)
 CHOICES = list(itertools.product(*map(get_args, FIELDS)))
+OF_WHOLE_PHOTOS = ("kernel.", "wide.look.", "wide.take.", "tone.")
 both = pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
 hubs = pytest.mark.parametrize("hub", ["prior", "ingredient"])
-placements = pytest.mark.parametrize("placement", PLACEMENTS)
+placements = pytest.mark.parametrize("placement", [name for name, levels in PLACEMENTS.items() if levels])
 
 
 def photos(batch=3, height=SIZE, width=SIZE):
@@ -30,14 +31,14 @@ def photos(batch=3, height=SIZE, width=SIZE):
 @both
 @placements
 def test_every_combination_runs(config, placement, choices):
-    attention, operations, predictor, pooling = choices
+    attention, operations, operations_by, predictor = choices
     model = network(
         config,
         placement=placement,
         attention=attention,
         operations=operations,
+        operations_by=operations_by,
         predictor=predictor,
-        pooling=pooling,
     )
     photo = photos(1, 16, 32)
     output = model(photo)
@@ -59,6 +60,24 @@ def test_every_combination_runs(config, placement, choices):
             assert latent.shape == (1, widths[level], 16 // shrink, 32 // shrink)
     shapes = [(1, 3, *latents.features.shape[2:]) for latents in output.latents]
     assert [s.shape for s in output.side_images] == (shapes if attention != "none" else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [({"placement": "none", "num_priors": 0}, 1), ({"num_priors": 0}, 3), ({"routing": "even"}, 3)],
+    ids=["backbone alone", "without hub", "without routing"],
+)
+@both
+def test_a_part_may_be_missing(config, changes, rows):
+    model = network(config, "ingredient", **changes)
+    degraded, truth = photos(len(NAMES)), torch.eye(len(NAMES))
+    output = model(degraded)
+    assert output.logits.shape == (len(NAMES), rows, len(NAMES))
+    assert bool(output.logits.any()) == (model.config.routing == "learned" and rows > 1)
+    losses(output, degraded, photos(len(NAMES)), truth, LossWeights()).total(torch.ones(len(NAMES))).backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.numel() and parameter.grad is None]
+    assert [name for name in without if not name.startswith(OF_WHOLE_PHOTOS)] == []
+    assert torch.equal(model(degraded, only_route=True).logits[0], model(degraded, only_route=True).logits[1])
 
 
 @pytest.mark.parametrize("degradations", [("blur",), ("haze", "clean"), FIVE])
@@ -187,20 +206,43 @@ def test_every_parameter_gets_a_gradient_in_its_stage(config, placement, hub):
     output = model(degraded, truth if hub == "prior" else None)
     losses(output, degraded, clean, truth, LossWeights()).total(torch.ones(len(NAMES))).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    of_whole_photos = ("kernel.", "wide.look.", "wide.take.", "tone.")
-    assert [name for name in without if not name.startswith(of_whole_photos)] == []
+    assert [name for name in without if not name.startswith(OF_WHOLE_PHOTOS)] == []
     if hub == "prior":
         assert model.hub.priors.grad.flatten(1).any(dim=1).all()
 
 
-def test_physics_leaves_idle_only_what_it_forbids():
-    """Of the shared predictor's rows (K, gain and offset): noise needs no gain, blur neither."""
-    model = network(FAST)
+@pytest.mark.parametrize("by", get_args(fields.OperationsBy))
+def test_physics_leaves_idle_only_what_it_forbids(by):
+    """Of the shared predictor's rows (O, gain and offset): noise needs no gain, blur neither."""
+    model = network(FAST, operations_by=by)
     model(photos(len(NAMES)), torch.eye(len(NAMES))).restored.square().sum().backward()
     needed = {"additive": [False, True], "affine": [True, True], "convolutive": [False, False]}
     for block in model.prior_blocks.values():
         used = block.operations.bias.grad.any(dim=-1)
-        assert used.tolist() == [needed[operation_of(name)] for name in NAMES]
+        kinds = [operation_of(name) for name in NAMES]
+        assert used.tolist() == [needed[kind] for kind in (kinds if by == "degradation" else dict.fromkeys(kinds))]
+
+
+@both
+@pytest.mark.parametrize(("name", "kin"), [("noise", "rain"), ("haze", "low_light")])
+def test_only_the_hub_tells_kin_apart(config, name, kin):
+    """Told one or the other, all operations are the same; the hub's answer, and so the photo, is not."""
+    model, photo = network(config), photos(1)
+    assert torch.equal(model.shares(one_hot(name)), model.shares(one_hot(kin)))
+    restored = [model(photo, one_hot(each)).restored for each in (name, kin)]
+    assert (restored[0] - restored[1]).abs().max() > 1e-4
+    with torch.no_grad():
+        tables = model.hub.priors
+        tables[[NAMES.index(name), NAMES.index(kin)]] = tables[[NAMES.index(kin), NAMES.index(name)]]
+    swapped = [model(photo, one_hot(each)).restored for each in (kin, name)]
+    assert all(torch.equal(a, b) for a, b in zip(restored, swapped, strict=True))
+
+
+@both
+def test_operations_by_degradation_tell_kin_apart_themselves(config):
+    model, photo = network(config, operations_by="degradation", num_priors=0), photos(1)
+    restored = [model(photo, one_hot(each)).restored for each in ("noise", "rain")]
+    assert not torch.equal(*restored)
 
 
 @both

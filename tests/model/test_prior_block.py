@@ -88,7 +88,7 @@ def test_latents_are_what_enters_asks_and_leaves(config):
     context = torch.cat([mpl.features_to_context(x), mpl.priors_to_context(h_p)], dim=1)
     assert torch.equal(output.latents.features, x)
     assert torch.equal(output.latents.degradation, h_p)
-    assert torch.equal(output.features, mpl.refine(mpl.operations(x, context, w)))
+    assert torch.equal(output.features, mpl.refine(mpl.operations(x, context, mpl.shares(w))))
     assert torch.equal(output.latents.pseudo_clean, output.features)
 
 

@@ -25,6 +25,8 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 DEEPEST = 64
 """Blocks a level, or additions, above which a header is not believed: making their objects would take forever."""
 METADATA_KEY = "idrestore"
+BEFORE = {"operations_by": "degradation"}
+"""Settings of models made before there was a choice."""
 HUBS: dict[str, type[PriorHub] | type[IngredientHub]] = {"prior": PriorHub, "ingredient": IngredientHub}
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
 
@@ -153,7 +155,7 @@ def _one_line(error: Exception) -> str:
 def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
-        config = ModelConfig.from_mapping(header["config"])
+        config = ModelConfig.from_mapping(BEFORE | header["config"])
         if max(*config.depths, config.refinement, len(config.added)) > DEEPEST:
             sizes = f"depths {config.depths} and {config.refinement}, {len(config.added)} additions"
             raise ValueError(f"got {sizes}, expected at most {DEEPEST}")

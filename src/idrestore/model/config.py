@@ -9,9 +9,11 @@ from typing import Any, Literal, Self, get_args, get_origin
 from idrestore.degradations import FIVE, NAMES, Operation, operation_of
 
 Backbone = Literal["transformer", "convolution"]
-Placement = Literal["2E+1D", "3E", "3D"]
+Placement = Literal["2E+1D", "3E", "3D", "none"]
 Attention = Literal["degraded", "clean", "none"]
 Operations = Literal["physics", "additive"]
+OperationsBy = Literal["physics", "degradation"]
+Routing = Literal["learned", "even"]
 Predictor = Literal["separate", "shared"]
 Integration = Literal["pca", "random", "frozen", "none"]
 Pooling = Literal["mean", "mean_and_deviation"]
@@ -20,8 +22,10 @@ PLACEMENTS: dict[Placement, tuple[str, ...]] = {
     "2E+1D": ("encoder2", "encoder3", "decoder2"),
     "3E": ("encoder1", "encoder2", "encoder3"),
     "3D": ("decoder3", "decoder2", "decoder1"),
+    "none": (),
 }
-"""Where the three meta-prior blocks sit, in the order in which a photo meets them (supplement, Table 2)."""
+"""Where the meta-prior blocks sit, in the order in which a photo meets them (supplement, Table 2); `none` leaves the
+backbone alone (ablation)."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,19 @@ class ModelConfig:
     placement: Placement = "2E+1D"
     """Meta-prior blocks in the encoder (E) and decoder (D)."""
     num_priors: int = 24
-    """Priors per hub: L here, N in the paper (supplement, Table 3)."""
+    """Priors per hub: L here, N in the paper (supplement, Table 3); 0: no hub, operations see features alone."""
     attention: Attention = "degraded"
     """What supervises the degradation attention's side image; `clean` is the released research code's way."""
     stop_gradient: bool = True
     """Stop gradients on the features that enter the degradation attention (supplement, Sec. 2)."""
     operations: Operations = "physics"
     """`additive` gives every degradation the same generic operation (ablation)."""
+    operations_by: OperationsBy = "physics"
+    """One operation a physics, on the sum of its degradations' shares, so that only the hub tells noise from rain and
+    haze from low light, as published; or one a degradation (ablation, and models made before there was a choice). It
+    holds for the convolutions of a mixed top too."""
+    routing: Routing = "learned"
+    """`even` has no routers: all degradations have the same share unless ingredients are given (ablation)."""
     predictor: Predictor = "separate"
     """One parameter predictor a degradation (paper), or one trunk with a light head each."""
     query_stride: int = 1
@@ -89,7 +99,7 @@ class ModelConfig:
                 object.__setattr__(self, field.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
             if get_origin(allowed) is Literal and value not in get_args(allowed):
                 raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
-            least = 0 if field.name in ("refinement", "overlay_blocks") else 1
+            least = 0 if field.name in ("refinement", "overlay_blocks", "num_priors") else 1
             if allowed is int and (type(value) is not int or value < least):
                 raise ValueError(f"{field.name}: got {value!r}, expected a whole number >= {least}")
             if allowed is bool and type(value) is not bool:
@@ -110,6 +120,8 @@ class ModelConfig:
             raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
         if self.dim % 2:
             raise ValueError(f"dim: got {self.dim}, expected an even number")
+        if self.num_priors and not PLACEMENTS[self.placement]:
+            raise ValueError(f"num_priors: got {self.num_priors}, expected 0 where no meta-prior block asks a hub")
         if self.num_priors > self.prior_width:
             raise ValueError(f"num_priors: got {self.num_priors}, expected at most 8 dim = {self.prior_width}")
         if any((self.dim << level) % heads for level, heads in enumerate(self.heads)):
@@ -136,6 +148,31 @@ class ModelConfig:
     def size_multiple(self) -> int:
         """Heights and widths must be multiples of this."""
         return 8 * self.stem_stride
+
+    @property
+    def is_integrated(self) -> bool:
+        """Whether the second stage reformulates the hub."""
+        return self.integration != "none" and self.num_priors > 0
+
+    @property
+    def num_rows(self) -> int:
+        """Rows M of a photo's ingredients: one a meta-prior block, or a single one where there is no block."""
+        return max(1, len(PLACEMENTS[self.placement]))
+
+    @property
+    def operation_kinds(self) -> tuple[Operation, ...]:
+        """The O operations of a meta-prior block, one a physics or one a known degradation (`operations_by`)."""
+        kinds = tuple(map(self.operation_of, self.known))
+        return kinds if self.operations_by == "degradation" else tuple(dict.fromkeys(kinds))
+
+    @property
+    def membership(self) -> tuple[tuple[float, ...], ...]:
+        """Which of the O operations undoes which of the K known degradations: K rows, each of one 1."""
+        if self.operations_by == "degradation":
+            return tuple(tuple(float(one == other) for other in self.known) for one in self.known)
+        return tuple(
+            tuple(float(kind == self.operation_of(name)) for kind in self.operation_kinds) for name in self.known
+        )
 
     def operation_of(self, name: str) -> Operation:
         """Return what undoes a degradation: by its physics, or all in the same way (ablation)."""
@@ -169,16 +206,15 @@ PRESETS: dict[str, ModelConfig] = {
     "paper": ModelConfig(),
     "fast": ModelConfig(
         backbone="convolution",
-        dim=40,
-        depths=(1, 2, 2, 1),
-        refinement=1,
+        dim=32,
+        depths=(2, 3, 3, 2),
+        refinement=2,
         stem_stride=2,
         double_top=False,
         mixed_top=True,
-        overlay_blocks=2,
-        wide_view=(40, 72),
-        kernel_view=(24, 64),
-        tone_view=(48, 80, 128),
+        wide_view=(32, 64),
+        kernel_view=(24, 48),
+        tone_view=(24, 48, 80),
         degradations=NAMES,
         predictor="shared",
         query_stride=2,

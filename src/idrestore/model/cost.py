@@ -40,4 +40,5 @@ def costs(network: RestorationNetwork) -> list[Cost]:
         for part, module in parts:
             full = f"{name}.{part}".rstrip(".")
             rows.append(row(full, module, f"{top}.{full}"))
+    rows = [each for each in rows if each.parameters or each.kmac]
     return [*rows, row("all", network, top)]

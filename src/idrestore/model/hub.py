@@ -106,7 +106,7 @@ def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:
     `pca` starts from shared principal components of all hubs, `frozen` keeps them fixed, `random` starts A and B at
     random with the raw singular spectra (released research code), `none` returns the task-oriented hub.
     """
-    if kind == "none":
+    if kind == "none" or not hub.priors.numel():
         return hub
     if hub.added:
         raise ValueError("hub: got one with added degradations, expected one that was collected in one stage")
@@ -154,5 +154,5 @@ def forgetting(before: PriorHub, after: Hub) -> list[float]:
     priors = before.priors.detach()
     with torch.no_grad():
         now = after(torch.eye(len(priors), device=priors.device))
-    change = (now - priors).flatten(1).norm(dim=1) / priors.flatten(1).norm(dim=1)
+    change = (now - priors).flatten(1).norm(dim=1) / priors.flatten(1).norm(dim=1).clamp_min(1e-12)
     return [float(value) for value in change]

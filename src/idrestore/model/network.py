@@ -23,7 +23,15 @@ from idrestore.model.layers import (
 )
 from idrestore.model.mixing import mix, through
 from idrestore.model.operations import SeparateOperations, SharedOperations
-from idrestore.model.prior_block import Addition, Latents, MetaPriorBlock, PriorOutput, Router
+from idrestore.model.prior_block import (
+    Addition,
+    EvenRouter,
+    Latents,
+    MetaPriorBlock,
+    PriorOutput,
+    Router,
+    SharesOfOperations,
+)
 from idrestore.model.refiners.affine import ToneView, certainty
 from idrestore.model.refiners.blur_kernel import SURE, Blur, KernelView, correlate, undo
 from idrestore.model.refiners.convolutive import WideView
@@ -64,6 +72,7 @@ class RestorationNetwork(nn.Module):
         widths = dict(zip(LEVELS, [*dims, dims[2], dims[1], top], strict=True))
         photo_channels = 3 * config.stem_stride**2
 
+        self.shares = SharesOfOperations(config.membership)
         self.hub: Hub = PriorHub(len(config.known), config.num_priors, config.prior_width, len(config.added))
         self.stem = nn.Conv2d(photo_channels, dims[0], 3, padding=1, bias=False)
         self.blocks = nn.ModuleDict({level: self._make_blocks(level, widths[level]) for level in LEVELS})
@@ -141,11 +150,15 @@ class RestorationNetwork(nn.Module):
         encoder4 = level("encoder4", self.down[2](encoder3))
         decoder3 = level("decoder3", self.reduce[2](torch.cat([self.up[2](encoder4), encoder3], 1)))
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
-        if only_route and len(logits) == len(self.prior_blocks):
+        if not self.prior_blocks:
+            logits.append(degraded.new_zeros(len(degraded), len(self.config.degradations), dtype=torch.float32))
+        if only_route and len(logits) == self.config.num_rows:
             return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
-        restored = self.finish(degraded, encoder1, decoder2, met[-1].ingredients, functools.partial(meet, "decoder1"))
-        if self.wide is not None and (share := self._share("convolutive", met[-1].ingredients)) is not None:
-            filters = unblur() if unblur is not None and self.is_unblurred(met[-1].ingredients) else None
+        last = met[-1].ingredients if met else self._given_or_even(logits[0], ingredients)
+        restored = self.finish(degraded, encoder1, decoder2, last, functools.partial(meet, "decoder1"))
+        last = met[-1].ingredients if met else last
+        if self.wide is not None and (share := self._share("convolutive", last)) is not None:
+            filters = unblur() if unblur is not None and self.is_unblurred(last) else None
             unblurred = None if filters is None else undo(degraded, filters).clamp(0, 1)
             restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1), unblurred)
         return NetworkOutput(
@@ -154,6 +167,14 @@ class RestorationNetwork(nn.Module):
             [block.side_image for block in met if block.side_image is not None],
             [block.latents for block in met],
         )
+
+    @staticmethod
+    def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
+        """Return the ingredients (B, K) in force where there is no meta-prior block."""
+        if ingredients is None:
+            return logits.softmax(dim=1)
+        rows = ingredients[:, -1] if ingredients.ndim == 3 else ingredients
+        return torch.where(rows.any(dim=1, keepdim=True), rows, logits.softmax(dim=1))
 
     def finish(
         self,
@@ -169,8 +190,10 @@ class RestorationNetwork(nn.Module):
         does not look at `encoder1`: it is known by now what to undo.
         """
 
+        shares = self.shares(ingredients)
+
         def top(layers: nn.Module, x: Tensor) -> Tensor:
-            return through(layers, x, ingredients)
+            return through(layers, x, shares)
 
         if self.overlay is not None and (share := self._share("additive", ingredients)) is not None:
             decoder2 = decoder2.lerp(self.overlay(decoder2), share[:, None, None, None].to(decoder2.dtype))
@@ -222,12 +245,12 @@ class RestorationNetwork(nn.Module):
         return self.share("affine", ingredients[:, -1])
 
     def mix_top(self) -> None:
-        """Give what is behind the last meta-prior block weights of their own for each degradation.
+        """Give what is behind the last meta-prior block weights of their own for each operation.
 
         They start as those of all, and those that look at the photo again as the stem's and encoder level 1's.
         """
         self.config = dataclasses.replace(self.config, mixed_top=True)
-        number = len(self.config.known), len(self.config.added)
+        number = len(self.config.operation_kinds), len(self.config.added)
         self.detail = mix(nn.Sequential(self.stem, *self.blocks["encoder1"].children()), *number)
         self.up[0], self.reduce[0] = mix(self.up[0], *number), mix(self.reduce[0], *number)
         self.blocks["decoder1"] = mix(self.blocks["decoder1"], *number)
@@ -273,15 +296,16 @@ class RestorationNetwork(nn.Module):
 
     def _make_prior_block(self, level: str, dim: int) -> MetaPriorBlock:
         config = self.config
-        operations = tuple(map(config.operation_of, config.known))
+        router = Router(dim, len(config.known), config.pooling)
         make_operations = SeparateOperations if config.predictor == "separate" else SharedOperations
         heads = config.heads[int(level[-1]) - 1]
         return MetaPriorBlock(
             dim,
-            Router(dim, len(operations), config.pooling),
+            router if config.routing == "learned" else EvenRouter(len(config.known)),
             SupervisedDegradationAttention(dim, config.attention, config.stop_gradient),
-            HubAttention(dim, heads, config.prior_width, config.query_stride),
-            make_operations(dim, operations),
+            HubAttention(dim, heads, config.prior_width, config.query_stride) if config.num_priors else None,
+            SharesOfOperations(config.membership),
+            make_operations(dim, config.operation_kinds),
             DepthwiseFeedForward(dim, config.expansion)
             if config.backbone == "transformer"
             else ResidualBlock(dim, start_as_identity=True),

@@ -1,6 +1,6 @@
 """The meta-prior learning module (MPL) and its router."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -63,6 +63,35 @@ class Router(nn.Module):
         return self.logits(F.gelu(self.hidden(pooled))).float()
 
 
+class EvenRouter(nn.Module):
+    """Give every degradation the same share, whatever the photo (ablation)."""
+
+    def __init__(self, num_degradations: int) -> None:
+        super().__init__()
+        self.num_degradations = num_degradations
+
+    def forward(self, x: Tensor, one_photo: bool = False) -> Tensor:
+        return x.new_zeros(len(x), self.num_degradations, dtype=torch.float32)
+
+
+class SharesOfOperations(nn.Module):
+    """Add up the shares of the degradations that an operation undoes: ingredients (B, K) to (B, O).
+
+    Shares of degradations that were added later, which have operations of their own, follow as they are.
+    """
+
+    membership: Tensor
+
+    def __init__(self, membership: Sequence[Sequence[float]]) -> None:
+        super().__init__()
+        self.register_buffer("membership", torch.tensor(membership), persistent=False)  # (K, O)
+
+    def forward(self, ingredients: Tensor) -> Tensor:
+        known, added = ingredients.split([len(self.membership), ingredients.shape[1] - len(self.membership)], dim=1)
+        # No matrix product: that would be rounded to bf16 under autocast.
+        return torch.cat([(known[:, :, None] * self.membership).sum(dim=1), added], dim=1)
+
+
 class Addition(nn.Module):
     """What a block has for one degradation that was learned later: its own router, of one logit, and operation."""
 
@@ -83,9 +112,10 @@ class MetaPriorBlock(nn.Module):
     def __init__(
         self,
         dim: int,
-        router: Router,
+        router: Router | EvenRouter,
         attention: SupervisedDegradationAttention,
-        hub_attention: HubAttention,
+        hub_attention: HubAttention | None,
+        shares: SharesOfOperations,
         operations: SeparateOperations | SharedOperations,
         refine: nn.Module,
         added: Iterable[Addition] = (),
@@ -96,6 +126,7 @@ class MetaPriorBlock(nn.Module):
         self.hub_attention = hub_attention
         self.features_to_context = nn.Conv2d(dim, dim, 1)
         self.priors_to_context = nn.Conv2d(dim, dim, 1)
+        self.shares = shares
         self.operations = operations
         self.refine = refine
         self.added = nn.ModuleList(added)
@@ -114,7 +145,9 @@ class MetaPriorBlock(nn.Module):
         given = ingredients
         ingredients = routed if given is None else torch.where(given.any(dim=1, keepdim=True), given, routed)
         intensified, side_image = self.attention(x, degraded)
-        h_p = self.hub_attention(intensified, self.recall(hub, ingredients))
+        h_p = intensified
+        if self.hub_attention is not None:
+            h_p = self.hub_attention(intensified, self.recall(hub, ingredients))
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
         pseudo_clean = self.refine(self._operate(x, context, ingredients))
@@ -132,20 +165,22 @@ class MetaPriorBlock(nn.Module):
 
     def recall(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
         """Return what the hub knows of ingredients (B, K)."""
+        assert self.hub_attention is not None
         return self.hub_attention.recall(hub(ingredients))
 
     def _operate(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
-        """Return x + Σ_k w_k · change_k(x); exactly what it was before an addition where that one's share is 0."""
-        active = self._active(ingredients)
-        num_known = ingredients.shape[1] - len(self.added)
-        result = self.operations(x, context, ingredients[:, :num_known], active[:num_known])
-        for k, addition in enumerate(self.additions, num_known):
+        """Return x + Σ_o w_o · change_o(x); exactly what it was before an addition where that one's share is 0."""
+        shares = self.shares(ingredients)
+        active = self._active(shares)
+        own = shares.shape[1] - len(self.added)
+        result = self.operations(x, context, shares[:, :own], active[:own])
+        for k, addition in enumerate(self.additions, own):
             if active[k]:
-                result = result + (addition.operations(x, context, ingredients[:, k : k + 1]) - x)
+                result = result + (addition.operations(x, context, shares[:, k : k + 1]) - x)
         return result
 
-    def _active(self, ingredients: Tensor) -> list[bool]:
-        """Tell which of the K degradations are worth an operation."""
+    def _active(self, shares: Tensor) -> list[bool]:
+        """Tell which operations are worth their work, by their shares (B, O)."""
         if self.negligible is None:
-            return [True] * ingredients.shape[1]
-        return (ingredients.amax(dim=0) > self.negligible).tolist()
+            return [True] * shares.shape[1]
+        return (shares.amax(dim=0) > self.negligible).tolist()

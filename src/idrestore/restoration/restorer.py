@@ -380,7 +380,7 @@ class Restorer:
         steering = steer(self.names, strength, only, ingredients)
         if steering.ingredients is None:
             return steering
-        of_each_block = steering.ingredients.expand(-1, len(PLACEMENTS[self.model.network.config.placement]), -1)
+        of_each_block = steering.ingredients.expand(-1, self.model.network.config.num_rows, -1)
         return steering._replace(ingredients=of_each_block.to(self.device))
 
     def _name(self, shares: Tensor) -> dict[str, float]:

@@ -119,6 +119,8 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
     """
     if name in old.config.degradations:
         raise ExtensionError(f"name: the model knows {name!r} already, choose another name")
+    if old.config.routing == "even" or not old.prior_blocks:
+        raise ExtensionError("the model has no routers, which a new degradation needs")
     names = (*old.config.degradations, name)
     added = (*old.config.added, (name, operation))
     with torch.random.fork_rng(devices=[]):
@@ -146,6 +148,7 @@ def _blocks(network: RestorationNetwork) -> list[MetaPriorBlock]:
 
 def _start(fresh: Addition, block: MetaPriorBlock) -> None:
     """Let an addition see what its block sees, and find nothing yet."""
+    assert isinstance(block.router, Router)
     fresh.router.hidden.load_state_dict(block.router.hidden.state_dict())
     fresh.router.logits.weight.zero_()
     fresh.router.logits.bias.fill_(NEVER)

@@ -198,7 +198,7 @@ class Run:
         if state["format_version"] != FORMAT_VERSION:
             raise TrainingError(f"unknown format version, expected {FORMAT_VERSION}")
         integrated = "hub.left_map" in state["network"]
-        if integrated != (state["step"] > self.config.collect.steps and self.config.model.integration != "none"):
+        if integrated != (state["step"] > self.config.collect.steps and self.config.model.is_integrated):
             raise TrainingError(f"step {state['step']} lies in another stage of the recipe")
         if state["model"] != dataclasses.asdict(self.config.model):
             raise TrainingError("the run trains another model than the recipe's")
