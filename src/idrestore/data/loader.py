@@ -2,9 +2,9 @@
 
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from idrestore.data.camera import batch as camera
 from idrestore.data.degrade import gaussian_noise, sample, to_8_bit
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import PairedPhotos, read_8_bit
@@ -24,6 +25,12 @@ MIXTURE = "mixture"
 
 GOLDEN = 5**0.5 / 2 + 0.5
 """Its multiples, modulo 1, are spread evenly: so each batch has what the ratios say, as far as it can."""
+
+
+CAMERA = 1
+"""Sets the random numbers of the synthesis apart from those that choose and cut."""
+Synthesis = Literal["plain", "camera"]
+"""How samples are degraded: as `idrestore degrade` does, or as cameras do."""
 
 
 WHITE_SIGMA = 8.0, 60.0
@@ -39,6 +46,34 @@ class Batch(NamedTuple):
     """(B, 3, h, w) in [0, 1]"""
     ingredients: Tensor
     """(B, K): one-hot, or even over what a mixture contains"""
+
+
+class Draft(NamedTuple):
+    """Samples of one step before they are degraded, so that this can be done where the training is."""
+
+    crops: Tensor
+    """(B, 3, h, w) in [0, 1]"""
+    parameters: camera.Parameters
+    """What is done to them"""
+    ready: dict[int, Tensor]
+    """(3, h, w): the rows that are degraded already"""
+    ingredients: Tensor
+    """(B, K)"""
+
+    def developed(self, device: torch.device) -> Batch:
+        """Return the samples, degraded on a device."""
+        degraded, clean = camera.develop(self.crops.to(device), self.parameters)
+        for row, photo in self.ready.items():
+            degraded[row] = photo.to(device)
+        return Batch(degraded, clean, self.ingredients.to(device))
+
+
+class _Start(NamedTuple):
+    """A sample's beginning: what it shows, its crop (3, h, w), and that degraded, where it is already."""
+
+    kinds: tuple[str, ...]
+    clean: Tensor
+    degraded: Tensor | None
 
 
 class SampleError(ValueError):
@@ -73,6 +108,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     `ratios` says how often each of `degradations`, or `mixture`, is drawn; `pairs` gives folders of real pairs with
     the degradation they show and how often they take the place of a synthetic sample of it. With `sigmas`, noise is
     the benchmarks': white, Gaussian, of one of these standard deviations in 8-bit units, and never compressed.
+    `synthesis` says how the rest is made: as `idrestore degrade` does, or as cameras do, a batch at a time.
     """
 
     def __init__(
@@ -85,6 +121,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         pairs: Sequence[tuple[PairedPhotos, str, float]] = (),
         sigmas: Sequence[float] = (),
         white: float = 0.0,
+        synthesis: Synthesis = "plain",
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
@@ -96,24 +133,54 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.pairs = pairs
         self.sigmas = tuple(sigmas)
         self.white = white
+        self.synthesis = synthesis
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
+        degraded, clean, ingredients = self.batch([index])
+        return degraded[0], clean[0], ingredients[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> "Draft":
+        """Return samples that are still to be developed; what a `DataLoader` asks for."""
+        return self.draft(indices)
+
+    def batch(self, indices: Sequence[int], device: torch.device | None = None) -> Batch:
+        """Return samples, developed on a device, by default the processor."""
+        return self.draft(indices).developed(device or torch.device("cpu"))
+
+    def draft(self, indices: Sequence[int]) -> "Draft":
+        """Return crops and what is to be done to them."""
+        starts = [self._start(index) for index in indices]
+        drawn = camera.draw(
+            [() if start.degraded is not None else start.kinds for start in starts],
+            [(self.seed, index, CAMERA) for index in indices],
+        )
+        return Draft(
+            torch.stack([start.clean for start in starts]),
+            drawn,
+            {row: start.degraded for row, start in enumerate(starts) if start.degraded is not None},
+            torch.stack([self.label(start.kinds) for start in starts]),
+        )
+
+    def _start(self, index: int) -> "_Start":
+        """Choose what a sample shows and cut it out; degrade it where that is done one photo at a time."""
         generator = np.random.default_rng([self.seed, index])
         kinds = self._kinds(index, generator)
         for photos, degradation, share in self.pairs:
             if kinds == (degradation,) and generator.random() < share:
                 images = list(photos[int(generator.integers(len(photos)))])
                 degraded, clean = _crops(images, self.patch, generator)
-                return degraded, clean, self.label(kinds)
+                return _Start(kinds, clean, degraded)
         crop = self.photos.crop(self.patch, generator)
         if kinds == ("noise",) and (self.sigmas or generator.random() < self.white):
             any_sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
             sigma = self.sigmas[generator.integers(len(self.sigmas))] if self.sigmas else any_sigma
             degraded = to_8_bit(gaussian_noise(crop, sigma, int(generator.integers(2**31))))
-            return degraded, crop, self.label(kinds)
+            return _Start(kinds, crop, degraded)
+        if self.synthesis == "camera" and all(kind in camera.KINDS for kind in kinds):
+            return _Start(kinds, crop, None)
         made = sample(crop, kinds, int(generator.integers(2**31)))
-        return made.degraded, made.clean, self.label(kinds)
+        return _Start(kinds, made.clean, made.degraded)
 
     def label(self, kinds: Sequence[str]) -> Tensor:
         """Return the ingredients (K,) of what is present, even over all of it."""
@@ -131,29 +198,48 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def batches(
-    samples: Samples, size: int, first: int, last: int, workers: int, part: int = 0, parts: int = 1
+    samples: Samples,
+    size: int,
+    first: int,
+    last: int,
+    workers: int,
+    part: int = 0,
+    parts: int = 1,
+    device: torch.device | None = None,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first` to `last` - 1, made by `workers` processes (0: in this one).
 
+    Samples are degraded on `device` if it is no processor, else by the workers.
     Where a step's `parts * size` samples are shared by several trainings in parallel, these are those of number `part`.
     Raise `SampleError` for a photo that cannot be read or used.
     """
+    on_device = device is not None and device.type != "cpu"
+    collate: Callable[[Any], Draft | Batch] = _kept if on_device else _developed
     starts = range((first * parts + part) * size, last * parts * size, parts * size)
     loader = DataLoader(
         samples,
         batch_sampler=([*range(start, start + size)] for start in starts),
         num_workers=workers,
+        collate_fn=collate,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_interrupts,
         # Pairs are read by libvips, whose threads do not survive a fork: a forked worker would wait for ever.
         multiprocessing_context="spawn" if workers and samples.pairs else None,
     )
     try:
-        for degraded, clean, ingredients in loader:
-            yield Batch(degraded, clean, ingredients)
+        for made in loader:
+            yield made.developed(device) if on_device else made
     except (ValueError, OSError) as error:
         # A worker's error carries its traceback; the last line is what happened.
         raise SampleError(re.sub(r"^[\w.]+Error: ", "", str(error).splitlines()[-1])) from None
+
+
+def _kept(draft: Draft) -> Draft:
+    return draft
+
+
+def _developed(draft: Draft) -> Batch:
+    return draft.developed(torch.device("cpu"))
 
 
 def _ignore_interrupts(_: int) -> None:

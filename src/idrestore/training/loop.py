@@ -246,8 +246,8 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
     pairs = [(_large_enough(PairedPhotos(Path(p.folder)), stage), p.degradation, p.share) for p in config.data.pairs]
-    noise = config.data.sigmas, config.data.white
-    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *noise)
+    how = config.data.sigmas, config.data.white, config.data.synthesis
+    return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *how)
 
 
 def _large_enough(photos: PairedPhotos, stage: StageConfig) -> PairedPhotos:
@@ -264,7 +264,8 @@ def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
     size = (config.integrate if config.integrate.steps else config.collect).patch
     rows = []
     for name in (*(name for name in config.model.degradations if name in NAMES), MIXTURE):
-        samples = Samples(photos, config.model.degradations, {name: 1.0}, size, config.seed + 1)
+        how = config.data.synthesis
+        samples = Samples(photos, config.model.degradations, {name: 1.0}, size, config.seed + 1, synthesis=how)
         rows += [samples[index] for index in range(each)]
     return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
@@ -333,7 +334,7 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
             seen: dict[str, list[Tensor]] = defaultdict(list)
             clock, waited = time.monotonic(), 0.0
             part = distributed.rank(), distributed.size()
-            stream = batches(samples, stage.batch, run.step, end, config.data.workers, *part)
+            stream = batches(samples, stage.batch, run.step, end, config.data.workers, *part, run.device)
             asked = time.monotonic()
             for batch in stream:
                 waited += time.monotonic() - asked

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
+from idrestore.data.loader import Synthesis
 from idrestore.device import Precision
 from idrestore.model.config import ModelConfig
 from idrestore.training.losses import LossWeights
@@ -46,6 +47,8 @@ class DataConfig:
     """Standard deviations of white noise, in 8-bit units, as in the benchmarks; empty: noise of all kinds"""
     white: float = 0.0
     """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
+    synthesis: Synthesis = "plain"
+    """How photos are degraded: as `idrestore degrade` does, or as cameras do"""
     held_out: int = 16
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1
