@@ -20,7 +20,7 @@ def client(url, **options):
 
 def expected(restorer, data, name="a.png", settings=batch.Settings()):  # noqa: B008 (frozen)
     """Return what a run makes of a photo's bytes; the same again only with SOURCE_DATE_EPOCH in the environment."""
-    return batch.whole_way(restorer, batch.Job(Path(name), Path(name)), data, settings)
+    return batch.process(restorer, batch.Job(Path(name), Path(name)), data, settings)
 
 
 @contextmanager

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from idrestore import batch
-from idrestore.batch import Job, Manifest, Settings, Shard, degrade_file, plan, restore_files
-from idrestore.batch.ledger import Ledger
+from idrestore.batch import Job, Manifest, Records, Settings, Shard, degrade_file, plan, restore_files
 from idrestore.batch.photo import Encoded
 from idrestore.files import image
 from idrestore.model.checkpoint import Model
@@ -127,12 +126,12 @@ def test_an_input_that_appears_at_the_result_during_the_work_is_kept(tmp_path):
 def test_results_that_meet_on_a_disk_without_large_letters_are_told(tmp_path):
     """A link stands for such a disk: two names, one file."""
     jobs = [Job(write(tmp_path / f"in/{name}"), tmp_path / name) for name in ("A.png", "a.png")]
-    ledger = Ledger(Settings(overwrite=True), "model", inputs=[job.source for job in jobs])
-    assert ledger.commit(jobs[0], Encoded(b"first", "hash", {}, ()), 1.0).status == "done"
+    records = Records(Settings(overwrite=True), "model", inputs=[job.source for job in jobs])
+    assert records.commit(jobs[0], Encoded(b"first", "hash", {}, ()), 1.0).status == "done"
     os.link(jobs[0].target, jobs[1].target)
     assert (
         f"is the result of {jobs[0].source} already"
-        in ledger.commit(jobs[1], Encoded(b"second", "hash", {}, ()), 1.0).error
+        in records.commit(jobs[1], Encoded(b"second", "hash", {}, ()), 1.0).error
     )
     assert jobs[0].target.read_bytes() == b"first"
 

@@ -107,7 +107,7 @@ def test_processors_are_shared_and_no_actor_spans_machines():
 
 
 def test_the_engine_has_the_errors_of_the_other(tmp_path):
-    """What may not be written is refused by the same ledger, before anything is started."""
+    """What may not be written is refused by the same records, before anything is started."""
     write(tmp_path / "in/a.png")
     write(tmp_path / "out/a.png", 8, 1)
     (outcome,) = run(tmp_path, model())

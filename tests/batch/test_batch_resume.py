@@ -6,15 +6,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from test_batch import Brightener, write
 
 from idrestore import batch
-from idrestore.batch import Job, Manifest, ManifestError, Settings, Shard, plan
-from idrestore.batch.ledger import Ledger
+from idrestore.batch import Job, Manifest, ManifestError, Records, Settings, Shard, manifest, plan
 from idrestore.files import image
+from idrestore.restoration.results import Result
 
 
 @pytest.fixture
@@ -59,6 +60,26 @@ def test_failed_photos_are_tried_again_on_request_or_when_they_changed(folder):
     assert (statuses(mended), count) == ("ssds", 1)
 
 
+def test_what_a_limit_refused_is_tried_again_with_another(folder):
+    assert "expected at most 71" in run(folder, max_pixels=71)[0]["a.png"].error
+    assert "in an earlier run" in run(folder, max_pixels=71)[0]["a.png"].error
+    outcomes, count = run(folder, max_pixels=1000)
+    assert (statuses(outcomes), count) == ("ddfd", 4)
+    assert (statuses(run(folder, max_pixels=71)[0]), run(folder, max_pixels=1000)[1]) == ("ssfs", 1)
+
+
+def test_what_memory_did_not_suffice_for_is_tried_again(folder):
+    class Short(Brightener):
+        def restore(self, *arguments):
+            raise MemoryError
+
+        def fitting(self, image):
+            return self
+
+    assert statuses(run(folder, Short())[0]) == "ffff"
+    assert (statuses(run(folder)[0]), run(folder)[1]) == ("ddfd", 0)
+
+
 def test_what_changed_is_done_again(folder):
     run(folder)
     (folder / "in/a.png").unlink()
@@ -69,7 +90,7 @@ def test_what_changed_is_done_again(folder):
     assert (image.read(folder / "out/a.png").pixels == 8).all()
     assert (statuses(run(folder, strength=0.5)[0]), run(folder, only=frozenset({"rain"}))[1]) == ("ddfd", 4)
     assert run(folder, Brightener("another model"), only=frozenset({"rain"}))[1] == 4
-    assert run(folder, Brightener("another model"), only=frozenset({"rain"}), max_pixels=10**6, workers=2)[1] == 0
+    assert run(folder, Brightener("another model"), only=frozenset({"rain"}), overwrite=True, workers=2)[1] == 0
 
 
 def test_a_result_that_somebody_changed_is_kept(folder):
@@ -140,9 +161,9 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_batch_resume import Brightener, run
-from idrestore.batch.ledger import Ledger
+from idrestore.batch import Records
 
-record, left = Ledger._record, int(sys.argv[3])
+record, left = Records._record, int(sys.argv[3])
 
 def dying(self, job, input_sha256, status, *rest):
     global left
@@ -154,7 +175,7 @@ def dying(self, job, input_sha256, status, *rest):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Ledger._record = dying
+Records._record = dying
 run(Path(sys.argv[1]), strength=float(sys.argv[6]))
 """
 
@@ -184,8 +205,110 @@ def test_a_run_killed_twice_while_it_replaced_a_result_still_knows_it(folder):
     for _ in range(2):
         run_and_die(folder, 1, "writing", "after", strength=0.5)
     outcomes, _ = run(folder, strength=0.5)
-    assert statuses(outcomes) == "ddfd"
+    assert sorted(statuses(outcomes)) == ["d", "d", "d", "f"]
     assert "out of memory" in outcomes["c.png"].error
+
+
+DEADLY = """
+import os, resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_batch_resume import Brightener, run
+
+class Deadly(Brightener):
+    def restore(self, pixels, *rest):
+        if pixels[0, 0, 0] == 66:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().restore(pixels, *rest)
+
+outcomes, _ = run(Path(sys.argv[1]), Deadly())
+print(*(f"{name} {outcome.status} {outcome.error}" for name, outcome in outcomes.items()), sep="\\n")
+"""
+
+
+def run_deadly(folder):
+    """Run in a process that b.png kills; return its exit code and a line for each photo."""
+    command = [sys.executable, "-c", DEADLY, folder, Path(__file__).parent]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+
+def test_a_photo_that_kills_the_process_is_done_last_and_then_named_and_the_others_are_done(folder):
+    (folder / "in/b/b.png").unlink()
+    write(folder / "in/b/b.png", 8, 66)
+    assert run_deadly(folder)[0] == -signal.SIGKILL
+    assert run_deadly(folder)[0] == -signal.SIGKILL
+    assert {path.name for path in (folder / "out").rglob("*.*g")} == {"a.png", "d.jpg"}
+    for earlier in ("", "in an earlier run"):
+        code, lines = run_deadly(folder)
+        assert code == 0
+        assert lines["b.png"].startswith("failed")
+        assert "the process died twice while it was at work on this photo" in lines["b.png"]
+        assert earlier in lines["b.png"]
+        assert sorted(lines) == ["a.png", "b.png", "c.png", "d.jpg"]
+    mended, count = run(folder, strength=0.5)  # other settings: it is tried again
+    assert (statuses(mended), count) == ("ddfd", 4)
+
+
+def test_an_interrupted_run_leaves_no_suspects(folder):
+    class Impatient(Brightener):
+        def restore(self, *arguments):
+            if self.count == 1:
+                raise KeyboardInterrupt
+            return super().restore(*arguments)
+
+    run(folder, strength=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, Impatient(), workers=2)
+    with Manifest(folder / "out") as manifest:
+        records = Records(Settings(), "0" * 64, manifest)
+        assert not any(map(records.is_suspect, plan([folder / "in"], folder / "out")[0]))
+    outcomes, count = run(folder)  # what was replaced, and what was left, is still known as ours
+    assert (statuses(outcomes), count) == ("sdfd", 3)
+
+
+def test_what_the_disk_refused_does_not_count_as_a_death(folder, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(3):
+            assert "No space left" in run(folder)[0]["a.png"].error
+    assert statuses(run(folder)[0]) == "ddfd"
+
+
+def test_a_result_is_seen_by_nobody_who_may_not_see_the_photo(folder, monkeypatch):
+    (folder / "in/a.png").chmod(0o600)
+    modes = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: modes.append(os.fstat(number).st_mode & 0o777) or real(number))
+    run(folder)
+    assert (folder / "out/a.png").stat().st_mode & 0o777 == 0o600
+    assert (folder / "out/b/b.png").stat().st_mode & 0o777 == 0o644 & ~umask()
+    assert sorted(modes) == sorted([0o600] + 2 * [0o644 & ~umask()])  # while it was written, too
+
+
+def umask():
+    now = os.umask(0o077)
+    os.umask(now)
+    return now
+
+
+def test_a_photo_in_which_nothing_changes_is_copied_byte_for_byte(folder):
+    class Idle(Brightener):
+        def restore(self, pixels, *arguments):
+            return Result(pixels.copy(), {"clean": 1.0})
+
+    jobs, _ = plan([folder / "in"], folder / "out")
+    with Manifest(folder / "out") as manifest:
+        outcomes = list(batch.restore_files(Idle(), jobs, Settings(), manifest))
+        again = list(batch.restore_files(Idle(), jobs, Settings(), manifest))
+    assert [outcome.status for outcome in outcomes] == ["unchanged"] * 4
+    assert [outcome.status for outcome in again] == ["skipped"] * 4
+    assert all(job.target.read_bytes() == job.source.read_bytes() for job in jobs)
+    other = [Job(folder / "in/d.jpg", folder / "d.png"), Job(folder / "in/d.jpg", folder / "d.jpg")]
+    assert [o.status for o in batch.restore_files(Idle(), other, Settings(quality=50))] == ["done", "done"]
 
 
 def test_two_runs_never_work_in_one_folder(folder):
@@ -207,19 +330,78 @@ def test_what_shards_did_is_known_to_all(folder):
     assert run(folder, shard=Shard(2, 2))[1] == run(folder)[1] == run(folder, shard=Shard(1, 5))[1] == 0
 
 
+def spoil(path, statement):
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
 @pytest.mark.parametrize("part", [None, Shard(1, 2)])
 def test_unknown_and_damaged_manifests_are_refused_in_one_line(folder, part):
     run(folder)
     path = folder / "out/.idrestore/manifest.sqlite"
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 9")
-    connection.close()
-    with pytest.raises(ManifestError, match="has format version 9, expected 1"):
-        Manifest(folder / "out", part)
+    good = path.read_bytes()
+    damages = {
+        "ingredients = '[1'": "cannot be used as a manifest",
+        "ingredients = '[1]'": "cannot be used as a manifest",
+        "ingredients = '{\"rain\": NaN}'": "numbers that are none",
+        "status = 'eaten'": "a record makes no sense",
+        "seconds = 'long'": "cannot be used as a manifest",
+        "finished = 'yesterday'": "cannot be used as a manifest",
+        "finished = '2026-01-01T00:00:00'": "cannot be used as a manifest",
+        "notes = NULL": "cannot be used as a manifest",
+    }
+    for change, words in damages.items():
+        path.write_bytes(good)
+        spoil(path, f"UPDATE photos SET {change}")
+        assert words in refusal(folder, part)
+    path.write_bytes(good)
+    spoil(path, "PRAGMA user_version = 9")
+    assert "has format version 9, expected 2" in refusal(folder, part)
     path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
-    with pytest.raises(ManifestError, match="cannot be used as a manifest") as caught:
+    assert "cannot be used as a manifest" in refusal(folder, part)
+    page = 4096
+    path.write_bytes(good[:page] + b"\xff" * (len(good) - page))  # the header alone is sound
+    assert "cannot be used as a manifest" in refusal(folder, part)
+    path.unlink()
+    path.mkdir()
+    assert "cannot be used as a manifest" in refusal(folder, part)
+
+
+def refusal(folder, part):
+    """Return the one line with which a manifest is refused."""
+    with pytest.raises(ManifestError) as caught:
         Manifest(folder / "out", part)
     assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_manifest_of_the_first_version_is_read_and_raised(folder):
+    run(folder)
+    spoil(folder / "out/.idrestore/manifest.sqlite", "PRAGMA user_version = 1")
+    assert statuses(run(folder)[0]) == "ssfs"
+    connection = sqlite3.connect(folder / "out/.idrestore/manifest.sqlite")
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    connection.close()
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+def test_a_clock_that_is_wrong_hides_no_later_record(folder, monkeypatch, years):
+    """Shards have a manifest each: of two records of one result the later counts, whatever the clock said."""
+    run(folder, shard=Shard(1, 1))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.now(zone) + timedelta(days=365 * years)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "datetime", Clock)
+        assert statuses(run(folder, strength=0.5)[0]) == "ddfd"
+        assert statuses(run(folder, strength=0.5, shard=Shard(1, 1))[0]) == "ssfs"
+    assert statuses(run(folder, shard=Shard(1, 1))[0]) == "ddfd"
+    assert statuses(run(folder)[0]) == "ssfs"
 
 
 def test_settings_count_unless_they_only_say_how():
@@ -231,9 +413,9 @@ def test_settings_count_unless_they_only_say_how():
     assert others[2].sha256 == Settings(only=frozenset(["haze", "rain"])).sha256
 
 
-def test_a_ledger_without_manifest_only_writes(tmp_path):
-    ledger = Ledger(Settings(), "model")
+def test_records_without_manifest_only_write(tmp_path):
+    records = Records(Settings(), "model")
     job = Job(write(tmp_path / "a.png"), tmp_path / "out.png")
-    assert ledger.settled(job, "hash") is None
-    assert ledger.fail(job, ValueError("no"), "hash").status == "failed"
+    assert records.skip_or_fail(job, "hash") is None
+    assert records.fail(job, ValueError("no"), "hash").status == "failed"
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

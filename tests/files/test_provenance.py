@@ -8,7 +8,7 @@ import pyvips
 
 from idrestore.files import image, provenance
 from idrestore.files.image import Photo
-from idrestore.files.provenance import NAMESPACE, SOFTWARE, stamped
+from idrestore.files.provenance import NAMESPACE, SOFTWARE, add_provenance
 
 SHA = "ab" * 32
 FOUND = {"rain": 0.81234, "noise": 0.18766}
@@ -39,7 +39,7 @@ def photo(xmp=None, software=None):
 
 
 def restored(tmp_path, suffix, source):
-    result, notes = stamped(source, "fast", SHA, FOUND)
+    result, notes = add_provenance(source, "fast", SHA, FOUND)
     lost = image.write(result.pixels, tmp_path / f"a{suffix}", result)
     return image.read(tmp_path / f"a{suffix}"), (*notes, *lost)
 
@@ -86,9 +86,9 @@ def test_what_wrote_the_photo_is_named_after_us(tmp_path):
 
 def test_a_history_is_continued_and_the_rest_stays(tmp_path):
     packet = PACKET % HISTORY
-    once, _ = stamped(photo(packet), "fast", SHA, FOUND)
+    once, _ = add_provenance(photo(packet), "fast", SHA, FOUND)
     assert [entry == "created" for entry in events(once.metadata["xmp-data"])] == [True, False]
-    twice, _ = stamped(once, "other", SHA, {"haze": 1.0})
+    twice, _ = add_provenance(once, "other", SHA, {"haze": 1.0})
     assert len(events(twice.metadata["xmp-data"])) == 3
     assert facts(twice.metadata["xmp-data"])["model"] == "other"  # and one only
     assert b'xmp:CreatorTool="Camera 7"/>' in twice.metadata["xmp-data"]
@@ -98,7 +98,7 @@ def test_a_history_is_continued_and_the_rest_stays(tmp_path):
     "packet", [b"<x:xmpmeta/>", PACKET % b"" + b" " * 70_000, (PACKET % b"").decode().encode("utf-16")]
 )
 def test_xmp_that_cannot_be_extended_stays_as_it_is_and_exif_says_it(tmp_path, packet):
-    said, notes = stamped(photo(packet), "fast", SHA, FOUND)
+    said, notes = add_provenance(photo(packet), "fast", SHA, FOUND)
     assert notes == ("provenance is in EXIF only: the photo's XMP cannot be extended",)
     assert said.metadata["xmp-data"] == packet
     image.write(said.pixels, tmp_path / "a.png", said)
@@ -106,17 +106,17 @@ def test_xmp_that_cannot_be_extended_stays_as_it_is_and_exif_says_it(tmp_path, p
 
 
 def test_only_the_date_differs(monkeypatch):
-    first, second = (stamped(photo(PACKET % b""), "fast", SHA, FOUND)[0].metadata for _ in range(2))
+    first, second = (add_provenance(photo(PACKET % b""), "fast", SHA, FOUND)[0].metadata for _ in range(2))
     assert first == second
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000001")
-    later = stamped(photo(PACKET % b""), "fast", SHA, FOUND)[0].metadata
+    later = add_provenance(photo(PACKET % b""), "fast", SHA, FOUND)[0].metadata
     assert later["xmp-data"].replace(b"22:13:21", b"22:13:20") == first["xmp-data"]
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
-    stamped(photo(), "fast", SHA, FOUND)
+    add_provenance(photo(), "fast", SHA, FOUND)
 
 
 def test_the_photo_given_stays_as_it_was():
     source = photo(PACKET % HISTORY)
     before = dict(source.metadata)
-    stamped(source, "fast", SHA, FOUND)
+    add_provenance(source, "fast", SHA, FOUND)
     assert source.metadata == before

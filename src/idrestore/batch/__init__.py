@@ -9,8 +9,7 @@
 ...         print(outcome.job.source, outcome.status)
 """
 
-from idrestore.batch.ledger import Ledger
-from idrestore.batch.manifest import Manifest, ManifestError
+from idrestore.batch.manifest import Manifest, ManifestError, Records
 from idrestore.batch.photo import (
     FILE_ERRORS,
     Encoded,
@@ -20,8 +19,10 @@ from idrestore.batch.photo import (
     degrade_file,
     encode,
     one_line,
+    process,
+    read_file,
     restore,
-    whole_way,
+    summary,
 )
 from idrestore.batch.plan import SUBSTITUTES, Problem, Shard, plan, writable
 from idrestore.batch.report import check_report, write_report
@@ -33,11 +34,11 @@ __all__ = [
     "SUBSTITUTES",
     "Encoded",
     "Job",
-    "Ledger",
     "Manifest",
     "ManifestError",
     "Outcome",
     "Problem",
+    "Records",
     "Settings",
     "Shard",
     "check_report",
@@ -47,9 +48,11 @@ __all__ = [
     "one_line",
     "parse_steering",
     "plan",
+    "process",
+    "read_file",
     "restore",
     "restore_files",
-    "whole_way",
+    "summary",
     "writable",
     "write_report",
 ]

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from idrestore.batch import ledger as ledgers
 from idrestore.batch import photo as one
-from idrestore.batch.ledger import Ledger
-from idrestore.batch.manifest import Manifest
+from idrestore.batch.manifest import Manifest, Records, clean_up
 from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
 from idrestore.batch.settings import Settings
 from idrestore.device import Precision
@@ -45,12 +43,12 @@ class Worker:
         start, job, digest = perf_counter(), self.jobs[row["number"]], ""
         made, error = Encoded(b"", "", {}, ()), ""
         try:
-            data = job.source.read_bytes()
+            data = one.read_file(job.source, self.settings)
             digest = hashlib.sha256(data).hexdigest()
-            made = one.whole_way(self.restorer, job, data, self.settings)
+            made = one.process(self.restorer, job, data, self.settings)
         except FILE_ERRORS as raised:
             error = one.one_line(job.source, raised)
-        about = json.dumps({"ingredients": dict(made.ingredients), "notes": made.notes})
+        about = json.dumps({"ingredients": dict(made.ingredients), "notes": made.notes, "unchanged": made.unchanged})
         seconds = perf_counter() - start
         return {**row, "data": made.data, "sha256": digest, "about": about, "error": error, "seconds": seconds}
 
@@ -81,13 +79,13 @@ def restore_on_cluster(
     """
     import ray.exceptions
 
-    ledger = Ledger(settings, model.sha256, manifest, (job.source for job in jobs))
-    ledgers.clean_up(jobs)
+    records = Records(settings, model.sha256, manifest, (job.source for job in jobs))
+    clean_up(jobs)
     waiting: dict[int, Job] = {}
     for number, job in enumerate(jobs):
-        settled = _settled(ledger, job)
-        if settled:
-            yield settled
+        outcome = _skip_or_fail(records, job)
+        if outcome:
+            yield outcome
         else:
             waiting[number] = job
     reason = "Ray returned no result: its actor died, or ran out of memory, again and again"
@@ -95,18 +93,18 @@ def restore_on_cluster(
         for row in _rows(model, jobs, sorted(waiting), settings, placement) if waiting else ():
             finished = waiting.pop(row["number"], None)
             if finished:
-                yield _outcome(ledger, finished, row)
+                yield _outcome(records, finished, row)
     except ray.exceptions.RayError as error:
         reason = f"Ray stopped ({' '.join(str(error).split())[:200]})"
     for job in waiting.values():
         yield one.failure(job, RuntimeError(reason))
 
 
-def _settled(ledger: Ledger, job: Job) -> Outcome | None:
-    """Ask the ledger; a photo of which nothing is known need not be read for that."""
+def _skip_or_fail(records: Records, job: Job) -> Outcome | None:
+    """Ask the records; a photo of which nothing is known need not be read for that."""
     try:
-        digest = hashlib.sha256(job.source.read_bytes()).hexdigest() if ledger.known(job) else ""
-        return ledger.settled(job, digest)
+        data = one.read_file(job.source, records.settings) if records.known(job) else b""
+        return records.skip_or_fail(job, hashlib.sha256(data).hexdigest() if data else "")
     except FILE_ERRORS as error:
         return one.failure(job, error)
 
@@ -144,13 +142,13 @@ def _resources(nodes: Sequence[dict[str, Any]], workers: int, device: str) -> di
     return {"num_cpus": share, "num_gpus": gpus}
 
 
-def _outcome(ledger: Ledger, job: Job, row: dict[str, Any]) -> Outcome:
+def _outcome(records: Records, job: Job, row: dict[str, Any]) -> Outcome:
     """Write and record what an actor made."""
     if row["error"]:
         error = RuntimeError(row["error"])
         if not row["sha256"]:  # it could not even be read: nothing to record
             return one.failure(job, error, row["seconds"])
-        return ledger.fail(job, error, row["sha256"], row["seconds"])
+        return records.fail(job, error, row["sha256"], row["seconds"])
     about = json.loads(row["about"])
-    made = Encoded(row["data"], row["sha256"], about["ingredients"], tuple(about["notes"]))
-    return ledger.commit(job, made, row["seconds"])
+    made = Encoded(row["data"], row["sha256"], about["ingredients"], tuple(about["notes"]), about["unchanged"])
+    return records.commit(job, made, row["seconds"])

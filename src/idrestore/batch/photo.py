@@ -1,7 +1,10 @@
 """One photo: read, restored, written; each step a function of values, so that any process may do it."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+import stat
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,12 +20,14 @@ from idrestore.data.pairs import read_8_bit, to_pixels, write_pair
 from idrestore.files import image
 from idrestore.files.formats import format_named
 from idrestore.files.image import ImageError
-from idrestore.files.provenance import stamped
+from idrestore.files.provenance import add_provenance
 from idrestore.restoration.guard import find_redactions, mask_of
 from idrestore.restoration.restorer import Progress, Restorer
 
 FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 """What one photo may raise without stopping the others."""
+BYTES_PER_PIXEL, METADATA_BYTES = 16, 1 << 28
+"""Of the largest file that is read: RGB and alpha in 32 bits, not compressed, and what may come with them."""
 MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a")
 """How torch and oneDNN ("could not create a primitive") say in a `RuntimeError` that memory is short."""
 
@@ -39,8 +44,8 @@ class Outcome:
     """What became of a job."""
 
     job: Job
-    status: Literal["done", "skipped", "failed"]
-    """Skipped: an earlier run had done it"""
+    status: Literal["done", "unchanged", "skipped", "failed"]
+    """Unchanged: there was nothing to restore, and the result is a copy; skipped: an earlier run had done it"""
     error: str = ""
     """One line; empty unless it failed"""
     ingredients: Mapping[str, float] = field(default_factory=dict)
@@ -55,11 +60,21 @@ class Outcome:
         return ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.05)
 
 
+def summary(outcomes: Iterable[Outcome]) -> str:
+    """Count what became of photos, such as "4 restored, 2 unchanged, 0 failed"."""
+    counts = Counter[str](outcome.status for outcome in outcomes)
+    words = {"done": "restored", "unchanged": "unchanged", "skipped": "done already", "failed": "failed"}
+    always = ("done", "failed")
+    return ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name] or name in always)
+
+
 class Decoded(NamedTuple):
     """A photo in memory, and the hash of the very bytes that it was decoded from."""
 
     photo: image.Photo
     sha256: str
+    data: bytes
+    """The file itself: the result, if nothing is to be restored"""
 
 
 class Restored(NamedTuple):
@@ -69,6 +84,8 @@ class Restored(NamedTuple):
     ingredients: Mapping[str, float]
     input_sha256: str
     notes: tuple[str, ...]
+    unchanged: bytes = b""
+    """The photo's file, if restoring changed no pixel; else empty"""
 
 
 class Encoded(NamedTuple):
@@ -78,11 +95,31 @@ class Encoded(NamedTuple):
     input_sha256: str
     ingredients: Mapping[str, float]
     notes: tuple[str, ...]
+    unchanged: bool = False
+    """Whether they are the very bytes that came in: there was nothing to restore"""
+
+
+def read_file(source: Path, settings: Settings) -> bytes:
+    """Return a file's bytes; raise `ImageError` for what is no file, or larger than any photo that is allowed."""
+    limit = BYTES_PER_PIXEL * settings.max_pixels + METADATA_BYTES
+    if source.exists() and not source.is_file():  # a pipe would be waited for
+        raise ImageError(f"{source} is {kind_of(source)}: expected a picture file")
+    if (found := source.stat().st_size) > limit:
+        size = f"{found / 1e6:,.0f} MB, expected at most {limit / 1e6:,.0f}"
+        raise ImageError(f"{source} has {size}: raise the limit (--max-pixels) if you trust the file")
+    return source.read_bytes()
+
+
+def kind_of(path: Path) -> str:
+    """Say in words what is there that is no file."""
+    mode = path.stat().st_mode
+    kinds = {"a folder": stat.S_ISDIR, "a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
+    return next((words for words, is_one in kinds.items() if is_one(mode)), "a device")
 
 
 def decode(source: Path, data: bytes, settings: Settings) -> Decoded:
     """Decode a file's bytes; raise `ImageError`."""
-    return Decoded(image.read(data, settings.max_pixels, str(source)), hashlib.sha256(data).hexdigest())
+    return Decoded(image.read(data, settings.max_pixels, str(source)), hashlib.sha256(data).hexdigest(), data)
 
 
 def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: Progress) -> Restored:
@@ -96,7 +133,7 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
             result = used.restore(photo.pixels, *wish, progress, mask)
             break
         except (RuntimeError, MemoryError) as error:
-            smaller = used.fitting(photo.pixels).smaller() if _is_short_of_memory(error) else None
+            smaller = used.fitting(photo.pixels).smaller() if is_short_of_memory(error) else None
             if smaller is None:
                 raise
         used = smaller  # outside the handler, which keeps the failed pass's arrays alive
@@ -105,9 +142,13 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
     if result.again:
         found = next(f"{name} {share:.0%}" for name, share in result.again.items())
         notes = (*notes, f"looked at again, and restored in turn: {found}")
+    if not all(map(math.isfinite, result.ingredients.values())):
+        raise RuntimeError("what was found in it is not a number: the model's weights are damaged, or too large")
+    if np.array_equal(result.image, photo.pixels):
+        return Restored(photo, result.ingredients, decoded.sha256, notes, decoded.data)
     photo = replace(photo, pixels=result.image)
     if settings.provenance:
-        photo, missing = stamped(photo, restorer.model.path.stem, restorer.model.sha256, result.ingredients)
+        photo, missing = add_provenance(photo, restorer.model.path.stem, restorer.model.sha256, result.ingredients)
         notes = (*notes, *missing)
     return Restored(photo, result.ingredients, decoded.sha256, notes)
 
@@ -133,14 +174,19 @@ def left_alone(pixels: image.Pixels, settings: Settings) -> tuple[NDArray[np.boo
 
 
 def encode(restored: Restored, job: Job, settings: Settings) -> Encoded:
-    """Encode a result as its target's name demands, with the notes of the whole way; raise `ImageError`."""
+    """Encode a result as its target's name demands, with the notes of all steps; raise `ImageError`.
+
+    A photo that is unchanged, and keeps its format, is its own file, byte for byte.
+    """
     photo = restored.photo
+    if restored.unchanged and settings.quality is None and format_named(job.target) == photo.format:
+        return Encoded(restored.unchanged, restored.input_sha256, restored.ingredients, restored.notes, True)
     data, lost = image.encode(photo.pixels, job.target, photo, settings.quality)
     notes = (*photo.notes, *_misnamed(job, photo.format), *restored.notes, *lost)
     return Encoded(data, restored.input_sha256, restored.ingredients, notes)
 
 
-def whole_way(
+def process(
     restorer: Restorer,
     job: Job,
     data: bytes,
@@ -175,7 +221,7 @@ def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[s
     write_pair(to_pixels(mix(planes, dict(strengths), seed)), pixels, Pair(degraded, clean))
 
 
-def _is_short_of_memory(error: Exception) -> bool:
+def is_short_of_memory(error: Exception) -> bool:
     """Tell whether less work at a time would help."""
     words = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in words for word in MEMORY_WORDS)

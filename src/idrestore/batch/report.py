@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import functools
 import html
 import io
 import json
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from idrestore.batch.photo import Outcome, printable
+from idrestore.batch.photo import Outcome, printable, summary
 from idrestore.files import atomic, image
 
 FORMAT_VERSION = 1
@@ -31,7 +32,10 @@ def check_report(path: Path, overwrite: bool = False) -> None:
 def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write a report of the kind that the name's ending says; raise `OSError`."""
     lines = _WRITERS[path.suffix.lower()][0]
-    with atomic.replacing(path) as file:
+    # Who may not see one of the photos sees no small picture of it either.
+    photos = (outcome.job.source for outcome in outcomes if outcome.job.source.exists())
+    mode = functools.reduce(int.__and__, map(atomic.mode_of, photos), 0o666)
+    with atomic.replacing(path, mode) as file:
         for text in lines(outcomes):
             file.write(text.encode("utf-8"))
 
@@ -54,14 +58,16 @@ def _json(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield f'{_JSON_HEAD} {FORMAT_VERSION},\n"counts": {counts},\n"photos": ['
     for index, outcome in enumerate(outcomes):
         values = (*_places(outcome), outcome.seconds, dict(outcome.ingredients), outcome.notes, outcome.error)
-        yield (",\n" if index else "\n") + json.dumps(dict(zip(COLUMNS, values, strict=True)), ensure_ascii=False)
+        yield (",\n" if index else "\n") + _line(dict(zip(COLUMNS, values, strict=True)))
     yield "\n]}\n"
 
 
+def _line(row: dict[str, object]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
 def _html(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    counts = Counter(outcome.status for outcome in outcomes)
-    summary = f"{counts['done']} restored, {counts['skipped']} done already, {counts['failed']} failed"
-    yield f"{_HTML_HEAD}<h1>Restored photos</h1>\n<p>{summary}</p>\n<table>\n<thead><tr>"
+    yield f"{_HTML_HEAD}<h1>Restored photos</h1>\n<p>{summary(outcomes)}</p>\n<table>\n<thead><tr>"
     yield "".join(f'<th scope="col">{name}</th>' for name in ("before", "after", "photo", "found", "remarks"))
     yield "</tr></thead>\n<tbody>\n"
     # The failed first: they are what a reader has to act on.

@@ -8,10 +8,8 @@ from itertools import islice
 from time import perf_counter
 from typing import NamedTuple
 
-from idrestore.batch import ledger as ledgers
 from idrestore.batch import photo as one
-from idrestore.batch.ledger import Ledger
-from idrestore.batch.manifest import Manifest
+from idrestore.batch.manifest import Manifest, Records, clean_up
 from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome, Restored
 from idrestore.batch.settings import Settings
 from idrestore.restoration.restorer import Restorer
@@ -36,24 +34,36 @@ def restore_files(
 ) -> Iterator[Outcome]:
     """Restore photos and say of each, in their order, how it went; a failure never stops the rest.
 
-    With a manifest, what an earlier run did with the same photo, settings and model is not done again. At most
+    With a manifest, what an earlier run did with the same photo, settings and model is not done again, and the photos
+    at which an earlier run died come last, each alone: if the process dies again, it is known of which. At most
     `settings.workers` photos are read ahead of the network, and as many wait to be written behind it.
     """
-    ledger = Ledger(settings, restorer.model.sha256, manifest, (job.source for job in jobs))
-    ledgers.clean_up(jobs)
+    records = Records(settings, restorer.model.sha256, manifest, (job.source for job in jobs))
+    clean_up(jobs)
+    suspects = [job for job in jobs if records.is_suspect(job)]
+    trusted = [job for job in jobs if job not in set(suspects)]
     pool = ThreadPoolExecutor(settings.workers, "idrestore")
     try:
-        prepared = _ahead(pool, lambda job: _prepare(ledger, job), jobs, settings.workers)
-        written: deque[Future[Outcome]] = deque()
-        for work in prepared:
-            written.append(_through(pool, restorer, ledger, work, progress))
-            del work  # the degraded photo need not stay in memory while the restored one is written
-            while len(written) > settings.workers or (written and written[0].done()):
-                yield written.popleft().result()
-        while written:
-            yield written.popleft().result()
+        for part in (trusted, *([job] for job in suspects)):
+            yield from _restore(pool, restorer, records, part, progress)
     finally:
         pool.shutdown(cancel_futures=True)
+        records.withdraw()
+
+
+def _restore(
+    pool: ThreadPoolExecutor, restorer: Restorer, records: Records, jobs: Sequence[Job], progress: JobProgress
+) -> Iterator[Outcome]:
+    """Restore photos one after the other, while those before and behind are read and written."""
+    workers = records.settings.workers
+    written: deque[Future[Outcome]] = deque()
+    for work in _ahead(pool, lambda job: _prepare(records, job), jobs, workers):
+        written.append(_through(pool, restorer, records, work, progress))
+        del work  # the degraded photo need not stay in memory while the restored one is written
+        while len(written) > workers or (written and written[0].done()):
+            yield written.popleft().result()
+    while written:
+        yield written.popleft().result()
 
 
 def _ahead(
@@ -68,24 +78,26 @@ def _ahead(
         yield waiting.popleft().result()  # no name here keeps a photo in memory
 
 
-def _prepare(ledger: Ledger, job: Job) -> Work | Outcome:
+def _prepare(records: Records, job: Job) -> Work | Outcome:
     """Read a photo, unless its result is there, or may not or cannot be written."""
     start = perf_counter()
-    digest = ""
     try:
-        data = job.source.read_bytes()
+        data = one.read_file(job.source, records.settings)
         digest = hashlib.sha256(data).hexdigest()
-        settled = ledger.settled(job, digest)
+        outcome = records.skip_or_fail(job, digest)
+        if outcome:
+            return outcome
+        records.start(job, digest)
     except FILE_ERRORS as error:
         return one.failure(job, error, perf_counter() - start)
     try:
-        return settled or Work(job, one.decode(job.source, data, ledger.settings), perf_counter() - start)
+        return Work(job, one.decode(job.source, data, records.settings), perf_counter() - start)
     except FILE_ERRORS as error:
-        return ledger.fail(job, error, digest, perf_counter() - start)
+        return _failed(records, job, error, digest, perf_counter() - start)
 
 
 def _through(
-    pool: ThreadPoolExecutor, restorer: Restorer, ledger: Ledger, work: Work | Outcome, progress: JobProgress
+    pool: ThreadPoolExecutor, restorer: Restorer, records: Records, work: Work | Outcome, progress: JobProgress
 ) -> "Future[Outcome]":
     """Send a photo through the network, here and now, and have it written in a thread."""
     if isinstance(work, Outcome):
@@ -96,20 +108,28 @@ def _through(
         progress(work.job, done, total)
 
     try:
-        restored = one.restore(restorer, work.decoded, ledger.settings, tell)
+        restored = one.restore(restorer, work.decoded, records.settings, tell)
     except FILE_ERRORS as error:
-        return _finished(ledger.fail(work.job, error, work.decoded.sha256, work.seconds))
-    return pool.submit(_write, ledger, work.job, restored, work.seconds + perf_counter() - start)
+        return _finished(_failed(records, work.job, error, work.decoded.sha256, work.seconds))
+    return pool.submit(_write, records, work.job, restored, work.seconds + perf_counter() - start)
 
 
-def _write(ledger: Ledger, job: Job, restored: Restored, seconds: float) -> Outcome:
+def _write(records: Records, job: Job, restored: Restored, seconds: float) -> Outcome:
     """Encode and write a restored photo."""
     start = perf_counter()
     try:
-        made = one.encode(restored, job, ledger.settings)
+        made = one.encode(restored, job, records.settings)
     except FILE_ERRORS as error:
-        return ledger.fail(job, error, restored.input_sha256, seconds)
-    return ledger.commit(job, made, seconds + perf_counter() - start)
+        return _failed(records, job, error, restored.input_sha256, seconds)
+    return records.commit(job, made, seconds + perf_counter() - start)
+
+
+def _failed(records: Records, job: Job, error: Exception, digest: str, seconds: float) -> Outcome:
+    """Record a failure, unless it is the machine's, whose memory may suffice the next time."""
+    if one.is_short_of_memory(error):
+        records.withdraw(job)
+        return one.failure(job, error, seconds)
+    return records.fail(job, error, digest, seconds)
 
 
 def _finished(outcome: Outcome) -> "Future[Outcome]":

@@ -55,6 +55,11 @@ class Settings:
         kept = {field.name: getattr(self, field.name) for field in fields}
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=_plain).encode()).hexdigest()
 
+    @cached_property
+    def sha256_with_limits(self) -> str:
+        """Hash of the fields that decide whether a photo can be restored."""
+        return hashlib.sha256(f"{self.sha256} {self.max_pixels}".encode()).hexdigest()
+
 
 def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]:
     """Read what people write, such as "haze=0.5" or "60%", "rain,fog" and "rain=0.7", as `Settings` takes it.

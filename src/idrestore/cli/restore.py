@@ -157,20 +157,21 @@ def _tell(bar: Bar, outcome: "Outcome") -> None:
     bar.photo()
     if outcome.status == "failed":
         complain(outcome.error)
-    if outcome.status == "done":
-        bar.print(f"{outcome.job.source} → {outcome.job.target}  [{outcome.found}]  {outcome.seconds:.1f} s")
+    if outcome.status in ("done", "unchanged"):
+        found = "unchanged" if outcome.status == "unchanged" else f"[{outcome.found}]"
+        bar.print(f"{outcome.job.source} → {outcome.job.target}  {found}  {outcome.seconds:.1f} s")
         for note in outcome.notes:
             bar.print(f"  note: {note}")
 
 
 def _summarise(outcomes: "list[Outcome]") -> None:
     """Print how many photos were restored, had been before, or failed and why; nothing for one that went well."""
+    from idrestore.batch import summary
+
     failed = [outcome.error for outcome in outcomes if outcome.status == "failed"]
-    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
-    if len(outcomes) == 1 and not failed and not skipped:
+    if len(outcomes) == 1 and outcomes[0].status in ("done", "unchanged"):
         return
-    earlier = f"{skipped} done already, " if skipped else ""
-    out_console.print(f"{len(outcomes) - len(failed) - skipped} restored, {earlier}{len(failed)} failed", markup=False)
+    out_console.print(summary(outcomes), markup=False)
     for error in failed[:REASONS] if len(outcomes) > 1 else ():
         out_console.print(f"  {error}", markup=False)
     if len(failed) > REASONS:

@@ -10,17 +10,28 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a new file beside `path` that takes its place if, and only if, all went well; raise `OSError`."""
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Give a new file beside `path` that takes its place if, and only if, all went well; raise `OSError`.
+
+    `mode` are its permissions from the start, those that the system masks left out.
+    """
     temporary = path.with_name(f"{_prefix(path)}{uuid.uuid4().hex[:8]}.part")
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # or a power cut may leave an empty file of the final name
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def mode_of(source: Path) -> int:
+    """Return who may read and write a file, for what is made from it; the owner alone if it is gone."""
+    try:
+        return source.stat().st_mode & 0o666
+    except OSError:
+        return 0o600
 
 
 def check_writable(path: Path) -> None:

@@ -31,7 +31,9 @@ _PACKET = (
 )
 
 
-def stamped(photo: Photo, model: str, sha256: str, ingredients: Mapping[str, float]) -> tuple[Photo, tuple[str, ...]]:
+def add_provenance(
+    photo: Photo, model: str, sha256: str, ingredients: Mapping[str, float]
+) -> tuple[Photo, tuple[str, ...]]:
     """Return a photo whose metadata say how it was restored, and in words what they could not take.
 
     The date is that of SOURCE_DATE_EPOCH (seconds) where the environment has it, else now; all else depends on the

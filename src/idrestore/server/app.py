@@ -169,7 +169,7 @@ def build(service: Service, rules: Rules) -> FastAPI:
         job = await _checked(service, wish.photo, service.max_pixels)
 
         def work(progress: Progress) -> batch.Encoded:
-            return batch.whole_way(restorer, job, _bytes_of(wish.photo), settings, progress)
+            return batch.process(restorer, job, _bytes_of(wish.photo), settings, progress)
 
         made = await _done(work, service, request, job)
         return _picture(made, job, restorer)

@@ -147,7 +147,7 @@ class Visits:
         restorer, settings = self.service.restorer(wishes.model), self._settings(wishes)
 
         def work(progress: Progress) -> Encoded:
-            return batch.whole_way(restorer, job, source.read_bytes(), settings, progress)
+            return batch.process(restorer, job, source.read_bytes(), settings, progress)
 
         return self._work(visit, work, lambda tiles: tell(job.source.name, tiles))
 
