@@ -1,9 +1,16 @@
-"""The table of picture formats: how a file is recognised, what may be written, and with which options."""
+"""The table of picture formats: how a file is recognised, checked and opened, and how one is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from idrestore.files import isobmff, jpeg, png, tiff, vips, webp
+from idrestore.files.photo import Encoding
+
+
+def _nothing(file: BinaryIO) -> None:
+    """Find nothing wrong."""
 
 
 @dataclass(frozen=True)
@@ -14,24 +21,88 @@ class Format:
     """As in `Photo.format`"""
     signature: bytes
     """Regular expression of a file's first bytes: content decides how it is read, not its name."""
-    codec: str
     bits: int
     suffixes: tuple[str, ...]
-    options: Mapping[str, Any] | None
-    """What its saver is told, `Q` being the default quality; None = cannot be written."""
+    open: Callable[[BinaryIO], vips.Opened]
+    """Opens a file as far as its header"""
+    saver: str = ""
+    """libvips' name of what writes it; empty = cannot be written"""
+    options: Mapping[str, Any] | None = None
+    """What its saver is told, `Q` being the default quality"""
+    check: Callable[[BinaryIO], None] = _nothing
+    """Raises `UnsupportedError` where opening it would take too much memory, or cannot work"""
+    check_whole: Callable[[BinaryIO], None] = _nothing
+    """Raises `DamagedError` where its decoder would not see that something is missing"""
+    read_whole: bool = False
+    """Whether its decoder holds all of the file in memory"""
+    encoding: Callable[[BinaryIO], Encoding] = lambda file: Encoding()
+    """How its pixels were encoded"""
+    notes: Callable[[BinaryIO], tuple[str, ...]] = lambda file: ()
+    """What else is in the file and is not read, in words"""
 
 
-_JPEG = {"Q": 95, "subsample_mode": "off", "background": [255]}
-_WEBP = {"Q": 95, "smart_subsample": True}
-_TIFF = {"compression": "deflate", "predictor": "horizontal"}
-_AVIF = {"Q": 90, "subsample_mode": "off", "compression": "av1"}
 FORMATS = (
-    Format("JPEG", rb"\xff\xd8\xff", "jpeg", 8, (".jpg", ".jpeg", ".jpe", ".jfif"), _JPEG),
-    Format("PNG", rb"\x89PNG\r\n\x1a\n", "png", 16, (".png",), {}),
-    Format("WebP", rb"RIFF....WEBP", "webp", 8, (".webp",), _WEBP),
-    Format("TIFF", rb"II[*+]\0|MM\0[*+]", "tiff", 16, (".tif", ".tiff"), _TIFF),
-    Format("AVIF", rb"....ftyp(avi[fs]|mi(f1|af)|msf1)", "heif", 12, (".avif",), _AVIF),
-    Format("HEIC", rb"....ftyphe[iv][cxms]", "heif", 12, (".heic", ".heif"), None),
+    Format(
+        "JPEG",
+        rb"\xff\xd8\xff",
+        8,
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        vips.opener("jpeg", "warning"),
+        "jpeg",
+        {"Q": 95, "subsample_mode": "off", "background": [255]},
+        jpeg.check,
+        encoding=jpeg.encoding,
+        notes=jpeg.notes,
+    ),
+    Format("PNG", rb"\x89PNG\r\n\x1a\n", 16, (".png",), vips.opener("png"), "png", {}, png.check, notes=png.notes),
+    Format(
+        "WebP",
+        rb"RIFF....WEBP",
+        8,
+        (".webp",),
+        vips.opener("webp"),
+        "webp",
+        {"Q": 95, "smart_subsample": True},
+        webp.check,
+        read_whole=True,
+        encoding=webp.encoding,
+    ),
+    Format(
+        "TIFF",
+        rb"II[*+]\0|MM\0[*+]",
+        16,
+        (".tif", ".tiff"),
+        vips.opener("tiff", "warning"),  # or a tile that cannot be decoded would come back black
+        "tiff",
+        {"compression": "deflate", "predictor": "horizontal"},
+        tiff.check,
+        tiff.check_whole,
+        notes=tiff.notes,
+    ),
+    Format(
+        "AVIF",
+        rb"....ftyp(avi[fs]|mi(f1|af)|msf1)",
+        12,
+        (".avif",),
+        vips.opener("heif"),
+        "heif",
+        {"Q": 90, "subsample_mode": "off", "compression": "av1"},
+        isobmff.check,
+        isobmff.check_whole,
+        read_whole=True,
+        notes=isobmff.notes,
+    ),
+    Format(
+        "HEIC",
+        rb"....ftyphe[iv][cxms]",
+        12,
+        (".heic", ".heif"),
+        vips.opener("heif"),
+        check=isobmff.check,
+        check_whole=isobmff.check_whole,
+        read_whole=True,
+        notes=isobmff.notes,
+    ),
 )
 BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 

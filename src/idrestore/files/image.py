@@ -2,8 +2,8 @@
 
 from idrestore.files.formats import SUFFIXES, is_supported
 from idrestore.files.metadata import SOFTWARE_FIELD, software
-from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
-from idrestore.files.reading import MAX_PIXELS, read, size, thumbnail
+from idrestore.files.photo import UNKNOWN_RESOLUTION, Encoding, ImageError, Photo, Pixels
+from idrestore.files.reading import MAX_PIXELS, Header, inspect, read, size, thumbnail
 from idrestore.files.writing import check_target, encode, unwritable, write
 
 __all__ = [
@@ -11,11 +11,14 @@ __all__ = [
     "SOFTWARE_FIELD",
     "SUFFIXES",
     "UNKNOWN_RESOLUTION",
+    "Encoding",
+    "Header",
     "ImageError",
     "Photo",
     "Pixels",
     "check_target",
     "encode",
+    "inspect",
     "is_supported",
     "read",
     "size",

@@ -17,6 +17,19 @@ class ImageError(ValueError):
     """A picture that cannot be read or written: one line, for people."""
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How a file's pixels were encoded, for a result of the same format to be encoded alike."""
+
+    quality: int | None = None
+    """Of JPEG, on libjpeg's scale of 1 to 100, estimated from the quantisation table; None = unknown"""
+    halved_colours: bool = False
+    """JPEG stores the colours at half the resolution both ways (4:2:0)."""
+    progressive: bool = False
+    lossless: bool = False
+    """Of WebP, which has both kinds"""
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """A picture and what its file said of it; raise `ImageError` if the arrays do not fit."""
@@ -33,6 +46,8 @@ class Photo:
     """libvips' header fields to write back: icc-profile-data, exif-data, xmp-data, ..."""
     resolution: tuple[float, float] = UNKNOWN_RESOLUTION
     """Horizontal and vertical pixels per millimetre."""
+    encoding: Encoding = Encoding()
+    """How its file was encoded"""
     notes: tuple[str, ...] = ()
     """What reading changed or left out, in words."""
 

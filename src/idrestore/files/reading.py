@@ -10,82 +10,89 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pyvips
 
-from idrestore.files import colour, metadata, tiff, vips
+from idrestore.files import colour, jpeg, metadata, vips
+from idrestore.files.containers import DamagedError, UnsupportedError, length
 from idrestore.files.formats import FORMATS, Format
 from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
 
 MAX_PIXELS = 300_000_000
 """Default cap, read in the header before decoding: 0.9 GB of memory at 8 bits."""
+_HEAD = 64  # bytes, enough for each signature
+_FIXED, _COPIES = 200 << 20, 4
+"""Bytes that decoders take whatever the size, and how often they hold the samples."""
 
-# The brand of AVIF and HEIC sequences; an animated PNG has `acTL` right after its header.
-_SEQUENCE = rb"....ftyp(avis|hev|msf1)|\x89PNG.{33}acTL"
-_HEAD = 64  # bytes, enough for each of these
+
+class Header(NamedTuple):
+    """What a file says before its pixels are decoded."""
+
+    format: str
+    """As in `Photo.format`"""
+    width: int
+    """In pixels, upright, as height"""
+    height: int
+    depth: int
+    """Bits per sample in the file"""
+    memory: int
+    """Bytes that reading it from a path takes at most, what is returned included"""
+
+
+def inspect(source: Path | str | bytes, name: str = "") -> Header:
+    """Read a photo's header alone; raise `ImageError`, which names bytes `name`."""
+    with _opened(source, name) as (row, file):
+        opened = row.open(file)
+        samples = opened.width * opened.height * max(3, opened.channels) * (1 if opened.depth <= 8 else 2)
+        memory = _FIXED + _COPIES * samples + (length(file) if row.read_whole else 0)
+        return Header(row.name, opened.width, opened.height, opened.depth, memory)
 
 
 def size(source: Path | str | bytes, name: str = "") -> tuple[int, int]:
     """Return (width, height) of the upright photo from its header; raise `ImageError`, which names bytes `name`."""
-    with _opened(source, name) as header:
-        width, height = header.image.width, header.image.height
-        return (height, width) if _orientation(header.image) in range(5, 9) else (width, height)
+    header = inspect(source, name)
+    return header.width, header.height
 
 
 def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "") -> Photo:
     """Read a photo from a path or from a file's bytes: exact, upright, metadata kept.
 
-    CMYK becomes sRGB and of several pages the first is read; `Photo.notes` says so.
-    Raise `ImageError`, which names bytes `name`, for anything but a whole picture of at most `max_pixels`.
+    CMYK becomes sRGB and of several pages the first is read; `Photo.notes` says so. A path is read piece by piece,
+    as far as the pixels need. Raise `ImageError`, which names bytes `name`, for anything but a whole picture of at
+    most `max_pixels`.
     """
-    with _opened(source, name) as header:
-        _check(header, max_pixels)
-        image = _upright(colour.without_cmyk(header.image))
-        pixels, alpha = _arrays(image, header.format)
-        return Photo(
-            pixels,
-            alpha,
-            grey=image.bands < 3,
-            format=header.format.name,
-            metadata=metadata.of(image),
-            # libvips says unknown with 1 pixel per millimetre.
-            resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
-            notes=_notes(header),
-        )
+    with _opened(source, name) as (row, file):
+        opened = row.open(file)
+        _check_size(opened, max_pixels)
+        row.check_whole(file)
+        try:
+            return _photo(row, file, opened)
+        except pyvips.Error as error:
+            if row.name != "JPEG":
+                raise
+            mended, fail_on = jpeg.mended(file, error.detail)
+            return _photo(row, file, vips.opener("jpeg", fail_on)(mended))
 
 
 def thumbnail(source: Path | bytes, side: int, quality: int = 60) -> bytes:
     """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
-    with _opened(source) as header:
-        image = header.image.thumbnail_image(side, size="down", export_profile="srgb")
+    with _opened(source) as (row, file):
+        image = row.open(file).decode().thumbnail_image(side, size="down", export_profile="srgb")
         return bytes(image.webpsave_buffer(Q=quality, keep=pyvips.enums.ForeignKeep.NONE))
 
 
-class _Header(NamedTuple):
-    """A picture opened as far as its header: no pixel is decoded yet."""
-
-    name: str
-    format: Format
-    image: pyvips.Image
-    sequence: bool
-    exif_in_tiff: bool
-
-
 @contextmanager
-def _opened(source: Path | str | bytes, name: str = "") -> Iterator[_Header]:
-    """Keep a picture open while its pixels are read; whatever fails is an `ImageError`."""
+def _opened(source: Path | str | bytes, name: str = "") -> Iterator[tuple[Format, BinaryIO]]:
+    """Keep a file open whose format is known and sane; whatever fails is an `ImageError`."""
     name = name or ("the picture" if isinstance(source, bytes) else str(source))
     try:
-        with _stream(source) as stream:
-            head = stream.read(_HEAD)
-            row = _sniff(name, head)
-            if isinstance(source, bytes):
-                data = pyvips.Source.new_from_memory(source)
-            else:
-                data = pyvips.Source.new_from_descriptor(stream.fileno())
-            load = getattr(pyvips.Image, f"{row.codec}load_source")
-            image = load(data, access="sequential", fail_on="error")
-            sequence = bool(re.match(_SEQUENCE, head, re.DOTALL))
-            yield _Header(name, row, image, sequence, row.name == "TIFF" and tiff.holds_exif(stream))
+        with _stream(source) as file:
+            row = _sniff(name, file.read(_HEAD))
+            row.check(file)
+            yield row, file
+    except UnsupportedError as error:
+        raise ImageError(f"{name} {error}") from error
     except pyvips.Error as error:
         raise ImageError(_explanation(name, row, error)) from error
+    except DamagedError as error:
+        raise ImageError(f"{name} is damaged or cut short ({error}): expected a whole {row.name} file") from error
     except OSError as error:
         advice = "check the name and the permissions"
         raise ImageError(f"{name} cannot be read ({error.strerror}): {advice}") from error
@@ -97,7 +104,7 @@ def _stream(source: Path | str | bytes) -> BinaryIO:
     path = Path(source)
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise ImageError(f"{path} is a folder or a device: expected a picture file")
-    return path.open("rb")
+    return path.open("rb", 0)
 
 
 def _sniff(name: str, head: bytes) -> Format:
@@ -110,31 +117,42 @@ def _sniff(name: str, head: bytes) -> Format:
 
 
 def _explanation(name: str, row: Format, error: pyvips.Error) -> str:
-    if row.codec == "heif" and re.search("not been built in|Unsupported codec", error.detail):
+    if re.search("not been built in|UnsupportedError codec", error.detail):
         advice = "convert it to JPEG, PNG or AVIF, or install a libvips with an HEVC decoder"
         return f"{name} is {row.name}, which this build of libvips cannot decode: {advice}"
     return f"{name} is damaged or cut short ({vips.cause(error)}): expected a whole {row.name} file"
 
 
-def _check(header: _Header, max_pixels: int) -> None:
-    name, image = header.name, header.image
-    if image.width * image.height > max_pixels:
-        found = f"{image.width} x {image.height} pixels"
+def _check_size(opened: vips.Opened, max_pixels: int) -> None:
+    if opened.width * opened.height > max_pixels:
+        found = f"{opened.width} x {opened.height} pixels"
         advice = "raise the limit (--max-pixels) if you trust the file"
-        raise ImageError(f"{name} has {found}: expected at most {max_pixels:,} in all; {advice}")
-    if not colour.is_known(image):
-        found = f"{image.bands} channels of {image.format} {image.interpretation}"
-        expected = "8- or 16-bit grey, RGB or CMYK; convert it first"
-        raise ImageError(f"{name} holds {found}: expected {expected}")
+        raise UnsupportedError(f"has {found}: expected at most {max_pixels:,} in all; {advice}")
 
 
-def _orientation(image: pyvips.Image) -> int:
-    """Return EXIF 2.32's tag 274: 1 is upright, 2 to 8 are turned, 5 to 8 on their sides."""
-    return int(vips.field(image, "orientation", 1))
+def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
+    encoding, notes = row.encoding(file), (*opened.notes, *row.notes(file))
+    decoded = opened.decode()
+    if not colour.is_known(decoded):
+        found = f"{decoded.bands} channels of {decoded.format} {decoded.interpretation}"
+        raise UnsupportedError(f"holds {found}: expected 8- or 16-bit grey, RGB or CMYK; convert it first")
+    image = _upright(colour.without_cmyk(decoded))
+    pixels, alpha = _arrays(image, row)
+    return Photo(
+        pixels,
+        alpha,
+        grey=image.bands < 3,
+        format=row.name,
+        metadata=metadata.of(image),
+        # libvips says unknown with 1 pixel per millimetre.
+        resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
+        encoding=encoding,
+        notes=tuple(dict.fromkeys((*notes, *_notes(decoded)))),
+    )
 
 
 def _upright(image: pyvips.Image) -> pyvips.Image:
-    if _orientation(image) > 1:
+    if vips.orientation(image) > 1:
         image = image.copy_memory()  # turning takes the rows out of order
     return image.autorot()
 
@@ -149,13 +167,11 @@ def _arrays(image: pyvips.Image, row: Format) -> tuple[Pixels, Pixels | None]:
     return np.ascontiguousarray(three), alpha
 
 
-def _notes(header: _Header) -> tuple[str, ...]:
-    image = header.image
+def _notes(image: pyvips.Image) -> tuple[str, ...]:
     pages, inner = vips.field(image, "n-pages", 1), vips.field(image, "n-subifds", 0)
     notes = {
-        "only the first of several pages was read": header.sequence or pages > 1,
+        "only the first of several pages was read": pages > 1,
         "pictures inside the TIFF were not read; of a camera's raw file this is a preview": inner,
-        "EXIF in TIFF is not read, and lost": header.exif_in_tiff,
         "CMYK was converted to sRGB": image.interpretation == "cmyk",
         "the HDR gain map was left out": b"hdrgm:Version" in vips.field(image, "xmp-data", b""),
     }

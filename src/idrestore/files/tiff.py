@@ -1,25 +1,218 @@
-"""What libvips does not tell of a TIFF file: whether it holds EXIF."""
+"""The directories of a TIFF or BigTIFF file (TIFF 6.0), walked without decoding a pixel.
 
+libvips reads TIFF; this tells what it does not: whether the pixels are all there, how much the tags hold, what a file
+uses that libvips cannot decode, and whether it is a camera's raw file.
+"""
+
+import math
 import struct
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, NamedTuple
 
+from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at, check_metadata, length
+
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
+STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR = 273, 277, 278, 279, 284
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+SUB_DIRECTORIES, DNG_VERSION = 330, 50706
 EXIF_POINTER = 34665
 """Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
 
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_NOT_READ = {
+    6: "old-style JPEG",
+    34887: "LERC",
+    34925: "LZMA",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34712: "JPEG 2000",
+    34892: "lossy JPEG of DNG",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+_PIXELS = (STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS)  # one number for each strip or tile
+_YCBCR = 6  # photometric interpretation
+_SENSOR = (32803, 34892)  # photometric interpretations of DNG: colour filter array, linear raw
+_MAX_DIRECTORIES = 64
+
+
+class Entry(NamedTuple):
+    """A tag's value: its type, how many of it, and where they are in the file."""
+
+    type: int
+    number: int
+    start: int
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return _SIZES.get(self.type, 1) * self.number
+
+
+class Directory:
+    """The tags of one picture in a file; where the file is cut short, those that are whole."""
+
+    def __init__(self, file: BinaryIO, order: str, entries: Mapping[int, Entry]) -> None:
+        self.file, self.order, self.entries = file, order, entries
+
+    def integers(self, tag: int) -> tuple[int, ...]:
+        """Return a tag's values, none if it has none; raise `DamagedError` if they lie behind the file's end."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.type not in _INTEGERS:
+            return ()
+        return struct.unpack(f"{self.order}{entry.number}{_INTEGERS[entry.type]}", self.bytes(tag))
+
+    def integer(self, tag: int, otherwise: int) -> int:
+        """Return a tag's first value, or `otherwise` if it has none."""
+        return next(iter(self.integers(tag)), otherwise)
+
+    def bytes(self, tag: int) -> bytes:
+        """Return a tag's value as it stands in the file; raise `DamagedError` if it lies behind the file's end."""
+        entry = self.entries[tag]
+        return bytes_at(self.file, entry.start, entry.size)
+
+
+def directories(file: BinaryIO) -> Iterator[Directory]:
+    """Yield the directory of each page, at most 64; nothing where the file is too short for any."""
+    order, big, place = _head(file)
+    seen: set[int] = set()
+    while place and place not in seen and len(seen) < _MAX_DIRECTORIES:
+        seen.add(place)
+        directory, place = _directory(file, order, big, place)
+        if directory is not None:
+            yield directory
+
+
+def below(directory: Directory) -> Iterator[Directory]:
+    """Yield the directories that hang below one, at most 64."""
+    order, big, _ = _head(directory.file)
+    for place in directory.integers(SUB_DIRECTORIES)[:_MAX_DIRECTORIES]:
+        found, _ = _directory(directory.file, order, big, place)
+        if found is not None:
+            yield found
+
+
+def check(file: BinaryIO) -> None:
+    """Raise `UnsupportedError` if tags take too much memory, or the first page uses what libvips does not decode."""
+    pages = list(directories(file))
+    check_metadata(sum(e.size for page in pages for tag, e in page.entries.items() if tag not in _PIXELS))
+    for page in pages[:1]:
+        used = _unsupported(page)
+        if used:
+            advice = "save it as TIFF with LZW or Deflate, for instance with tiffcp -c zip"
+            raise UnsupportedError(f"is a TIFF of {used}, which is not read: {advice}")
+
+
+def check_whole(file: BinaryIO) -> None:
+    """Raise `DamagedError` unless every strip or tile of the first page lies inside the file."""
+    page = next(directories(file), None)
+    if page is None:
+        raise DamagedError("it has no directory")
+    pieces = _pieces(page)
+    if len(pieces.offsets) < pieces.expected:
+        raise DamagedError(f"it lists {len(pieces.offsets)} strips or tiles of {pieces.expected}")
+    # Some old programs write no lengths.
+    counts = pieces.counts or (pieces.least,) * pieces.expected
+    end = length(file)
+    whole = sum(
+        start > 0 and count >= pieces.least and start + count <= end
+        for start, count in zip(pieces.offsets, counts, strict=False)
+    )
+    if whole < pieces.expected:
+        raise DamagedError(f"{pieces.expected - whole} of {pieces.expected} strips or tiles are missing or cut short")
+
+
+def notes(file: BinaryIO) -> tuple[str, ...]:
+    """Say what is not read."""
+    return ("EXIF in TIFF is not read, and lost",) if holds_exif(file) else ()
+
+
+def is_raw(file: BinaryIO) -> bool:
+    """Tell whether the file is a camera's raw file, which holds what the sensor saw."""
+    file.seek(8)
+    if file.read(2) == b"CR":  # Canon's CR2
+        return True
+    page = next(directories(file), None)
+    try:
+        return page is not None and (
+            DNG_VERSION in page.entries or any(each.integer(PHOTOMETRIC, 0) in _SENSOR for each in (page, *below(page)))
+        )
+    except DamagedError:
+        return False
+
 
 def holds_exif(file: BinaryIO) -> bool:
-    """Tell whether the first directory of a TIFF or BigTIFF file points to EXIF; False if it is cut short."""
+    """Tell whether the first directory points to EXIF; False if it is cut short."""
+    page = next(directories(file), None)
+    return page is not None and EXIF_POINTER in page.entries
+
+
+def _head(file: BinaryIO) -> tuple[str, bool, int]:
+    """Return the order of bytes, whether it is BigTIFF, and where the first directory is (0: nowhere)."""
     file.seek(0)
-    head = file.read(16)
+    head = file.read(16).ljust(16, b"\0")
     order = "<" if head[:2] == b"II" else ">"
     big = head[2:4] in (b"+\0", b"\0+")  # version 43; else 42
-    try:
-        (start,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
-        file.seek(start)
-        (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
-        size = 20 if big else 12
-        entries = file.read(size * min(count, 65535))
-        tags = [struct.unpack_from(order + "H", entries, at)[0] for at in range(0, len(entries) - 1, size)]
-    except (struct.error, OverflowError, ValueError, OSError):
-        return False
-    return EXIF_POINTER in tags
+    return order, big, int(struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0])
+
+
+def _directory(file: BinaryIO, order: str, big: bool, place: int) -> tuple[Directory | None, int]:
+    """Return the directory at `place`, and where the next one is (0: there is none)."""
+    number, pointer, size = ("Q", "Q", 20) if big else ("H", "I", 12)
+    head, room = struct.calcsize(number), struct.calcsize(pointer)
+    if place + head > length(file):
+        return None, 0
+    count = min(65535, struct.unpack(order + number, bytes_at(file, place, head))[0])
+    data = file.read(size * count)
+    entries: dict[int, Entry] = {}
+    for at in range(0, len(data) - size + 1, size):
+        tag, kind, many, elsewhere = struct.unpack_from(f"{order}HH2{pointer}", data, at)
+        entry = Entry(kind, many, place + head + at + size - room)  # a value that fits stands in the entry
+        entries.setdefault(tag, entry if entry.size <= room else entry._replace(start=elsewhere))
+    following = file.read(room)
+    return Directory(file, order, entries), struct.unpack(order + pointer, following.ljust(room, b"\0"))[0]
+
+
+class _Pieces(NamedTuple):
+    """Where the strips or tiles of a page are, how many there have to be, and the fewest bytes of each."""
+
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+    expected: int
+    least: int
+
+
+def _pieces(page: Directory) -> _Pieces:
+    width, height, samples = page.integer(WIDTH, 0), page.integer(HEIGHT, 0), page.integer(SAMPLES, 1)
+    planes = samples if page.integer(PLANAR, 1) == 2 else 1
+    least = 1
+    if TILE_WIDTH in page.entries:
+        across, down = page.integer(TILE_WIDTH, 0), page.integer(TILE_HEIGHT, 0)
+        if page.integer(COMPRESSION, 1) == 1 and page.integer(PHOTOMETRIC, 1) != _YCBCR:
+            least = math.ceil(across * page.integer(BITS, 1) * (samples // planes) / 8) * down
+    else:
+        across, down = width, min(page.integer(ROWS_PER_STRIP, height), height)
+    if not (across and down):
+        raise DamagedError("its strips or tiles have no size")
+    expected = math.ceil(width / across) * math.ceil(height / down) * planes
+    # libtiff takes the tags of strips for tiles, too.
+    offsets = page.integers(TILE_OFFSETS) or page.integers(STRIP_OFFSETS)
+    return _Pieces(offsets, page.integers(TILE_COUNTS) or page.integers(STRIP_COUNTS), expected, least)
+
+
+def _unsupported(page: Directory) -> str:
+    """Name what a page uses that libvips does not decode, or nothing."""
+    compression, bits = page.integer(COMPRESSION, 1), page.integer(BITS, 1)
+    if compression in _NOT_READ:
+        return f"{_NOT_READ[compression]} compression"
+    if compression == 7 and bits == 12:
+        return "JPEG of 12 bits"
+    if TILE_WIDTH in page.entries and page.integer(PLANAR, 1) == 2 and page.integer(SAMPLES, 1) > 1:
+        return "tiles with a plane for each channel"
+    if page.integer(PHOTOMETRIC, 1) in (8, 9) and bits == 8:
+        return "CIELAB of 8 bits"
+    return ""

@@ -1,7 +1,10 @@
-"""libvips, set up for photos that are read once: its header fields and its errors."""
+"""libvips, set up for photos that are read once: its loaders, its header fields and its errors."""
 
+import io
 import logging
-from typing import Any
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO, NamedTuple
 
 import pyvips
 
@@ -9,6 +12,48 @@ import pyvips
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 # A photo is read once: a cache of operations would only keep whole photos in memory.
 pyvips.cache_set_max(0)
+
+
+class Opened(NamedTuple):
+    """A picture opened as far as its header: no pixel is decoded yet."""
+
+    width: int
+    """In pixels, upright, as height"""
+    height: int
+    depth: int
+    """Bits per sample in the file"""
+    channels: int
+    decode: Callable[[], pyvips.Image]
+    """Decode the pixels, now or when they are asked for; to be called while the file is open"""
+    notes: tuple[str, ...] = ()
+
+
+def opener(codec: str, fail_on: str = "error") -> Callable[[BinaryIO], Opened]:
+    """Return a function that opens a picture with one of libvips' loaders; it raises `pyvips.Error`."""
+
+    def opened(file: BinaryIO) -> Opened:
+        load = getattr(pyvips.Image, f"{codec}load_source")
+        image = load(source(file), access="sequential", fail_on=fail_on)
+        width, height = image.width, image.height
+        if orientation(image) in range(5, 9):
+            width, height = height, width
+        depth = {"uchar": 8, "char": 8, "ushort": 16, "short": 16}.get(image.format, 32)
+        return Opened(width, height, field(image, "bits-per-sample", depth), image.bands, lambda: image)
+
+    return opened
+
+
+def source(file: BinaryIO) -> pyvips.Source:
+    """Return libvips' way to a file's bytes, from the first."""
+    if isinstance(file, io.BytesIO):
+        return pyvips.Source.new_from_memory(file.getvalue())
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # which it shares with libvips
+    return pyvips.Source.new_from_descriptor(file.fileno())
+
+
+def orientation(image: pyvips.Image) -> int:
+    """Return EXIF 2.32's tag 274: 1 is upright, 2 to 8 are turned, 5 to 8 on their sides."""
+    return int(field(image, "orientation", 1))
 
 
 def field(image: pyvips.Image, name: str, otherwise: Any) -> Any:

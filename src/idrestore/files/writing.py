@@ -52,7 +52,7 @@ def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = 
     photo = replace(like, pixels=pixels)
     destination = pyvips.Target.new_to_memory()
     try:
-        getattr(_to_vips(photo, target), f"{target.codec}save_target")(destination, **_options(photo, target, quality))
+        getattr(_to_vips(photo, target), f"{target.saver}save_target")(destination, **_options(photo, target, quality))
     except pyvips.Error as error:
         raise ImageError(f"{path} cannot be written as {target.name} ({vips.cause(error)})") from error
     return destination.get("blob"), _losses(photo, target)
@@ -66,8 +66,8 @@ def unwritable(path: Path, error: OSError) -> ImageError:
 
 def _target(path: Path) -> Format:
     row = BY_SUFFIX.get(path.suffix.lower())
-    if row is None or row.options is None:
-        endings = ", ".join(suffix for suffix, row in BY_SUFFIX.items() if row.options is not None)
+    if row is None or not row.saver:
+        endings = ", ".join(suffix for suffix, row in BY_SUFFIX.items() if row.saver)
         raise ImageError(f"{path} cannot be written: expected a name that ends in {endings}")
     return row
 

@@ -1,0 +1,142 @@
+"""The boxes of an AVIF or HEIC file (ISO/IEC 14496-12 and 23008-12), walked without decoding a pixel."""
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at, check_metadata, check_parts, length
+
+_SEQUENCES = (b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1")
+_MAX_FILE = 1 << 30  # bytes: libheif holds the whole file
+
+
+class Box(NamedTuple):
+    """A box: its kind, and where in the file its content is."""
+
+    kind: bytes
+    start: int
+    length: int
+
+
+class Item(NamedTuple):
+    """An item of the file's `meta` box: a picture, or metadata."""
+
+    number: int
+    kind: bytes
+    extents: tuple[tuple[int, int], ...]
+    """Start and length in the file of each piece; empty where it lies elsewhere"""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(count for _, count in self.extents)
+
+
+def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
+    """Yield the boxes between two places of a file, each at most as long as the room."""
+    for number in range(end):
+        check_parts(number)
+        file.seek(start)
+        head = file.read(16)
+        if start + 8 > end or len(head) < 8:
+            return
+        size, kind = struct.unpack_from(">I4s", head)
+        skip = 8
+        if size == 1 and len(head) == 16:
+            (size,), skip = struct.unpack_from(">Q", head, 8), 16
+        size = end - start if size == 0 else size
+        if size < skip:
+            return
+        yield Box(kind, start + skip, min(size, end - start) - skip)
+        start += size
+
+
+def meta(file: BinaryIO) -> Box | None:
+    """Return the box that lists a file's pictures, its version left out."""
+    for box in boxes(file, 0, length(file)):
+        if box.kind == b"meta" and box.length >= 4:
+            return Box(box.kind, box.start + 4, box.length - 4)
+    return None
+
+
+def items(file: BinaryIO) -> tuple[Item, ...]:
+    """Return the file's items; raise `DamagedError` if their list is cut short."""
+    inside = meta(file)
+    if inside is None:
+        return ()
+    parts = {box.kind: box for box in boxes(file, inside.start, inside.start + inside.length)}
+    try:
+        kinds = dict(_kinds(file, parts[b"iinf"])) if b"iinf" in parts else {}
+        places = dict(_places(bytes_at(file, *parts[b"iloc"][1:]))) if b"iloc" in parts else {}
+    except struct.error as error:
+        raise DamagedError("its list of pictures is cut short") from error
+    return tuple(Item(number, kind, places.get(number, ())) for number, kind in kinds.items())
+
+
+def check(file: BinaryIO) -> None:
+    """Raise `UnsupportedError` if metadata, or the whole file, take too much memory."""
+    if length(file) > _MAX_FILE:
+        raise UnsupportedError("is larger than 1 GiB: save it as TIFF or PNG first")
+    inside = meta(file)
+    check_metadata(inside.length if inside else 0)
+    check_metadata(sum(item.size for item in items(file) if item.kind in (b"Exif", b"mime", b"uri ")))
+
+
+def check_whole(file: BinaryIO) -> None:
+    """Raise `DamagedError` unless every picture lies inside the file."""
+    end = length(file)
+    cut = sum(any(start + count > end for start, count in item.extents) for item in items(file))
+    if cut:
+        raise DamagedError(f"{cut} of its {len(items(file))} parts are missing or cut short")
+
+
+def notes(file: BinaryIO) -> tuple[str, ...]:
+    """Say what is not read."""
+    brand = bytes_at(file, 0, 12)[8:]
+    return ("only the first of several pages was read",) if brand in _SEQUENCES else ()
+
+
+def _kinds(file: BinaryIO, listed: Box) -> Iterator[tuple[int, bytes]]:
+    """Yield number and kind of each item from `iinf`."""
+    version = bytes_at(file, listed.start, 4)[0]
+    first = listed.start + (6 if version == 0 else 8)
+    for box in boxes(file, first, listed.start + listed.length):
+        data = bytes_at(file, box.start, min(box.length, 16))
+        if box.kind == b"infe" and data[0] >= 2:
+            form = ">HH4s" if data[0] == 2 else ">IH4s"
+            number, _, kind = struct.unpack_from(form, data, 4)
+            yield number, kind
+
+
+def _places(data: bytes) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+    """Yield number and extents of each item from the content of `iloc`."""
+    version, sizes = data[0], struct.unpack_from(">H", data, 4)[0]
+    at_size, count_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
+    reader = _Reader(data, 6)
+    for _ in range(reader.integer(2 if version < 2 else 4)):
+        number = reader.integer(2 if version < 2 else 4)
+        inside = reader.integer(2) & 15 if version else 0  # 0: in the file, else in a box or an item
+        reader.integer(2)
+        base = reader.integer(base_size)
+        extents = []
+        for _ in range(reader.integer(2)):
+            if version:
+                reader.integer(index_size)
+            start = base + reader.integer(at_size)
+            extents.append((start, reader.integer(count_size)))
+        yield number, () if inside else tuple(extents)
+
+
+class _Reader:
+    """Integers of any length, one after the other; raise `struct.error` at the end."""
+
+    def __init__(self, data: bytes, place: int) -> None:
+        self.data, self.place = data, place
+
+    def integer(self, size: int) -> int:
+        """Return the next integer of `size` bytes, 0 for none."""
+        piece = self.data[self.place : self.place + size]
+        if len(piece) < size:
+            raise struct.error("cut short")
+        self.place += size
+        return int.from_bytes(piece)

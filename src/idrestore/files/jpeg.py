@@ -1,0 +1,157 @@
+"""The segments of a JPEG file (ITU-T T.81), walked without decoding a pixel."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from idrestore.files.containers import DamagedError, UnsupportedError, check_metadata, check_parts, length
+from idrestore.files.photo import Encoding
+
+SOS, DQT, COM = 0xDA, 0xDB, 0xFE
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG and DAC
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_HARMLESS = ("extraneous bytes before marker", "Adobe color transform", "JFIF revision", "Invalid SOS parameters")
+_END = b"\xff\xd9"
+_PIECE = 1 << 20  # bytes
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without content
+# T.81, table K.1, in zigzag order: what libjpeg scales by the quality.
+_LUMINANCE = (
+    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
+    26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
+    56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
+    95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
+)  # fmt: skip
+
+
+class Segment(NamedTuple):
+    """A segment: its marker, and where in the file its content is."""
+
+    marker: int
+    start: int
+    length: int
+
+
+def segments(file: BinaryIO) -> Iterator[Segment]:
+    """Yield the segments up to and with the first scan's header; of a file that is cut short, those that are whole."""
+    end, place = length(file), 2
+    for number in range(end):
+        check_parts(number)
+        file.seek(place)
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF:
+            return
+        if head[1] == 0xFF or head[1] in _ALONE:  # bytes to fill, or a marker without content
+            place += 1 if head[1] == 0xFF else 2
+            continue
+        size = int.from_bytes(head[2:])
+        if size < 2 or place + 2 + size > end:
+            return
+        yield Segment(head[1], place + 4, size - 2)
+        if head[1] == SOS:
+            return
+        place += 2 + size
+
+
+def content(file: BinaryIO, segment: Segment) -> bytes:
+    """Return what a segment holds."""
+    file.seek(segment.start)
+    return file.read(segment.length)
+
+
+def check(file: BinaryIO) -> None:
+    """Raise `UnsupportedError` if there is too much beside the pixels, or samples have 12 bits."""
+    total = 0
+    for segment in segments(file):
+        if 0xE0 <= segment.marker <= 0xEF or segment.marker == COM:
+            total += segment.length
+            check_metadata(total)
+        elif segment.marker in _FRAMES and content(file, segment)[:1] == b"\x0c":
+            raise UnsupportedError("is a JPEG of 12 bits, which is not read: save it as 16-bit TIFF or PNG first")
+
+
+def encoding(file: BinaryIO) -> Encoding:
+    """Return how the file was encoded, as far as its headers tell."""
+    quality, halved, progressive = None, False, False
+    for segment in segments(file):
+        if segment.marker == DQT and quality is None:
+            quality = _quality(content(file, segment))
+        elif segment.marker in _FRAMES:
+            progressive = segment.marker in _PROGRESSIVE
+            halved = _is_halved(content(file, segment))
+    return Encoding(quality, halved, progressive)
+
+
+def _quality(tables: bytes) -> int | None:
+    """Estimate libjpeg's quality from the table of luminance: that whose mean step is nearest."""
+    if len(tables) < 65:
+        return None
+    wide = tables[0] >> 4
+    steps = (
+        np.frombuffer(tables, ">u2" if wide else "u1", count=64, offset=1) if len(tables) > 64 * (1 + wide) else None
+    )
+    if steps is None:
+        return None
+    standard = np.array(_LUMINANCE)
+    qualities = np.arange(1, 101)
+    scale = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)
+    means = np.clip((standard * scale[:, None] + 50) // 100, 1, 255).mean(axis=1)  # (100,)
+    # Of equal ones the highest: nothing is lost by it.
+    return int(qualities[::-1][np.abs(means[::-1] - steps.mean()).argmin()])
+
+
+def _is_halved(frame: bytes) -> bool:
+    """Tell whether the colours have half the resolution both ways (4:2:0)."""
+    if len(frame) < 15 or frame[5] != 3:
+        return False
+    luminance, *colours = (frame[7 + 3 * each] for each in range(3))
+    return luminance == 0x22 and set(colours) == {0x11}
+
+
+def notes(file: BinaryIO) -> tuple[str, ...]:
+    """Say that the end marker is missing; no bytes of a whole file but its last two are read for it."""
+    end = length(file)
+    place = max((segment.start for segment in segments(file)), default=0)
+    file.seek(max(place, end - 2))
+    if file.read(2) == _END:
+        return ()
+    while place < end:  # something hangs behind, or the end is missing
+        file.seek(place)
+        if _END in file.read(_PIECE):
+            return ()
+        place += _PIECE - 1
+    return ("the end of the file is missing; every pixel is there",)
+
+
+def mended(file: BinaryIO, complaint: str) -> tuple[BinaryIO, str]:
+    """Return what to decode in place of a file that libjpeg complains of, and at which level of failure.
+
+    Bytes that belong to nothing are harmless, and so is a missing end marker if every pixel is there; of all else it
+    raises `DamagedError`.
+    """
+    if "premature end of JPEG image" in complaint:
+        file.seek(0)
+        data = file.read()
+        if not _is_complete(data):
+            raise DamagedError("its last scans are missing")
+        return io.BytesIO(data.removesuffix(b"\xff") + _END), "warning"
+    if not re.search("|".join(_HARMLESS), complaint):
+        raise DamagedError(complaint.strip().splitlines()[-1].removeprefix("VipsJpeg: "))
+    return file, "error"
+
+
+def _is_complete(data: bytes) -> bool:
+    """Tell whether the scans of a progressive file bring every coefficient of each component to its last bit."""
+    frame = next((segment for segment in segments(io.BytesIO(data)) if segment.marker in _PROGRESSIVE), None)
+    if frame is None:
+        return True
+    missing = {(data[frame.start + 6 + 3 * each], k) for each in range(data[frame.start + 5]) for k in range(64)}
+    for found in re.finditer(rb"\xff\xda..([\1-\4])", data, re.DOTALL):  # in coded data 0 follows each 255
+        count, start = found[1][0], found.end()
+        components = data[start : start + 2 * count : 2]
+        first, last, bits = data[start + 2 * count : start + 2 * count + 3].ljust(3, b"\xff")
+        if bits & 15 == 0:
+            missing -= {(component, k) for component in components for k in range(first, last + 1)}
+    return not missing

@@ -1,0 +1,95 @@
+"""The chunks of a PNG file (ISO/IEC 15948), walked without decoding a pixel."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from idrestore.files.containers import MAX_METADATA, check_metadata, check_parts, length
+
+_SIGNATURE = 8  # bytes
+_PIECE = 1 << 20  # bytes of compressed text that are looked at in one go
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+
+
+class Chunk(NamedTuple):
+    """A chunk: its kind, and where in the file its content is."""
+
+    kind: bytes
+    start: int
+    length: int
+
+
+def chunks(file: BinaryIO) -> Iterator[Chunk]:
+    """Yield the chunks up to and with IEND; of a file that is cut short, those that are whole."""
+    end, place = length(file), _SIGNATURE
+    for number in range(end):
+        check_parts(number)
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        size, kind = struct.unpack(">I4s", head)
+        if place + 12 + size > end:
+            return
+        yield Chunk(kind, place + 8, size)
+        if kind == b"IEND":
+            return
+        place += 12 + size
+
+
+def content(file: BinaryIO, chunk: Chunk) -> bytes:
+    """Return what a chunk holds, compressed or not."""
+    file.seek(chunk.start)
+    return file.read(chunk.length)
+
+
+def check(file: BinaryIO) -> None:
+    """Raise `UnsupportedError` if texts, profile and other chunks beside the pixels take too much memory, unpacked."""
+    total = 0
+    for chunk in chunks(file):
+        if chunk.kind in _TEXTS:
+            total += _unpacked(file, chunk, MAX_METADATA - total)
+        elif chunk.kind not in _NEEDED and chunk.kind != b"fdAT":
+            total += chunk.length
+        check_metadata(total)
+
+
+def notes(file: BinaryIO) -> tuple[str, ...]:
+    """Say what is missing though every pixel is there, and what is not read."""
+    kinds = {chunk.kind for chunk in chunks(file)}
+    ended = () if b"IEND" in kinds else ("the end of the file is missing; every pixel is there",)
+    return (*ended, "only the first of several pages was read") if b"acTL" in kinds else ended
+
+
+def _unpacked(file: BinaryIO, chunk: Chunk, limit: int) -> int:
+    """Return how many bytes a chunk has in memory, at most a little more than `limit`."""
+    if chunk.kind == b"tEXt" or chunk.length > limit:
+        return chunk.length
+    data = content(file, chunk)
+    start = _start_of_stream(chunk.kind, data)
+    if start is None:
+        return chunk.length
+    stream, total, rest = zlib.decompressobj(), len(data), data[start:]
+    try:
+        while rest and total <= limit:
+            total += len(stream.decompress(rest, _PIECE))
+            rest = stream.unconsumed_tail
+    except zlib.error:  # libpng says so, too, or leaves the text out
+        pass
+    return total
+
+
+def _start_of_stream(kind: bytes, data: bytes) -> int | None:
+    """Return where in a text or profile chunk compressed data begin; None if nothing is compressed."""
+    keyword = data.find(b"\0")
+    if keyword < 0:
+        return None
+    if kind != b"iTXt":
+        return keyword + 2  # behind the method
+    if data[keyword + 1 : keyword + 2] != b"\1":
+        return None
+    language = data.find(b"\0", keyword + 3)
+    translated = data.find(b"\0", language + 1)
+    return translated + 1 if language > 0 and translated > 0 else None
