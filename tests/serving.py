@@ -6,9 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from idrestore import batch
-from idrestore.server import app as service
-from idrestore.server import middleware as gate
-from idrestore.server.queue import Workshop
+from idrestore.server.app import build
+from idrestore.server.jobs import Jobs
+from idrestore.server.middleware import Limits
+from idrestore.server.queue import JobQueue
+from idrestore.server.server import Server, listen
+from idrestore.server.service import Service
+from idrestore.server.storage import Storage, temporary_folder
 
 
 def client(url, **options):
@@ -24,27 +28,23 @@ def expected(restorer, data, name="a.png", settings=batch.Settings()):  # noqa: 
 
 
 @contextmanager
-def serving(restorers, workshop=None, max_pixels=10**6, page=None, **rules):
-    """Serve, and give the URL and the server; `page` is the folder of the page's files, None for no page."""
-    workshop = workshop or Workshop()
-    shared = service.Service(restorers, workshop, max_pixels)
-    rules = gate.Rules(**rules)
-    app = service.build(shared, rules)
-    end_pages = lambda: None  # noqa: E731
-    if page:
-        from idrestore.server import page as web
-
-        end_pages = web.mount(app, shared, page, rules.max_bytes)
-    server = service.Server(app, workshop, end_pages)
-    listening = service.listen("127.0.0.1", 0)
-    port = listening.getsockname()[1]
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}", server
-    finally:
-        server.should_exit = True
-        thread.join(20)
-    assert not thread.is_alive()
+def serving(restorers, queue=None, max_pixels=10**6, max_storage=10**8, max_jobs=100, **limits):
+    """Serve, page and all, and give the URL and the server, whose `service` it is."""
+    queue = queue or JobQueue()
+    with temporary_folder() as folder:
+        jobs = Jobs(queue, Storage(folder, max_storage), max_jobs)
+        service = Service(restorers, queue, jobs, max_pixels)
+        server = Server(build(service, Limits(**limits)), queue, folder)
+        server.service = service
+        listening = listen("127.0.0.1", 0)
+        port = listening.getsockname()[1]
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{port}", server
+        finally:
+            server.should_exit = True
+            thread.join(20)
+        assert not thread.is_alive()

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-for name in ("gradio", "fastapi", "httpx"):
+for name in ("fastapi", "prometheus_client", "httpx"):
     pytest.importorskip(name, reason=f"{name} is not installed")
 from serving import client  # noqa: E402
 from small import tiny_file  # noqa: E402
@@ -35,7 +36,7 @@ def test_it_serves_with_a_token_until_it_is_told_to_stop(tmp_path, model):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url), process.stderr.read()
         with client(url) as http:
             assert http.get("/health").status_code == 200
-            assert [http.get(path).status_code for path in ("/", "/models", "/gradio_api/info")] == [401] * 3
+            assert [http.get(path).status_code for path in ("/", "/models", "/docs")] == [401] * 3
             assert http.get("/models", headers={"Authorization": "Bearer secret"}).json()[0]["name"] == "tiny"
             assert http.get("/", auth=("anybody", "secret")).status_code == 200
         assert list(tmp_path.glob("idrestore-*"))
@@ -57,8 +58,8 @@ def test_what_cannot_be_served_is_refused(model):
 
 
 def test_a_missing_extra_is_named():
-    code = "import sys; sys.modules['gradio'] = None; from idrestore.cli import main; main()"
-    refused([], 'gradio not installed: pip install ".[web]" in the folder of idrestore', code=code)
+    code = "import sys; sys.modules['fastapi'] = None; from idrestore.cli import main; main()"
+    refused([], 'fastapi not installed: pip install "idrestore[web]"', code=code)
 
 
 def refused(arguments, words, **options):
@@ -66,3 +67,39 @@ def refused(arguments, words, **options):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.count("\n")) == (2, "", 1), err
     assert words in err
+
+
+SLOW = """
+import time
+from idrestore.restoration.restorer import Restorer
+
+def restore(self, image, *_, **__):
+    time.sleep(600)  # one tile that cannot be stopped
+
+Restorer.restore = restore
+from idrestore.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stops by a signal")
+def test_one_interrupt_says_what_it_waits_for_and_a_second_stops_at_once(tmp_path, model):
+    import httpx
+
+    image = pytest.importorskip("idrestore.files.image")
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    data = image.encode(pixels, "a.png", image.Photo(pixels))[0]
+    with start("--port", 0, "-m", model, "--access-log", folder=tmp_path, code=SLOW) as process:
+        url = process.stdout.readline().strip()
+        with client(url) as http:
+            assert http.post("/jobs", files={"photo": ("a.png", data)}).status_code == 202
+            process.send_signal(signal.SIGINT)
+            assert '"POST /jobs" 202' in process.stderr.readline()
+            said = process.stderr.readline()
+            assert said == "idrestore: stopping: waiting for 1 photo, 60 s at most; Ctrl-C again stops at once\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=10)
+            assert (process.returncode, out, err) == (130, "", "")
+            with pytest.raises(httpx.TransportError):
+                http.get("/health")
+    assert not list(tmp_path.glob("idrestore-*"))

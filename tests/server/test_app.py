@@ -18,14 +18,14 @@ from idrestore import batch
 from idrestore.files import image
 from idrestore.model import checkpoint
 from idrestore.restoration.restorer import Restorer
-from idrestore.server.queue import Workshop
+from idrestore.server.queue import JobQueue
 
-for name in ("fastapi", "uvicorn", "python_multipart", "httpx"):
+for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "httpx"):
     pytest.importorskip(name, reason=f"{name} is not installed")
 from serving import client, expected, serving  # noqa: E402
 from small import tiny_file  # noqa: E402
 
-from idrestore.server.app import job_named  # noqa: E402
+from idrestore.server.service import job_named  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def restorer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(restorer):
-    with serving({"tiny": restorer, "again": restorer}, Workshop(queue=64), max_bytes=2_000_000) as (url, _):
+    with serving({"tiny": restorer, "again": restorer}, JobQueue(queue=64), max_bytes=2_000_000) as (url, _):
         yield url
 
 
@@ -99,6 +99,8 @@ def error(response):
         ({"ingredients": "rain=0.6"}, batch.Settings(ingredients={"rain": 0.6})),
         ({"provenance": "false", "guard": "no"}, batch.Settings(provenance=False, guard=False)),
         ({"quality": "30"}, batch.Settings(quality=30)),
+        ({"controls": "haze=off,rain=auto"}, batch.Settings(strength={"haze": 0.0})),
+        ({"controls": "haze=0.6"}, batch.Settings(ingredients={"haze": 0.6})),
     ],
 )
 @pytest.mark.parametrize("ending", ["png", "jpg"])
@@ -133,17 +135,17 @@ def test_fifty_requests_at_once_get_each_its_own_picture(url, restorer):
 
 
 def test_a_full_queue_is_said_at_once_and_a_client_who_goes_frees_it(slow):
-    workshop = Workshop(queue=0)
-    with serving({"slow": slow}, workshop) as (url, _), client(url) as http:
+    queue = JobQueue(queue=0)
+    with serving({"slow": slow}, queue) as (url, _), client(url) as http:
         going = threading.Thread(target=leave, args=(url,))
         going.start()
-        until(lambda: workshop.load)
+        until(lambda: queue.load)
         answer = http.post("/restore", files=photo())
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
         assert "waiting already" in error(answer)
         assert http.get("/health").json()["load"] == 1
         going.join()
-        until(lambda: not workshop.load)
+        until(lambda: not queue.load)
 
 
 def leave(url):
@@ -155,7 +157,7 @@ def leave(url):
 
 
 def test_a_photo_that_takes_too_long_is_given_up(slow):
-    with serving({"slow": slow}, Workshop(time_limit=0.1)) as (url, _), client(url) as http:
+    with serving({"slow": slow}, JobQueue(time_limit=0.1)) as (url, _), client(url) as http:
         answer = http.post("/restore", files=photo())
         assert answer.status_code == 504
         assert "not finished within 0.1 s" in error(answer)
@@ -163,12 +165,12 @@ def test_a_photo_that_takes_too_long_is_given_up(slow):
 
 def test_stopping_finishes_what_is_at_work_and_refuses_the_rest(slow):
     slow.seconds = 1.0
-    workshop = Workshop()
-    with serving({"slow": slow}, workshop) as (url, server), ThreadPoolExecutor(1) as pool, client(url) as http:
+    queue = JobQueue()
+    with serving({"slow": slow}, queue) as (url, server), ThreadPoolExecutor(1) as pool, client(url) as http:
         working = pool.submit(http.post, "/restore", files=photo())
-        until(lambda: workshop.load)
+        until(lambda: queue.load)
         server.should_exit = True
-        until(lambda: workshop.is_closing)
+        until(lambda: queue.is_closing)
         late = http.post("/restore", files=photo())
         assert (late.status_code, error(late)) == (503, "the service is stopping: try again later")
         assert (http.get("/health").status_code, http.get("/health").json()["status"]) == (503, "stopping")
@@ -195,8 +197,15 @@ def bomb():
         (photo(png()[:60]), {}, 415, "damaged or cut short"),
         (photo(name="a.txt"), {}, 415, "expected a name that ends in"),
         (photo(name="a"), {}, 415, "expected a name that ends in"),
-        ({}, {}, 422, "photo: "),
-        ({}, {"photo": "text"}, 422, "photo: "),
+        ({}, {}, 422, "photo: this field is missing"),
+        ({}, {"photo": "text"}, 422, "photo: expected a file's content"),
+        ([*photo().items(), *photo().items()], {}, 422, "photo: sent 2 times, expected once"),
+        (photo(), {"strenght": "1"}, 422, "strenght: no field of this name; did you mean strength?"),
+        (photo(), {"path": "/etc/passwd"}, 422, "path: no field of this name; expected model, "),
+        (photo(), {"controls": "haze=much"}, 422, "controls: got 'haze=much'"),
+        (photo(), {"controls": "fog=1"}, 422, "controls: got fog, expected some of noise, rain"),
+        (photo(), {"controls": "haze=2"}, 422, "controls: got haze=2, expected 0 to 1"),
+        (photo(), {"controls": "haze=1", "only": "rain"}, 422, "controls: expected no strength"),
         (photo(), {"model": "none"}, 422, "model: got 'none', expected one of tiny, again"),
         (photo(), {"strength": "2"}, 422, "strength: got 2.0, expected 0 to 1"),
         (photo(), {"strength": "nan"}, 422, "strength: got nan"),
@@ -265,7 +274,8 @@ def test_names_are_names_of_files_and_nothing_else(sent, name):
 def test_a_name_of_any_script_comes_back(url):
     with client(url) as http:
         answer = http.post("/restore", files=photo(name="../雨 1.png"))
-    assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''%E9%9B%A8%201.png"
+    expected = "attachment; filename=\"_ 1-restored.png\"; filename*=utf-8''%E9%9B%A8%201-restored.png"
+    assert answer.headers["content-disposition"] == expected
 
 
 def test_explain_tells_why_as_numbers_or_as_a_page(url):
@@ -280,7 +290,7 @@ def test_explain_tells_why_as_numbers_or_as_a_page(url):
 
 
 def test_a_photo_that_is_too_large_to_explain_is_refused_before_it_waits(url, monkeypatch):
-    monkeypatch.setattr("idrestore.server.app.EXPLAINED", 500)
+    monkeypatch.setattr("idrestore.server.app.MAX_EXPLAINED", 500)
     with client(url) as http:
         answer = http.post("/explain", files=photo())
     assert answer.status_code == 413
@@ -300,8 +310,28 @@ def test_models_are_listed_with_their_licences(url, restorer):
 
 def test_what_is_not_there_is_said_in_json_too(url):
     with client(url) as http:
-        assert error(http.get("/restored")) == "Not Found"
-        assert error(http.get("/restore")) == "Method Not Allowed"
+        assert error(http.get("/restored")) == "there is nothing at /restored: see /docs"
+        assert error(http.get("/restore")) == "GET is not for /restore: see /docs"
+        assert error(http.get("/health?verbose=1")) == "verbose: no query field of this name; expected none"
+        assert error(http.get("/jobs/x")) == "there is no such job, or not any more: send the photo again"
+
+
+def test_figures_count_what_was_answered(url):
+    with client(url) as http:
+        for _ in range(2):
+            http.get("/jobs/any")
+        figures = http.get("/metrics")
+    assert figures.headers["content-type"].startswith("text/plain")
+    assert 'idrestore_requests_total{route="/jobs/{job}",status="404"}' in figures.text
+    assert "idrestore_queue_jobs 0.0" in figures.text
+
+
+def test_the_document_for_people_names_every_address_and_field(url):
+    with client(url) as http:
+        page, document = http.get("/docs").text, http.get("/openapi.json").json()
+    for path in document["paths"]:
+        assert f" {path}</code>" in page
+    assert "controls" in page
 
 
 def test_the_document_describes_what_is_answered(url):
@@ -312,7 +342,7 @@ def test_the_document_describes_what_is_answered(url):
 
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert {operation.path for operation in operations} == {"/restore", "/explain", "/models", "/health"}
+    assert {operation.path for operation in operations} >= {"/restore", "/explain", "/jobs", "/models", "/health"}
     wanted = [
         not_a_server_error,
         checks.status_code_conformance,

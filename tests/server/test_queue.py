@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from idrestore.server.queue import Full, Stopped, TookTooLong, Workshop
+from idrestore.server.queue import Full, JobQueue, Stopped, TookTooLong
 
 
 @pytest.fixture
-def workshop():
-    made = Workshop(workers=1, queue=2, time_limit=60)
+def queue():
+    made = JobQueue(workers=1, queue=2, time_limit=60)
     yield made
     made.close(5)
 
@@ -27,26 +27,26 @@ def blocking(release):
     return work
 
 
-def test_what_waits_is_bounded_and_comes_in_order(workshop):
+def test_what_waits_is_bounded_and_comes_in_order(queue):
     release, order = threading.Event(), []
-    first = workshop.submit(blocking(release))
-    rest = [workshop.submit(lambda _, number=number: order.append(number)) for number in range(2)]
-    assert workshop.load == 3
+    first = queue.submit(blocking(release))
+    rest = [queue.submit(lambda _, number=number: order.append(number)) for number in range(2)]
+    assert queue.load == 3
     with pytest.raises(Full, match="3 photos are waiting already"):
-        workshop.submit(lambda _: None)
+        queue.submit(lambda _: None)
     with pytest.raises(Full):
-        workshop.check()
+        queue.check()
     release.set()
     assert first.result() == "done"
     for task in rest:
         task.result()
     assert order == [0, 1]
-    workshop.check()
+    queue.check()
 
 
-def test_work_is_stopped_between_tiles(workshop):
+def test_work_is_stopped_between_tiles(queue):
     release = threading.Event()
-    task = workshop.submit(blocking(release))
+    task = queue.submit(blocking(release))
     while task.progress is None:
         time.sleep(0.01)
     assert task.progress == (1, 2)
@@ -57,60 +57,60 @@ def test_work_is_stopped_between_tiles(workshop):
         task.result()
 
 
-def test_what_is_cancelled_while_it_waits_is_never_begun(workshop):
+def test_what_is_cancelled_while_it_waits_is_never_begun(queue):
     release, begun = threading.Event(), []
-    workshop.submit(blocking(release))
-    task = workshop.submit(lambda _: begun.append(1))
+    queue.submit(blocking(release))
+    task = queue.submit(lambda _: begun.append(1))
     task.cancel()
-    assert workshop.load == 1
+    assert queue.load == 1
     assert task.wait(0)  # though the first is still at work
     with pytest.raises(Stopped):
         task.result()
     release.set()
-    workshop.submit(lambda _: None).result()
+    queue.submit(lambda _: None).result()
     assert not begun
 
 
 def test_the_time_limit_counts_from_the_beginning_of_the_work():
-    workshop = Workshop(workers=1, queue=1, time_limit=0.05)
+    queue = JobQueue(workers=1, queue=1, time_limit=0.05)
 
     def slow(progress):
         time.sleep(0.06)
         progress(1, 2)
 
-    tasks = [workshop.submit(slow), workshop.submit(lambda progress: progress(1, 2))]
+    tasks = [queue.submit(slow), queue.submit(lambda progress: progress(1, 2))]
     with pytest.raises(TookTooLong, match=r"not finished within 0\.05 s"):
         tasks[0].result()
     tasks[1].result()  # it waited longer than the limit, and that does not count
-    workshop.close(1)
+    queue.close(1)
 
 
 def test_closing_finishes_what_can_be_finished_and_takes_no_more():
-    workshop = Workshop(workers=1, queue=2)
+    queue = JobQueue(workers=1, queue=2)
     release = threading.Event()
-    first, second = workshop.submit(blocking(release)), workshop.submit(lambda _: 2)
-    closing = threading.Thread(target=workshop.close, args=(10,))
+    first, second = queue.submit(blocking(release)), queue.submit(lambda _: 2)
+    closing = threading.Thread(target=queue.close, args=(10,))
     closing.start()
-    while not workshop.is_closing:
+    while not queue.is_closing:
         time.sleep(0.01)
     with pytest.raises(Stopped, match="stopping"):
-        workshop.submit(lambda _: None)
+        queue.submit(lambda _: None)
     release.set()
     closing.join(10)
     assert (first.result(), second.result()) == ("done", 2)
 
 
 def test_closing_does_not_wait_longer_than_it_may():
-    workshop = Workshop(workers=1, queue=1)
+    queue = JobQueue(workers=1, queue=1)
     release = threading.Event()
-    task = workshop.submit(blocking(release))
+    task = queue.submit(blocking(release))
     threading.Timer(0.2, release.set).start()
-    workshop.close(0.05)
+    queue.close(0.05)
     with pytest.raises(Stopped):
         task.result()
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"queue": -1}, {"time_limit": 0}])
-def test_a_workshop_that_cannot_be_is_refused(wrong):
+def test_a_queue_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match="expected at least 1"):
-        Workshop(**wrong)
+        JobQueue(**wrong)

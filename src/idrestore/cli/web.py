@@ -9,6 +9,7 @@ from idrestore.cli.console import (
     DeviceOption,
     MemoryOption,
     PrecisionOption,
+    error_console,
     load_model,
     out_console,
     parse_memory,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from idrestore.restoration.restorer import Restorer
 
 LIMITS = "Limits"
-EXTRA = ("fastapi", "gradio", "python_multipart", "uvicorn")
+EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn")
 
 
 def web_command(
@@ -49,41 +50,63 @@ def web_command(
     max_pixels: Annotated[
         int, typer.Option(min=1, rich_help_panel=LIMITS, help="Refuse larger photos, before decoding them.")
     ] = 100_000_000,
+    max_storage: Annotated[
+        int,
+        typer.Option(min=1, rich_help_panel=LIMITS, help="Bytes of uploads and results on the disk, of all clients."),
+    ] = 2_000_000_000,
+    max_jobs: Annotated[
+        int, typer.Option(min=1, rich_help_panel=LIMITS, help="Photos of open pages and jobs that are kept.")
+    ] = 500,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Print a line for each request.")] = False,
 ) -> None:
     """Serve a page to restore photos with, and REST beside it; on this machine alone, unless told otherwise."""
     import signal
     import sys
-    import tempfile
     from importlib.util import find_spec
-    from pathlib import Path
 
     if missing := [name for name in EXTRA if find_spec(name) is None]:
-        refuse(f'{", ".join(missing)} not installed: pip install ".[web]" in the folder of idrestore')
-    from idrestore.server import app as service
-    from idrestore.server import middleware as gate
-    from idrestore.server.queue import Workshop
+        refuse(f'{", ".join(missing)} not installed: pip install "idrestore[web]"')
+    from idrestore.server import app, jobs, middleware, server, service, storage
+    from idrestore.server.queue import JobQueue
 
-    if not token and not gate.is_loopback(host):
+    if not token and not middleware.is_loopback(host):
         refuse(f"--host: {host} can be reached by others: pass --token (or set IDRESTORE_TOKEN)")
     restorers = _load(model or ["fast"], device, precision, tile, parse_memory(memory), workers)
     try:
-        listening = service.listen(host, port)
+        listening = server.listen(host, port)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         refuse(f"--host, --port: {host}:{port} cannot be served ({reason})")
-    from idrestore.server import page as web
-
-    workshop = Workshop(workers, queue, time_limit)
-    shared = service.Service(restorers, workshop, max_pixels)
-    app = service.build(shared, gate.Rules(host, token, max_bytes))
+    if access_log:
+        _print_accesses()
+    job_queue = JobQueue(workers, queue, time_limit)
     # The server has finished its photos when it hands these on; what remains is to remove the folder.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(DONE))
-    with listening, tempfile.TemporaryDirectory(prefix="idrestore-") as folder:
-        end_pages = web.mount(app, shared, Path(folder), max_bytes)
+    with listening, storage.temporary_folder() as folder:
+        kept = jobs.Jobs(job_queue, storage.Storage(folder, max_storage), max_jobs)
+        served = app.build(
+            service.Service(restorers, job_queue, kept, max_pixels), middleware.Limits(host, token, max_bytes)
+        )
         name = f"[{host}]" if ":" in host else host
         out_console.print(f"http://{name}:{listening.getsockname()[1]}", markup=False)
-        service.Server(app, workshop, end_pages).run([listening])
+        server.Server(served, job_queue, folder, _say).run([listening])
+
+
+def _say(text: str) -> None:
+    error_console.print(f"idrestore: {text}", markup=False)
+
+
+def _print_accesses() -> None:
+    """Have a line printed for each request, to where errors go."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("idrestore.access")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _load(

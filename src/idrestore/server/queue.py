@@ -71,7 +71,7 @@ class Task(Generic[Result]):
             raise TookTooLong(f"the photo was not finished within {self._time_limit:g} s: send a smaller one")
 
 
-class Workshop:
+class JobQueue:
     """A few threads that work, and a bounded queue before them."""
 
     def __init__(self, workers: int = 1, queue: int = 16, time_limit: float = 600.0) -> None:
@@ -87,7 +87,7 @@ class Workshop:
         self._pool = ThreadPoolExecutor(workers, "idrestore-web")
 
     def submit(self, work: Work[Result]) -> Task[Result]:
-        """Queue a piece of work; raise `Full`, or `Stopped` when the workshop is closing."""
+        """Queue a piece of work; raise `Full`, or `Stopped` when the queue is closing."""
         task = Task(work, self.time_limit)
         with self._lock:
             self._check()

@@ -1,0 +1,144 @@
+"""What the service answers with: the fields of its JSON, and the headers of its files."""
+
+import base64
+import unicodedata
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from idrestore import batch
+from idrestore.evaluation import explain
+from idrestore.files.formats import FORMATS, format_named
+from idrestore.server.jobs import Job, Part, State, result_name
+
+RESULT_HEADER = "Idrestore-Result"
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+PICTURE = {
+    "description": f"The restored photo; the header {RESULT_HEADER} has ingredients, sentence, model and notes as JSON",
+    "content": {f"image/{row.name.lower()}": BINARY for row in FORMATS if row.options is not None},
+    "headers": {RESULT_HEADER: {"description": "What was found, as JSON", "schema": {"type": "string"}}},
+}
+
+
+class Card(BaseModel):
+    """What is known of a model."""
+
+    name: str
+    default: bool
+    licence: str
+    description: str
+    version: str
+    sha256: str
+    degradations: list[str]
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: Literal["ok", "stopping"]
+    version: str
+    load: int
+    """Photos that wait or are at work"""
+    seats: int
+    """How many of them there may be"""
+
+
+class JobState(BaseModel):
+    """A photo that is kept, and what became of it."""
+
+    id: str
+    name: str
+    """What the photo is called"""
+    result: str
+    """What the result is called"""
+    state: State
+    progress: float
+    """How much of the work is done, 0 to 1"""
+    error: str
+    width: int
+    height: int
+    version: int
+    """Grows with each result; 0: there is none yet"""
+    model: str
+    sentence: str
+    """What was found, in words; empty before there is a result"""
+    ingredients: dict[str, float]
+    notes: list[str]
+    unchanged: bool
+    """Whether there was nothing to restore: the result is the photo's own file"""
+
+
+class Preview(BaseModel):
+    """A part of a photo, before and after, as data URLs."""
+
+    before: str
+    after: str
+    left: int
+    top: int
+    width: int
+    height: int
+    sentence: str
+    ingredients: dict[str, float]
+    notes: list[str]
+
+
+def state_of(job: Job) -> JobState:
+    """Say how a job is."""
+    state, tiles = job.state, job.task.progress if job.task else None
+    return JobState(
+        id=job.id,
+        name=job.photo.source.name,
+        result=result_name(job.photo),
+        state=state,
+        progress=1.0 if state == "done" else tiles[0] / tiles[1] if tiles else 0.0,
+        error=job.error,
+        width=job.width,
+        height=job.height,
+        version=job.version,
+        **about(job),
+    )
+
+
+def about(job: Job) -> dict[str, Any]:
+    """Return what was found, as JSON has it."""
+    found = job.found
+    return {
+        "model": found.model if found else "",
+        "sentence": explain.sentence(found.ingredients) if found else "",
+        "ingredients": dict(found.ingredients) if found else {},
+        "notes": list(found.notes) if found else [],
+        "unchanged": found.unchanged if found else False,
+    }
+
+
+def preview_of(part: Part) -> Preview:
+    """Return a part as JSON has it."""
+    left, top, width, height = part.box
+    before, after = (f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in (part.before, part.after))
+    return Preview(
+        before=before,
+        after=after,
+        left=left,
+        top=top,
+        width=width,
+        height=height,
+        sentence=explain.sentence(part.found.ingredients),
+        ingredients=dict(part.found.ingredients),
+        notes=list(part.found.notes),
+    )
+
+
+def attachment(name: str) -> str:
+    """Return the header that says what a file is called: in any script, and for old clients in ASCII.
+
+    >>> attachment("Übung 雨.png")
+    "attachment; filename=\\"Ubung _.png\\"; filename*=utf-8''%C3%9Cbung%20%E9%9B%A8.png"
+    """
+    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    plain = "".join(letter if letter.isascii() and letter not in '"\\%' else "_" for letter in letters)
+    return f"attachment; filename=\"{plain}\"; filename*=utf-8''{quote(name, safe='')}"
+
+
+def media_type(photo: batch.Job) -> str:
+    return f"image/{str(format_named(photo.target)).lower()}"
