@@ -136,6 +136,81 @@ def test_results_that_meet_on_a_disk_without_large_letters_are_told(tmp_path):
     assert jobs[0].target.read_bytes() == b"first"
 
 
+def test_nothing_that_may_be_a_photo_is_left_out_in_silence(tmp_path):
+    """All but d.mpo and e.apng, which are restored, is named, once each, and nothing is waited for."""
+    root = tmp_path / "in"
+    jpeg, png = write(tmp_path / "a.jpg").read_bytes(), write(tmp_path / "a.png").read_bytes()
+    for name, data in {
+        "d.mpo": jpeg,
+        "e.apng": png,
+        "f": jpeg,
+        "g.old": png,
+        "h.gif": b"GIF89a",
+        "i.txt": b"hi",
+    }.items():
+        write(root / "z.png").with_name(name).write_bytes(data)
+        (root / "z.png").unlink()
+    os.mkfifo(root / "pipe.jpg")
+    os.mkfifo(root / "pipe")
+    (root / "nowhere.png").symlink_to(root / "none.png")
+    (root / "nowhere").symlink_to(root / "none")
+    (root / "round.jpg").symlink_to(root / "round.jpg")
+    (root / "elsewhere").symlink_to(write(tmp_path / "other/x.png").parent)
+    (root / "itself").symlink_to(root)
+    jobs, problems = plan([root], tmp_path / "out")
+    assert [job.target.name for job in jobs] == ["d.mpo", "e.apng"]
+    assert {problem.source.name: problem.message.partition(f"{problem.source} ")[2][:22] for problem in problems} == {
+        "f": "holds a picture (as JP",
+        "g.old": "holds a picture (as PN",
+        "h.gif": "is a picture of a kind",
+        "pipe.jpg": "is a pipe: expected a ",
+        "nowhere.png": "is a link that leads n",
+        "round.jpg": "is a link that leads n",
+        "elsewhere": "is a link to a folder,",
+    }
+    assert len(plan([root, tmp_path / "other"], tmp_path / "out")[1]) == len(problems) - 1  # the folder is named, too
+    assert "is a pipe: expected a picture file or a folder" in plan([root / "pipe"], tmp_path / "out")[1][0].message
+    assert [outcome.error for outcome in restore_files(Brightener(), jobs)] == ["", ""]
+
+
+def test_folders_and_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    """Root may read all, so the system is made to refuse."""
+    for name in ("in/a.png", "in/secret/b.png", "in/c.png"):
+        write(tmp_path / name)
+    scandir, is_file = os.scandir, Path.is_file
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path: (refuse if str(path).endswith("secret") else scandir)(path))
+    monkeypatch.setattr(Path, "is_file", lambda path: (refuse if path.name == "c.png" else is_file)(path))
+    jobs, problems = plan([tmp_path / "in"], tmp_path / "out")
+    assert [job.source.name for job in jobs] == ["a.png"]
+    assert sorted(problem.source.name for problem in problems) == ["c.png", "secret"]
+    assert all("cannot be read (Permission denied)" in problem.message for problem in problems)
+
+
+def test_a_pipe_that_takes_the_place_of_a_photo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "out.png")])
+    assert "is a pipe: expected a picture file" in outcome.error
+
+
+def test_a_photo_whose_ending_is_replaced_takes_no_name_of_another(tmp_path):
+    for name in ("1.heic", "1.jpg", "2.heic", "2.heif", "3.HEIC", "3.JPG"):
+        write(tmp_path / "a.jpg").replace((tmp_path / "in").mkdir(exist_ok=True) or tmp_path / "in" / name)
+    jobs, problems = plan([tmp_path / "in"], tmp_path / "out")
+    assert problems == []
+    assert {job.source.name: job.target.name for job in jobs} == {
+        "1.heic": "1.heic.jpg",
+        "1.jpg": "1.jpg",
+        "2.heic": "2.jpg",
+        "2.heif": "2.heif.jpg",
+        "3.HEIC": "3.HEIC.jpg",
+        "3.JPG": "3.JPG",
+    }
+
+
 def test_two_photos_never_meet_in_one_file(tmp_path):
     first, second = write(tmp_path / "a/x.png"), write(tmp_path / "b/x.png", value=3)
     jobs, problems = plan([first, second], tmp_path / "out")

@@ -4,16 +4,24 @@ import hashlib
 import mimetypes
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from idrestore.batch.photo import Job
+from idrestore.batch.photo import Job, kind_of
 from idrestore.files import image
-from idrestore.files.overwriting import Originals
+from idrestore.files.formats import FORMATS
+from idrestore.files.overwriting import Originals, identity
 
 SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
 """Endings of formats that can be read but not written, and what is written instead."""
+
+
+OTHERS = re.compile(
+    rb"GIF8[79]a|BM....\0\0\0\0|8BPS|....ftypcrx |\0\0\0\x0c(JXL|jP) |FUJIFILMCCD-RAW|II(RO|RS|U\0)", re.DOTALL
+)
+"""How pictures begin that are not read: GIF, BMP, Photoshop, JPEG XL, JPEG 2000, and raw files that are no TIFF."""
+LINKED = "{} is a link to a folder, and not followed: name the folder itself, too"
 
 
 class Problem(NamedTuple):
@@ -54,17 +62,19 @@ def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple
     """Decide where each photo goes: folders are searched to the bottom and mirrored in `out`.
 
     `out` is a folder, or a file's name if there is a single photo and the name ends like a picture. Two photos that
-    would meet in one file, a photo that a result would overwrite (if `writes_photos`), and inputs that are missing or
-    hold no photo are problems. Raise `ValueError` if `out` names a file where there has to be a folder, or one that
-    cannot be written, and `OSError` for names that no file can have.
+    would meet in one file, a photo that a result would overwrite (if `writes_photos`), inputs that are missing or hold
+    no photo, and what cannot be searched or only looks like a photo, are problems. Raise `ValueError` if `out` names a
+    file where there has to be a folder, or one that cannot be written, and `OSError` for names that no file can have.
     """
     found: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
     for source in inputs:
-        photos = _photos_in(source, out)
-        if not photos:
-            problems.append(Problem(source, _why_nothing(source)))
+        try:
+            photos, wrong = _search(source, out, [path.resolve() for path in inputs])
+        except PermissionError as error:
+            photos, wrong = [], [Problem(source, _unreadable(source, error))]
         found += photos
+        problems += wrong
     found = list(dict.fromkeys(found))  # a photo named twice is one photo
     if found and _is_named_like_a_file(out):
         if len(found) > 1:
@@ -72,22 +82,86 @@ def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple
         image.check_target(out)
         jobs = [Job(found[0][0], out)]
     else:
-        jobs = [Job(path, out / writable(relative)) for path, relative in found]
+        jobs = list(_targets(found, out))
     return _checked(jobs, problems, Originals(path for path, _ in found if writes_photos))
 
 
-def _photos_in(source: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Return the photos of a file or a folder, each with its path relative to what was asked for."""
+def _search(source: Path, out: Path, searched: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[Problem]]:
+    """Return the photos of a file or a folder, each with its path relative to what was asked for; and what is none.
+
+    All that might be a photo is in the one list or the other, but for hidden files and folders, `out`, where it lies
+    inside, and links to folders in those that are `searched` anyway.
+    """
     if source.is_file():
-        return [(source, Path(source.name))]
-    return [
-        (path, path.relative_to(source))
-        for path in sorted(source.rglob("*"))
-        if path.is_file()
-        and image.is_supported(path)
-        and not any(part.startswith(".") for part in path.relative_to(source).parts)
-        and not _is_inside(path, out, source)
-    ]
+        return [(source, Path(source.name))], []
+    if not source.is_dir():
+        return [], [Problem(source, _why_nothing(source))]
+    unreadable: list[OSError] = []
+    photos: list[Path] = []
+    problems: list[Problem] = []
+    results = identity(out)
+    for name, subfolders, files in os.walk(source, onerror=unreadable.append):
+        folder = Path(name)
+        inner = sorted(folder / each for each in subfolders if not each.startswith("."))
+        linked = [path for path in inner if path.is_symlink()]
+        problems += [Problem(path, LINKED.format(path)) for path in linked if not _leads_into(path, searched)]
+        subfolders[:] = [
+            path.name for path in inner if path not in linked and (not results or identity(path) != results)
+        ]
+        for path in sorted(folder / each for each in files if not each.startswith(".")):
+            why_not = _why_no_photo(path)
+            if why_not:
+                problems.append(Problem(path, why_not))
+            elif image.is_supported(path):
+                photos.append(path)
+    problems += [Problem(Path(error.filename), _unreadable(error.filename, error)) for error in unreadable]
+    if not photos and not problems:
+        problems = [Problem(source, _why_nothing(source))]
+    return [(path, path.relative_to(source)) for path in sorted(photos)], problems
+
+
+def _why_no_photo(path: Path) -> str:
+    """Say in one line why a file that should be a photo, by name or content, is none of those that are restored.
+
+    It is empty for photos, and for files that are something else.
+    """
+    named = image.is_supported(path)
+    try:
+        if not path.is_file():
+            what = f"is {kind_of(path)}" if path.exists() else "is a link that leads nowhere"
+            return f"{path} {what}: expected a picture file" if named else ""
+        if named:
+            return ""
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        return _unreadable(path, error) if named else ""
+    found = next((row for row in FORMATS if re.match(row.signature, head, re.DOTALL)), None)
+    if found:
+        return f"{path} holds a picture (as {found.name}), which its name does not say: end it in {found.suffixes[0]}"
+    return f"{path} is a picture of a kind that is not read: convert it" if OTHERS.match(head) else ""
+
+
+def _unreadable(path: object, error: OSError) -> str:
+    return f"{path} cannot be read ({error.strerror}): check the permissions"
+
+
+def _leads_into(link: Path, folders: Sequence[Path]) -> bool:
+    """Tell whether a link leads into one of some folders."""
+    target = link.resolve()
+    return any(target.is_relative_to(folder) for folder in folders)
+
+
+def _targets(found: list[tuple[Path, Path]], out: Path) -> Iterator[Job]:
+    """Say where each photo goes; a name that has to be changed gives way to one that is kept."""
+    taken = {str(relative).casefold() for _, relative in found if writable(relative) == relative}
+    for path, relative in found:
+        result = writable(relative)
+        if result != relative:
+            if str(result).casefold() in taken:  # IMG_1.heic beside IMG_1.jpg
+                result = relative.with_name(relative.name + result.suffix)
+            taken.add(str(result).casefold())
+        yield Job(path, out / result)
 
 
 def _is_named_like_a_file(out: Path) -> bool:
@@ -96,16 +170,12 @@ def _is_named_like_a_file(out: Path) -> bool:
     return not out.is_dir() and (image.is_supported(out) or kind.startswith(("image/", "video/")))
 
 
-def _is_inside(path: Path, out: Path, source: Path) -> bool:
-    """Tell whether `path` is an earlier result: inside `out`, where `out` lies below the folder `source`."""
-    out = out.resolve()
-    return source.resolve() in out.parents and out in path.resolve().parents
-
-
 def _why_nothing(source: Path) -> str:
     """Say in one line why an input gives no photo."""
     if not source.exists():
         return f"{source}: no such file or folder"
+    if not source.is_dir():
+        return f"{source} is {kind_of(source)}: expected a picture file or a folder"
     return f"{source}: no photos in this folder, expected files ending in {', '.join(sorted(image.SUFFIXES))}"
 
 

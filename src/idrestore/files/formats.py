@@ -46,7 +46,7 @@ FORMATS = (
         "JPEG",
         rb"\xff\xd8\xff",
         8,
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
         vips.opener("jpeg", "warning"),
         "jpeg",
         {"Q": 95, "subsample_mode": "off", "background": [255]},
@@ -54,7 +54,9 @@ FORMATS = (
         encoding=jpeg.encoding,
         notes=jpeg.notes,
     ),
-    Format("PNG", rb"\x89PNG\r\n\x1a\n", 16, (".png",), vips.opener("png"), "png", {}, png.check, notes=png.notes),
+    Format(
+        "PNG", rb"\x89PNG\r\n\x1a\n", 16, (".png", ".apng"), vips.opener("png"), "png", {}, png.check, notes=png.notes
+    ),
     Format(
         "WebP",
         rb"RIFF....WEBP",
