@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from idrestore.data.camera import batch, haze, light, lines, noise
+from idrestore.data.camera import batch, blur, haze, light, lines, noise, rain
 from idrestore.data.camera.batch import develop, draw
 from idrestore.data.camera.planes import stacked
 from idrestore.degradations import FIVE
@@ -27,7 +27,7 @@ def photos(number: int, side: int = 48, seed: int = 0) -> Tensor:
 
 
 def made(kinds: list[tuple[str, ...]], seeds: list[tuple[int, int]], crops: Tensor) -> tuple[Tensor, Tensor]:
-    return develop(crops, draw(kinds, seeds))
+    return develop(crops, draw(kinds, seeds, crops.shape[-1]))
 
 
 def test_a_sample_does_not_depend_on_its_batch() -> None:
@@ -131,3 +131,65 @@ def test_lines_are_part_of_the_photo() -> None:
     assert ((result - crops).abs().mean(dim=(1, 2, 3)) > 1e-4).all()
     _, clean = made([("rain",)] * 60, [(9, index) for index in range(60)], photos(60))
     assert batch.LINES["rain"] > 0 and clean.shape == (60, 3, 48, 48)
+
+
+def shaken(length: float, lens: tuple[float, float, float] = (0.0, 0.0, 5.0), **changed: object) -> blur.Blur:
+    """Return a blur that moves photos of 64 px evenly to the right by `length` px."""
+    draw_ = blur.draw(0.5, 64, np.random.default_rng(0))
+    angles = np.zeros((2, blur.INSTANTS, 3))
+    angles[..., 1] = np.linspace(-0.5, 0.5, blur.INSTANTS) * length / 63 / lens[2]
+    draw_ |= {"camera": angles, "layer": 0 * angles, "lens": np.array(lens), "radius": 0.0, "is_encoded": True}
+    return stacked(blur.Blur, [draw_ | {"size": np.array((-9.0, 10.0))} | changed], torch.device("cpu"))
+
+
+def test_frames_are_averaged_along_the_path() -> None:
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 32] = 1
+    row = blur.expose(image, shaken(15.0))[0, 0, 30]
+    assert float(row.sum()) == pytest.approx(1, abs=0.02)
+    inside = row[26:38]
+    assert torch.allclose(inside, torch.full_like(inside, 1 / 16), atol=0.012)  # 16 instants a px apart
+    assert row[:22].max() < 1e-4 and row[43:].max() < 1e-4
+
+
+def test_what_moves_alone_leaves_the_rest_sharp() -> None:
+    image = photos(1, 64)
+    still = shaken(0.0, layer=shaken(20.0).camera[0].numpy(), size=np.array((0.0, 150.0)), is_other=False)
+    change = (blur.expose(image, still) - image).abs().amax(dim=(0, 1))
+    outline = blur._outline(image, still)[0, 0]
+    far = torch.nn.functional.max_pool2d(outline[None], 25, 1, 12)[0] < 0.01
+    assert far.any() and change[far].max() < 0.02 < change.max()
+
+
+def test_a_disc_has_its_radius_and_keeps_the_light() -> None:
+    image = torch.zeros(1, 3, 65, 65)
+    image[..., 32, 32] = 1
+    spot = blur.expose(image, shaken(0.0, radius=5.0, is_deep=False))[0, 0]
+    assert float(spot.sum()) == pytest.approx(1, abs=0.05)
+    assert spot[32, 29:36].min() > 0.6 / (np.pi * 25) and spot[32, 40:].max() < 0.2 / (np.pi * 25)
+
+
+def test_recorded_tracks_are_hands_and_vehicles_in_plausible_speed() -> None:
+    for name, angles in blur.tracks().items():
+        speed = np.linalg.norm(np.diff(angles, axis=0), axis=1) * blur.RATE
+        assert len(angles) > 100 and 0.01 < np.median(speed) < 3, name
+
+
+@pytest.mark.parametrize("module", [rain, blur])
+def test_no_strength_is_next_to_nothing(module: object) -> None:
+    crops = photos(16, 64)
+    rngs = [np.random.default_rng(index) for index in range(16)]
+    if module is rain:
+        weak = rain.fall(crops, stacked(rain.Rain, [rain.draw(0.0, rng) for rng in rngs], crops.device))
+    else:
+        weak = blur.expose(crops, stacked(blur.Blur, [blur.draw(0.0, 64, rng) for rng in rngs], crops.device))
+    assert (weak - crops).square().mean(dim=(1, 2, 3)).median() < 10 ** (-3.8)
+
+
+def test_streaks_are_steep_and_lie_in_the_range() -> None:
+    drawn = stacked(
+        rain.Rain, [rain.draw(0.6, np.random.default_rng(index)) for index in range(20)], torch.device("cpu")
+    )
+    drops = rain.streaks(torch.zeros(20, 3, 96, 96), drawn)
+    assert drops.shape == (20, 1, 96, 96) and 0 <= drops.min() <= drops.max() <= 1
+    assert drops.diff(dim=3).abs().mean() > 1.5 * drops.diff(dim=2).abs().mean()

@@ -154,6 +154,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         drawn = camera.draw(
             [() if start.degraded is not None else start.kinds for start in starts],
             [(self.seed, index, CAMERA) for index in indices],
+            self.patch,
         )
         return Draft(
             torch.stack([start.clean for start in starts]),

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from idrestore.data.camera import haze, light, lines, look, noise
+from idrestore.data.camera import blur, haze, light, lines, look, noise, rain
 from idrestore.data.camera.planes import Draw, Stacked, stacked
 from idrestore.data.degrade import MIXTURE_RELIEF, to_8_bit
 from idrestore.data.jpeg import jpegs
-from idrestore.data.physics import blur, rain
 
 STRENGTHS = {"noise": (1.1, 1.3), "rain": (1.3, 1.5), "haze": (1.2, 1.4), "blur": (1.5, 1.3), "low_light": (1.4, 1.1)}
 """Beta distribution of each degradation's strength: from nothing up."""
@@ -47,18 +46,11 @@ class File(NamedTuple):
     """Whether its colours have half the resolution"""
 
 
-class Effect(NamedTuple):
-    """A degradation that is made one photo at a time, by `physics/`."""
-
-    strength: float
-    seed: int
-
-
-def draw(kinds: Sequence[tuple[str, ...]], seeds: Sequence[Sequence[int]]) -> Parameters:
-    """Draw the parameters of samples, each showing its kinds and drawn from its own seeds alone."""
+def draw(kinds: Sequence[tuple[str, ...]], seeds: Sequence[Sequence[int]], side: int) -> Parameters:
+    """Draw the parameters of samples `side` px wide, each showing its kinds and drawn from its own seeds alone."""
     stages: dict[str, tuple[list[int], list[Any]]] = {}
     for row, (shown, seed) in enumerate(zip(kinds, seeds, strict=True)):
-        for stage, drawn in _drawn(shown, np.random.default_rng(seed)).items():
+        for stage, drawn in _drawn(shown, side, np.random.default_rng(seed)).items():
             rows, values = stages.setdefault(stage, ([], []))
             rows.append(row)
             values.append(drawn)
@@ -69,11 +61,12 @@ def develop(crops: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
     """Return degraded photos and what they should come back as; (B, 3, H, W) in [0, 1] to two of the same, 8 bit."""
     clean = _staged(crops, parameters, "look", look.Look, look.dress)
     clean = _staged(clean, parameters, "lines", lines.Lines, lines.draw_on)
+    clean = _staged(clean, parameters, "blur", blur.Blur, blur.set_scene)
     clean = _rounded(_staged(clean, parameters, "low_light", light.Light, light.set_scene))
-    degraded = _one_by_one(clean, parameters, "rain", rain.rain)
+    degraded = _staged(clean, parameters, "rain", rain.Rain, rain.fall)
     degraded = _staged(degraded, parameters, "haze", haze.Haze, haze.scatter)
     degraded = _staged(degraded, parameters, "low_light", light.Light, light.darken)
-    degraded = _one_by_one(degraded, parameters, "blur", blur.blur)
+    degraded = _staged(degraded, parameters, "blur", blur.Blur, blur.expose)
     degraded = _staged(degraded, parameters, "low_light", light.Light, light.sense)
     degraded = to_8_bit(_staged(degraded, parameters, "noise", noise.Noise, noise.add))
     degraded = _stored(degraded, parameters)
@@ -81,7 +74,7 @@ def develop(crops: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
     return degraded, clean.index_put((torch.tensor(rows, dtype=torch.long),), degraded[rows]) if rows else clean
 
 
-def _drawn(kinds: tuple[str, ...], rng: np.random.Generator) -> dict[str, Any]:
+def _drawn(kinds: tuple[str, ...], side: int, rng: np.random.Generator) -> dict[str, Any]:
     """Draw all that happens to one sample."""
     if not kinds:
         return {}
@@ -92,8 +85,7 @@ def _drawn(kinds: tuple[str, ...], rng: np.random.Generator) -> dict[str, Any]:
     relief = MIXTURE_RELIEF ** (len(kinds) - 1)
     for kind in kinds if not is_clean else ():
         strength = relief * rng.beta(*STRENGTHS[kind])
-        make = MAKERS.get(kind)
-        drawn[kind] = make(strength, rng) if make else Effect(strength, int(rng.integers(2**62)))
+        drawn[kind] = blur.draw(strength, side, rng) if kind == "blur" else MAKERS[kind](strength, rng)
     if not {"noise", "low_light", "clean"} & set(kinds) and rng.random() < HINTS:
         drawn["noise"] = noise.draw_hint(rng)
     if rng.random() < JPEG_SHARE:
@@ -104,6 +96,7 @@ def _drawn(kinds: tuple[str, ...], rng: np.random.Generator) -> dict[str, Any]:
 
 MAKERS: dict[str, Callable[[float, np.random.Generator], Draw]] = {
     "noise": noise.draw,
+    "rain": rain.draw,
     "haze": haze.draw,
     "low_light": light.draw,
 }
@@ -119,16 +112,6 @@ def _staged(
     index = torch.tensor(rows, device=image.device)
     changed = apply(image[index], stacked(stage, drawn, image.device)).clamp(0, 1)
     return image.index_copy(0, index, changed)
-
-
-def _one_by_one(
-    image: Tensor, parameters: Parameters, stage: str, effect: Callable[[Tensor, float, np.random.Generator], Tensor]
-) -> Tensor:
-    """Apply an effect of `physics/` to the rows that it concerns, and clip them to [0, 1]."""
-    image = image.clone()
-    for row, (strength, seed) in zip(*parameters.stages.get(stage, ((), ())), strict=True):
-        image[row] = effect(image[row], strength, np.random.default_rng(seed)).clamp(0, 1)
-    return image
 
 
 def _stored(image: Tensor, parameters: Parameters) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from idrestore.data.camera.planes import Draw, along_edges, enlarged, halved, places, spread
+from idrestore.data.camera.planes import Draw, along_edges, coarse, enlarged, places, spread
 from idrestore.data.physics.chance import Range
 from idrestore.data.physics.curves import encoded, linear_light
 
@@ -88,7 +88,7 @@ def scatter(image: Tensor, haze: Haze) -> Tensor:
 
 def depth(image: Tensor, haze: Haze) -> Tensor:
     """Invent a depth that follows the photo's edges: sky, ground, hills, things in front; (n, 1, H, W), 0 or more."""
-    rough = halved(image)
+    rough = coarse(image)
     down, right = places(rough)
     top, height = spread(haze.window[:, 0]), spread(haze.window[:, 1])
     below = top + height * down  # from the horizon

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from idrestore.data.camera import noise
-from idrestore.data.camera.planes import Draw, along_edges, enlarged, halved, places, spread
+from idrestore.data.camera.planes import Draw, along_edges, coarse, enlarged, places, spread
 from idrestore.data.physics.chance import Range, log_between
 from idrestore.data.physics.curves import encoded, linear_light
 
@@ -113,13 +113,13 @@ def sense(image: Tensor, light: Light) -> Tensor:
 
 def _spared(image: Tensor, light: Light) -> Tensor:
     """Return how much each place is a light itself: windows, skies; (n, 1, H, W) in [0, 1]."""
-    rough = F.interpolate(image.amax(dim=1, keepdim=True), size=halved(image).shape[-2:], mode="area")
+    rough = F.interpolate(image.amax(dim=1, keepdim=True), size=coarse(image).shape[-2:], mode="area")
     return along_edges(torch.sigmoid(20 * (rough - spread(light.threshold))), image).clamp(0, 1)
 
 
 def _sky(image: Tensor, light: Light) -> Tensor:
     """Return where the black sky is, along the photo's edges; (n, 1, H, W) in [0, 1]."""
-    rough = halved(image)
+    rough = coarse(image)
     down, _ = places(rough)
     height = spread(light.sky[:, 0])
     mask = torch.sigmoid((height - down + 0.15 * enlarged(light.field, rough)) * 40) * (height > 0)
@@ -133,8 +133,14 @@ def _lamps(image: Tensor, light: Light, glow: bool) -> Tensor:
     squares = (down - y) ** 2 + (right - x) ** 2  # (n, NUM_LAMPS, H, W)
     if glow:
         edge = torch.sigmoid((radius - squares.sqrt()) * 150)
-        shine = bright * (edge + 0.04 / (1 + squares / (2 * radius) ** 2) ** 1.5)
+        shine = bright * (edge + 0.04 * _fallen(squares / (2 * radius) ** 2))
     else:
-        shine = 0.6 * bright / (1 + squares / reach**2) ** 1.5
+        shine = 0.6 * bright * _fallen(squares / reach**2)
     planes = [(shine * channel).sum(dim=1) for channel in colour]
     return torch.stack(planes, dim=1) * (light.lamps[:, :, 4].sum(dim=1) > 0).view(-1, 1, 1, 1)
+
+
+def _fallen(squares: Tensor) -> Tensor:
+    """Return (1 + x)^(-3/2): light that falls off as that of a lamp above the ground."""
+    inverse = (1 + squares).reciprocal()
+    return inverse * inverse.sqrt()

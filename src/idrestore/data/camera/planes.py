@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MARGIN = 8  # px mirrored around photos before they are filtered
-GUIDE_WINDOW, GUIDE_EPSILON = 17, 1e-3  # px; variance below which an area is flat
+COARSE = 4  # px to one of the small pictures on which scenes are invented
+GUIDE_WINDOW, GUIDE_EPSILON = 9, 1e-3  # coarse px; variance below which an area is flat
 
 Draw = dict[str, Any]
 """What is drawn for one sample: numbers and arrays, by the names of the fields of its stage's tuple."""
@@ -29,7 +30,7 @@ def stacked(stage: type[Stacked], draws: Sequence[Draw], device: torch.device) -
 
 def spread(values: Tensor) -> Tensor:
     """Return numbers (n,) or (n, C) as (n, 1 or C, 1, 1), to meet a batch."""
-    return values.view(len(values), -1, 1, 1)
+    return (values if values.dim() > 1 else values[:, None])[..., None, None]
 
 
 def normals(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -39,10 +40,10 @@ def normals(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.stack([torch.randn(shape, generator=g, device=device) for g in generators])
 
 
-def enlarged(coarse: Tensor, like: Tensor) -> Tensor:
+def enlarged(values: Tensor, like: Tensor) -> Tensor:
     """Return smooth planes from a few values; (n, h, w) to (n, 1, H, W)."""
     size = (like.shape[-2], like.shape[-1])
-    return F.interpolate(coarse[:, None], size=size, mode="bicubic", align_corners=True)
+    return F.interpolate(values[:, None], size=size, mode="bicubic", align_corners=True)
 
 
 def places(like: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +101,7 @@ def _box(planes: Tensor) -> Tensor:
     return planes
 
 
-def halved(image: Tensor) -> Tensor:
-    """Return an empty plane of half the size; (n, C, H, W) to (n, 1, h, w)."""
-    height, width = ((side + 1) // 2 for side in image.shape[-2:])
+def coarse(image: Tensor) -> Tensor:
+    """Return an empty plane for a rough scene; (n, C, H, W) to (n, 1, h, w)."""
+    height, width = (math.ceil(side / COARSE) for side in image.shape[-2:])
     return image.new_zeros(len(image), 1, height, width)

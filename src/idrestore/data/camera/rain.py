@@ -1,0 +1,108 @@
+"""Rain: thick and thin streaks near and far, a veil that varies, splashes on the ground."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from idrestore.data.camera.planes import Draw, enlarged, places, spread
+from idrestore.data.physics.chance import Range, between, log_between
+
+LAYERS = 4  # near, middle, far; splashes
+COVERAGE: Range = (0.02, 0.9)  # sum of the streaks' areas over the photo's, log scale
+BRIGHTNESS: Range = (0.02, 0.8)  # at the middle of the brightest streaks
+LENGTH: Range = (8.0, 60.0)  # px
+WIDTH: Range = (0.4, 1.1)  # standard deviation across, px
+NEARNESS: Range = (-0.8, 0.8)  # logarithm of a layer's size
+FAINT: Range = (0.4, 0.95)  # brightness falls by up to this much from the nearest drops to the farthest
+SLANT, MAX_SLANT = 16.0, 50.0  # standard deviation and limit from the vertical, degrees
+SPREAD: Range = (1.0, 7.0)  # between the layers, degrees; heavy rain crosses
+VEIL = 0.35  # largest opacity of the mist in the strongest rain
+VEILED, SPLASHING = 0.5, 0.3  # shares of the draws
+MIN_PLANE = 64  # px; streaks wrap around their plane, which must not be shorter than they are
+FIELD = 4  # cells of what varies
+
+
+class Rain(NamedTuple):
+    """Rain of a sample."""
+
+    lines: Tensor
+    """(4, LAYERS): length and width in px, cosine and sine of the angle from the vertical"""
+    density: Tensor
+    """(LAYERS,): drops a pixel"""
+    faint: Tensor
+    colour: Tensor
+    """(3,): brightness of the brightest streaks"""
+    screen: Tensor
+    """0 adds light, 1 mixes with what is behind"""
+    gusts: Tensor
+    """(FIELD, FIELD): factors of the streaks' brightness"""
+    veil: Tensor
+    """(FIELD, FIELD): opacity of the mist"""
+    mist: Tensor
+    """Grey of the mist"""
+    ground: Tensor
+    """Height below which there are splashes"""
+    seed: Tensor
+
+
+def draw(strength: float, rng: np.random.Generator) -> Draw:
+    """Draw layers of streaks, mist and splashes."""
+    near = np.exp(rng.uniform(*NEARNESS, LAYERS))
+    length, width = rng.uniform(*LENGTH) * near, rng.uniform(*WIDTH) * np.sqrt(near)
+    slant = np.clip(rng.normal(0, SLANT), -MAX_SLANT, MAX_SLANT)
+    angle = np.radians(slant + rng.normal(0, 1, LAYERS) * between(SPREAD, strength))
+    coverage = log_between(COVERAGE, strength) * rng.dirichlet(np.full(LAYERS, 2.0))
+    coverage[:3] *= np.arange(3) < rng.integers(1, 4)
+    coverage[3] *= 0.4 * (rng.random() < SPLASHING)
+    length[3], width[3] = rng.uniform(2, 6), rng.uniform(0.7, 1.6)
+    grey = between(BRIGHTNESS, strength) * rng.uniform(0.7, 1.3)
+    opacity = VEIL * strength * rng.random() * (rng.random() < VEILED)
+    return {
+        "lines": np.stack((length, width, np.cos(angle), np.sin(angle))),
+        "density": coverage / (2.5 * length * width),
+        "faint": rng.uniform(*FAINT),
+        "colour": grey * (1 + rng.normal(0, 0.02, 3)),
+        "screen": float(rng.choice((0.0, 0.5, 1.0))),
+        "gusts": (1 + rng.normal(0, rng.uniform(0, 0.5), (FIELD, FIELD))).clip(0, 2),
+        "veil": (opacity * (1 + rng.normal(0, 0.4, (FIELD, FIELD)))).clip(0, 1),
+        "mist": rng.uniform(0.5, 0.9),
+        "ground": rng.uniform(0.3, 0.9),
+        "seed": int(rng.integers(2**62)),
+    }
+
+
+def fall(image: Tensor, rain: Rain) -> Tensor:
+    """Let it rain; (n, 3, H, W) and a `Rain` of tensors (n, ...) to the same, not clipped."""
+    drops = streaks(image, rain) * enlarged(rain.gusts, image).clamp(min=0)
+    veiled = torch.lerp(image, spread(rain.mist).expand_as(image), enlarged(rain.veil, image).clamp(0, 1))
+    return veiled + spread(rain.colour) * drops * (1 - spread(rain.screen) * veiled)
+
+
+def streaks(image: Tensor, rain: Rain) -> Tensor:
+    """Draw drops and smear each layer along its line; (n, 1, H, W) in [0, 1]."""
+    height, width = image.shape[-2:]
+    plane = image.new_zeros(len(image), LAYERS, max(height, MIN_PLANE), max(width, MIN_PLANE))
+    generators = (torch.Generator(image.device).manual_seed(seed) for seed in rain.seed.tolist())
+    chance = torch.stack([torch.rand(plane.shape[1:], generator=g, device=image.device) for g in generators])
+    down, _ = places(plane)
+    density = spread(rain.density).expand(*plane.shape[:3], 1).clone()
+    density[:, 3] *= down > rain.ground.view(-1, 1, 1)
+    bright = 1 - spread(rain.faint) * (chance / density.clamp(min=1e-12)).clamp(max=1).sqrt()
+    drops = torch.where(chance < density, bright, 0)
+    spectrum = (torch.fft.rfft2(drops) * _line_spectra(rain.lines, plane)).sum(dim=1, keepdim=True)
+    whole: Tensor = torch.fft.irfft2(spectrum, s=plane.shape[-2:])
+    return whole[..., :height, :width].clamp(0, 1)
+
+
+def _line_spectra(lines: Tensor, plane: Tensor) -> Tensor:
+    """Return the spectra of soft lines whose middle is 1; (n, 4, LAYERS) to (n, LAYERS, H, W // 2 + 1)."""
+    long, wide, cosine, sine = lines[..., None, None].unbind(dim=1)
+    down = torch.fft.fftfreq(plane.shape[-2], device=plane.device)[:, None]
+    right = torch.fft.rfftfreq(plane.shape[-1], device=plane.device)
+    along, across = (down * cosine + right * sine) * long, (right * cosine - down * sine) * wide
+    # The ends fade over a seventh of the length, as brightness does along a falling drop.
+    soft = torch.exp(-2 * math.pi**2 * (across**2 + (0.15 * along) ** 2))
+    return math.sqrt(2 * math.pi) * long * wide * torch.sinc(along) * soft
