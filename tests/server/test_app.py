@@ -203,7 +203,7 @@ def bomb():
         (photo(), {"strenght": "1"}, 422, "strenght: no field of this name; did you mean strength?"),
         (photo(), {"path": "/etc/passwd"}, 422, "path: no field of this name; expected model, "),
         (photo(), {"controls": "haze=much"}, 422, "controls: got 'haze=much'"),
-        (photo(), {"controls": "fog=1"}, 422, "controls: got fog, expected some of noise, rain"),
+        (photo(), {"controls": "scratches=1"}, 422, "controls: got scratches, expected some of noise, rain"),
         (photo(), {"controls": "haze=2"}, 422, "controls: got haze=2, expected 0 to 1"),
         (photo(), {"controls": "haze=1", "only": "rain"}, 422, "controls: expected no strength"),
         (photo(), {"model": "none"}, 422, "model: got 'none', expected one of tiny, again"),

@@ -93,7 +93,7 @@ def test_a_job_is_restored_again_in_another_way(http, restorer):
     assert again["version"] == 2
     settings = batch.Settings(strength={"noise": 0.0})
     assert http.get(f"{url}/result").content == expected(restorer, png(2), settings=settings).data
-    assert "controls: got fog" in http.post(f"{url}/restore", data={"controls": "fog=1"}).json()["error"]
+    assert "controls: got scratches" in http.post(f"{url}/restore", data={"controls": "scratches=1"}).json()["error"]
 
 
 def test_who_insists_on_one_thing_keeps_what_was_found_of_the_rest(http, restorer):

@@ -7,6 +7,8 @@ from fastapi import Form, HTTPException, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from idrestore import batch
+from idrestore.batch.settings import parse_amount
+from idrestore.degradations import canonical
 from idrestore.server.errors import refuse_unknown
 
 Control = float | Literal["auto", "off"]
@@ -85,14 +87,15 @@ def only(form: type[BaseModel] | None = None, query: Collection[str] = ()) -> Ca
 def parse_controls(text: str) -> dict[str, Control]:
     """Read what a form says of single ingredients; raise `ValueError`.
 
-    >>> parse_controls("haze=0.7,noise=off,rain=auto")
+    >>> parse_controls("fog=70%,noise=off,rain=auto")
     {'haze': 0.7, 'noise': 'off', 'rain': 'auto'}
     """
     controls: dict[str, Control] = {}
     for part in filter(None, text.split(",")):
-        name, _, value = (word.strip() for word in part.partition("="))
+        word, _, value = (each.strip() for each in part.partition("="))
+        name = canonical(word)
         try:
-            controls[name] = "auto" if value == "auto" else "off" if value == "off" else float(value)
+            controls[name] = "auto" if value == "auto" else "off" if value == "off" else parse_amount(value)
         except ValueError:
             raise ValueError(f"controls: got {part!r}, expected NAME=auto, NAME=off or NAME=NUMBER") from None
     return controls

@@ -172,6 +172,7 @@ function choose(photo) {
   stage.shown = "";
   setZoom(false);
   show();
+  if (photo) scrollTo({ top: 0, behavior: "smooth" });
 }
 
 // What is shown
@@ -196,7 +197,8 @@ function showCard(photo) {
     get("#cards").append(photo.card);
     const picture = get("img", photo.card);
     picture.src = photo.url;
-    picture.onerror = () => photo.job && (picture.src = `/jobs/${photo.job.id}/before.webp`);
+    picture.onerror = () => picture.classList.add("broken"); // a TIFF, which browsers do not show; or no photo
+    picture.onload = () => picture.classList.remove("broken");
     get(".name", photo.card).textContent = photo.name;
     get(".photo", photo.card).onclick = () => choose(photo);
     get(".remove", photo.card).onclick = () => remove(photo);
@@ -204,7 +206,7 @@ function showCard(photo) {
   }
   const [picture, progress] = [get("img", photo.card), get("progress", photo.card)];
   if (photo.job && picture.complete && !picture.naturalWidth && !photo.asksPicture) {
-    photo.asksPicture = true; // a TIFF, which browsers do not show
+    photo.asksPicture = true;
     picture.src = `/jobs/${photo.job.id}/before.webp`;
   }
   get(".state", photo.card).textContent = stateText(photo);
@@ -236,7 +238,8 @@ function showStage() {
   const [before, after] = [get(".before", stage.compare), get(".after", stage.compare)];
   before.src = id ? `/jobs/${id}/before.webp` : current.url;
   before.alt = `${text.before}: ${current.name}`;
-  before.onload = fit;
+  before.onload = () => before.classList.remove("broken") || fit();
+  before.onerror = () => before.classList.add("broken");
   stage.element.classList.toggle("alone", !version);
   stage.compare.toggleAttribute("data-empty", !version);
   if (version) {
@@ -313,7 +316,7 @@ function trouble(message) {
   get("#trouble").hidden = !message;
 }
 
-const isUnchanged = (photo) => !hasAmounts(photo.restoredWith) && (photo.job?.ingredients.clean ?? 0) >= SURELY_CLEAN;
+const isUnchanged = (photo) => Boolean(photo.job?.unchanged);
 const hasAmounts = (controls) => Object.values(controls ?? {}).some((value) => typeof value === "number");
 const sameControls = (one, other) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
 const sorted = (controls) => Object.entries(controls).sort();
