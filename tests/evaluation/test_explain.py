@@ -75,7 +75,7 @@ def test_flat_features_give_a_flat_picture():
 
 def test_a_folder_holds_pictures_json_and_a_page(restorer, photo_folder, tmp_path):
     source = photo_folder / "photo0.png"
-    told = explain.explain_file(restorer, source, tmp_path / "out")
+    told = explain.explain_file(restorer, source, tmp_path / "out", latents=True)
     report = json.loads((tmp_path / "out/explanation.json").read_text())
     assert report["sentence"] == told.sentence
     assert list(report["ingredients"]) == list(restorer.restore(_pixels(source)).ingredients)
@@ -88,6 +88,17 @@ def test_a_folder_holds_pictures_json_and_a_page(restorer, photo_folder, tmp_pat
     assert "$" not in re.sub(r"base64,[^\"]*", "", page)
     assert set(re.findall(r"(?:src|href)=\"(\w+):", page)) == {"data"}
     assert page.count("<img") == page.count("alt=") == 2 + len(report["pictures"]) - 2
+
+
+def test_for_photographers_the_sentence_the_photo_and_its_change_are_enough(restorer, photo_folder, tmp_path):
+    told = explain.explain_file(restorer, photo_folder / "photo0.png", tmp_path / "out")
+    report = json.loads((tmp_path / "out/explanation.json").read_text())
+    page = told.page.read_text()
+    assert report["pictures"] == ["before.png", "after.png", "change.png"]
+    assert page.count("<img") == 3
+    assert f"<h1>{told.sentence}</h1>" in page
+    assert "router" not in page
+    assert "h_p" not in page
 
 
 def test_names_are_text_in_the_page(restorer, photo_folder, tmp_path):

@@ -27,6 +27,9 @@ from idrestore.cli.console import (
 def explain_command(
     out: OutFolder,
     photos: Annotated[list[Path] | None, typer.Argument(help="Photos, or folders of photos.")] = None,
+    latents: Annotated[
+        bool, typer.Option("--latents", help="Show what each router says, and latent pictures.")
+    ] = False,
     priors: Annotated[bool, typer.Option("--priors", help="Draw the model's priors instead.")] = False,
     model: ModelOption = "fast",
     device: DeviceOption = "auto",
@@ -67,7 +70,7 @@ def explain_command(
             try:
                 pages = (folder / "explanation.html", folder / "explanation.json")
                 check_free((*pages, *folder.glob("*.png")), overwrite, [job.source])
-                told = explain.explain_file(restorer, job.source, folder, max_pixels)
+                told = explain.explain_file(restorer, job.source, folder, max_pixels, latents=latents)
                 bar.print(f"{job.source}: {told.sentence} → {told.page}")
             except batch.FILE_ERRORS as error:
                 failed += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from idrestore.restoration.restorer import Restorer
 
 LIMITS = "Limits"
-EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn")
+EXTRA = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
 
 
 def web_command(

@@ -1,17 +1,16 @@
 """What is wrong with a photo, which router says so, where, and what the model's priors look like."""
 
 import base64
-import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from idrestore import templates
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import DEGRADATIONS
 from idrestore.files import image
@@ -23,7 +22,6 @@ MOSTLY, SOME = 0.5, 0.15
 """Shares from which a degradation is called the main one, or is worth a word."""
 PAGE_SIDE = 1024
 """Longest side of the pictures in the page, px; the files beside it are as large as the photo."""
-TEMPLATES = Path(__file__).parents[1] / "templates"
 WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}
 LATENTS = {
     "features": "F, what entered the block",
@@ -46,12 +44,16 @@ def explain_file(
     folder: Path,
     max_pixels: int = image.MAX_PIXELS,
     progress: Progress = lambda done, total: None,
+    latents: bool = False,
 ) -> Told:
-    """Explain one photo in a folder of its own; raise `ImageError`, `OSError`, or what `progress` raises."""
+    """Explain one photo in a folder of its own, with its `latents` or without; raise `ImageError` or `OSError`.
+
+    What `progress` raises comes through.
+    """
     degraded = read_8_bit(source, max_pixels)
     explanation = restorer.explain(degraded, progress)
     about = {"photo": source.name, "model": restorer.model.path.stem, "sha256": restorer.model.sha256}
-    return Told(describe(explanation.result), write(explanation, degraded, folder, about))
+    return Told(describe(explanation.result), write(explanation, degraded, folder, about, latents))
 
 
 def describe(result: Result) -> str:
@@ -82,14 +84,17 @@ def sentence(ingredients: Mapping[str, float]) -> str:
     return f"Some {some[0]}." if some else "Too little of anything to name it."
 
 
-def write(explanation: Explanation, degraded: Pixels, folder: Path, about: Mapping[str, Any]) -> Path:
+def write(
+    explanation: Explanation, degraded: Pixels, folder: Path, about: Mapping[str, Any], latents: bool = True
+) -> Path:
     """Write pictures (PNG), `explanation.json` and a self-contained page into `folder`; return the page.
 
-    `degraded` is the photo, (H, W, 3) uint8; `about` says what it and the model are called. Files of an earlier
-    explanation are replaced. Raises `OSError` where the folder cannot be written.
+    `degraded` is the photo, (H, W, 3) uint8; `about` says what it and the model are called; without `latents`, only the
+    photo before and after and its change are shown. Files of an earlier explanation are replaced. Raises `OSError`
+    where the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = _pictures(explanation, degraded)
+    pictures = _pictures(explanation, degraded, latents)
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(_vips(picture).pngsave_buffer(strip=True))
     report = _report(explanation, about, list(pictures))
@@ -134,11 +139,13 @@ def _projected(features: NDArray[np.float32], like: NDArray[np.float32], basis: 
     return levels.round().astype(np.uint8)
 
 
-def _pictures(explanation: Explanation, degraded: Pixels) -> dict[str, Pixels]:
-    """Return all pictures of an explanation by the name of their file."""
+def _pictures(explanation: Explanation, degraded: Pixels, latents: bool) -> dict[str, Pixels]:
+    """Return the pictures of an explanation by the name of their file."""
     restored = explanation.result.image
     change = np.abs(restored.astype(np.float32) - degraded).mean(axis=2)
     pictures = {"before": degraded, "after": restored, "change": heat_picture(degraded, change)}
+    if not latents:
+        return pictures
     for level, heat in explanation.heat.items():
         pictures[f"{level}-where"] = heat_picture(degraded, heat)
     for level, maps in explanation.latents.items():
@@ -169,36 +176,25 @@ def _report(explanation: Explanation, about: Mapping[str, Any], pictures: list[s
 
 def _page(explanation: Explanation, pictures: Mapping[str, Pixels], about: Mapping[str, Any]) -> str:
     """Fill the template; everything is inside the page, nothing is fetched."""
-    routers = {"all together": explanation.result.ingredients} | explanation.routers
+    ingredients = explanation.result.ingredients
+    routers = {"all together": ingredients} | explanation.routers
     if explanation.result.again:
         routers["looked at again"] = explanation.result.again
-    names = list(explanation.result.ingredients)
-    head = "".join(f"<th>{html.escape(name)}" for name in names)
-    table = [
-        f"<tr><th>{label}" + "".join(f'<td style="--share:{row[name]:.2f}">{row[name]:.0%}' for name in names)
-        for label, row in routers.items()
-    ]
-    where = [_figure(pictures[f"{level}-where"], f"Strength of h_p at {level}") for level in explanation.heat]
-    latents = [
-        _figure(pictures[f"{level}-{name}"], f"{level}: {text}")
-        for level in explanation.latents
-        for name, text in LATENTS.items()
-    ]
-    return Template((TEMPLATES / "explanation.html").read_text("utf-8")).substitute(
-        title=html.escape(str(about.get("photo", "photo"))),
-        model=html.escape(str(about.get("model", "model"))),
-        sentence=html.escape(describe(explanation.result)),
-        before=_data_url(pictures["before"]),
-        after=_data_url(pictures["after"]),
-        routers=f"<tr><th>router{head}" + "".join(table),
-        where="".join([_figure(pictures["change"], "What was changed, |restored - degraded|"), *where]),
-        latents="".join(latents),
+    captions = {f"{level}-where": f"Strength of h_p at {level}" for level in explanation.heat}
+    captions |= {
+        f"{level}-{name}": f"{level}: {text}" for level in explanation.latents for name, text in LATENTS.items()
+    }
+    return templates.render(
+        "explanation.html",
+        photo=about.get("photo", "photo"),
+        model=about.get("model", "model"),
+        sentence=describe(explanation.result),
+        shares=[(words(name) if name != "clean" else "nothing wrong", share) for name, share in ingredients.items()],
+        **{name: _data_url(pictures[name]) for name in ("before", "after", "change")},
+        names=list(ingredients),
+        routers=routers,
+        figures=[(caption, _data_url(pictures[name])) for name, caption in captions.items() if name in pictures],
     )
-
-
-def _figure(picture: Pixels, caption: str) -> str:
-    text = html.escape(caption)
-    return f'<figure><img src="{_data_url(picture)}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
 def _data_url(picture: Pixels) -> str:

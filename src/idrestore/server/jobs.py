@@ -91,7 +91,8 @@ class Job:
     @property
     def state(self) -> State:
         """What the newest work on it does."""
-        assert self.task is not None
+        if self.task is None:  # it is about to be queued
+            return "waiting"
         future = self.task.future
         if not future.done():
             return "working" if future.running() else "waiting"
@@ -103,9 +104,8 @@ class Job:
     @property
     def error(self) -> str:
         """One line, if it failed or was cancelled."""
-        if self.state not in ("failed", "cancelled"):
+        if self.task is None or self.state not in ("failed", "cancelled"):
             return ""
-        assert self.task is not None
         future = self.task.future
         error = None if future.cancelled() else future.exception()
         if isinstance(error, Stopped) or error is None:

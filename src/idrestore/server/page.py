@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 import idrestore
+from idrestore import templates
 from idrestore.files import image
 from idrestore.files.formats import SUFFIXES
 from idrestore.server import forms
 from idrestore.server.service import Service
 
 PACKAGE = Path(__file__).parents[1]
-STATIC = PACKAGE / "templates/page"
+STATIC = templates.FOLDER / "page"
 EXAMPLES = (PACKAGE / "examples", PACKAGE.parents[1] / "examples/degraded")
 """Where example photos are: in the installed package, or in the source tree."""
 EXAMPLE_SIDE = 360
@@ -28,13 +28,6 @@ Texts = dict[str, dict[str, str]]
 
 def add_page(app: FastAPI, service: Service) -> None:
     """Add the page at /, the document for people at /docs, and the files that they need."""
-    templates = Environment(
-        loader=PackageLoader("idrestore"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     texts: Texts = json.loads((STATIC / "texts.json").read_text("utf-8"))
     files = {path.name: path for path in STATIC.iterdir() if path.suffix in MEDIA_TYPES}
     examples = {path.stem: path for path in _examples()}
@@ -45,7 +38,8 @@ def add_page(app: FastAPI, service: Service) -> None:
     async def page(lang: str = "", accept_language: Annotated[str, Header()] = "") -> str:
         """Give the page, in a language that the browser takes."""
         language = choose_language(texts, lang, accept_language)
-        return templates.get_template("page.html").render(
+        return templates.render(
+            "page.html",
             language=language,
             languages={name: entry["language"] for name, entry in texts.items()},
             text=texts[language],
@@ -59,8 +53,8 @@ def add_page(app: FastAPI, service: Service) -> None:
     @app.get("/docs", response_class=HTMLResponse, dependencies=[Depends(forms.only())], **hidden)
     async def docs(request: Request) -> str:
         """Give the document of the service for people."""
-        return templates.get_template("docs.html").render(
-            document=app.openapi(), url=str(request.base_url).rstrip("/"), version=idrestore.__version__
+        return templates.render(
+            "docs.html", document=app.openapi(), url=str(request.base_url).rstrip("/"), version=idrestore.__version__
         )
 
     @app.get("/static/{name}", dependencies=[Depends(forms.only())], **hidden)

@@ -11,6 +11,7 @@ const photos = []; // {file, name, url, state, progress, job, error, controls, t
 let current = null;
 let preview = null; // {controller, part}
 let polling = null;
+let lost = ""; // why the service cannot be asked
 
 const fill = (pattern, values) => pattern.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const list = (names) => names.map((name) => text[name] ?? name).join(` ${text.and} `);
@@ -131,10 +132,11 @@ function poll() {
         if (job) take(photo, job);
         else Object.assign(photo, { job: null, state: photo.state === "done" ? "done" : "new" });
       }
-      trouble("");
+      lost = "";
     } catch (error) {
-      trouble(error.message);
+      lost = error.message;
     }
+    show();
     polling = null;
     sendNext();
     poll();
@@ -180,6 +182,7 @@ function choose(photo) {
 function show() {
   get("#empty").hidden = photos.length > 0;
   get("#work").hidden = !photos.length;
+  get("#batch").classList.toggle("single", photos.length === 1);
   photos.forEach(showCard);
   if (!current) return;
   showStage();
@@ -255,8 +258,9 @@ function fit() {
   const before = get(".before", stage.compare);
   const [width, height] = [current?.job?.width ?? before.naturalWidth, current?.job?.height ?? before.naturalHeight];
   if (!width) return;
-  const { clientWidth, clientHeight } = stage.view;
-  const scale = Math.min(clientWidth / width, clientHeight / height);
+  const most = parseFloat(getComputedStyle(stage.view).maxHeight);
+  const scale = Math.min(stage.view.clientWidth / width, most / height);
+  stage.view.style.height = `${height * scale}px`;
   const factor = stage.zoomed ? Math.max(2, Math.min(1 / scale, 8)) : 1;
   stage.compare.style.width = `${width * scale * factor}px`;
   stage.compare.style.height = `${height * scale * factor}px`;
@@ -289,8 +293,7 @@ function showSide() {
   const isActive = ACTIVE.includes(photo.state);
   const isChanged = photo.job && !sameControls(photo.controls, photo.restoredWith ?? {});
   get("#said").textContent = isActive ? stateText(photo) : photo.job?.version ? sentence(photo) : text[photo.state];
-  if (photo.state === "failed") trouble(photo.error);
-  else if (get("#trouble").textContent !== text.lost) trouble("");
+  trouble(lost || (photo.state === "failed" ? photo.error : ""));
   const progress = get("#progress");
   progress.hidden = !isActive;
   showProgress(progress, photo);
