@@ -126,6 +126,7 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
     """Restore a photo, what is to be left alone excepted; where memory is short, in smaller and smaller tiles."""
     photo = decoded.photo
     mask, notes = left_alone(photo.pixels, settings)
+    progress(0, 1)  # whoever limits the time may have had enough
     used = restorer
     while True:
         try:

@@ -16,7 +16,7 @@ from idrestore.restoration import pixels
 from idrestore.restoration.guard.bars import find_bars
 from idrestore.restoration.guard.blurs import find_blurs
 from idrestore.restoration.guard.mosaics import find_mosaics
-from idrestore.restoration.guard.regions import Mask, Plane, Region, grown, strips
+from idrestore.restoration.guard.regions import Mask, Plane, Region, grown, strips, without_inner
 
 __all__ = ["FEATHER", "Mask", "Region", "find_redactions", "keep", "mask_of"]
 
@@ -34,8 +34,7 @@ def find_redactions(image: ArrayLike) -> list[Region]:
     arrays of another shape or type.
     """
     plane = _brightness(np.asarray(image))
-    found = sorted({*find_bars(plane), *find_mosaics(plane), *find_blurs(plane)}, key=lambda region: region[1:])
-    return [region for region in found if not any(other.holds(region) for other in found)]
+    return without_inner((*find_bars(plane), *find_mosaics(plane), *find_blurs(plane)))
 
 
 def mask_of(regions: Collection[Region], height: int, width: int) -> Mask:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idrestore.restoration.guard.regions import JPEG_STEP, LARGEST, Plane, Region, areas, squares
+from idrestore.restoration.guard.regions import JPEG_STEP, LARGEST, Plane, Region, areas, largest, squares
 
 Box = tuple[int, int, int, int]
 
@@ -27,9 +27,10 @@ def find_bars(plane: Plane) -> Iterator[Region]:
     """Yield solid rectangles of at least about 12 x 24 pixels in a brightness (H, W)."""
     cells = squares(plane, CELL)
     low, high = cells.min(axis=(1, 3)), cells.max(axis=(1, 3))
-    for area in areas(np.where(high - low <= EXACT, high // 4 + 1, 0).astype(np.uint8))[1]:
+    exact = areas(np.where(high - low <= EXACT, high // 4 + 1, 0).astype(np.uint8))[1]
+    for area in largest(area for area in exact if area.fill >= 0.7):
         short, long = sorted((area.bottom - area.top, area.right - area.left))
-        if short >= 2 and long >= 5 and area.fill >= 0.7:
+        if short >= 2 and long >= 5:
             top, left, bottom, right = (CELL * side for side in area[:4])
             colour = int(np.median(plane[top:bottom, left:right][:64, :64]))
             box = _widened(plane, (top, left, bottom, right), colour)

@@ -5,7 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from idrestore.restoration.guard.regions import Area, Mask, Plane, Region, areas, clipped, grown, squares, strips
+from idrestore.restoration.guard.regions import (
+    Area,
+    Mask,
+    Plane,
+    Region,
+    areas,
+    clipped,
+    grown,
+    largest,
+    squares,
+    strips,
+)
 
 Grid = NDArray[np.float32]
 
@@ -38,8 +49,8 @@ def find_blurs(plane: Plane) -> Iterator[Region]:
     for threshold in DETAIL:
         smooth = grown(~grown(detail > threshold))  # without bridges and tips one cell wide
         labels, found = areas(smooth.astype(np.uint8))
-        for area in found:
-            if area.size >= SMALLEST and area.fill >= 0.6 and _is_patch(detail, mean, labels, area):
+        for area in largest(area for area in found if area.size >= SMALLEST and area.fill >= 0.6):
+            if _is_patch(detail, mean, labels, area):
                 box = (area.top - 1, area.left - 1, area.bottom + 1, area.right + 1)
                 yield Region("blur", *clipped(plane, *(CELL * side for side in box)))
 

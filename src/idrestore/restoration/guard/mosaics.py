@@ -13,8 +13,10 @@ from idrestore.restoration.guard.regions import (
     Plane,
     Region,
     areas,
+    by_place,
     clipped,
     grown,
+    largest,
     pooled,
     strips,
 )
@@ -32,6 +34,13 @@ FLAT = 0.4
 """Share of pixels in a mosaic's cell that are like their neighbours; blocks of 4 have 0.56, less after JPEG."""
 ON_GRID = 0.5
 """How far steps gather on the grid, 0 to 1, at least."""
+
+
+FILL = 0.2
+"""Share of its box that a mosaic's area fills at least. An ellipse has 0.79; a thin ring or a spiral is no mosaic, and
+rings in one another would be searched again and again."""
+ROUNDS = 8
+"""How often boxes that meet are joined; each is left alone in any case, joined or not."""
 
 
 class Grid(NamedTuple):
@@ -53,7 +62,7 @@ def find_mosaics(plane: Plane) -> Iterator[Region]:
         if scale == 1:
             busy = grown(busy) & flat
         labels, components = areas(busy.astype(np.uint8))
-        for area in components:
+        for area in largest(area for area in components if area.fill >= FILL):
             wanted = _repeated(labels[area.top : area.bottom, area.left : area.right] == area.label, scale)
             corner = (area.top * scale, area.left * scale)
             part = flat[corner[0] : area.bottom * scale, corner[1] : area.right * scale]
@@ -104,7 +113,7 @@ def _repeated(mask: Mask, size: int) -> Mask:
     return mask.repeat(size, axis=0).repeat(size, axis=1)
 
 
-def _grid(plane: Plane, cells: Mask, corner: tuple[int, int], largest: int) -> Grid | None:
+def _grid(plane: Plane, cells: Mask, corner: tuple[int, int], longest: int) -> Grid | None:
     """Find one regular grid of steps in some cells (h, w) of the photo, whose first is `corner`."""
     if cells.size * CELL**2 > LARGEST * plane.size:
         return None
@@ -112,7 +121,7 @@ def _grid(plane: Plane, cells: Mask, corner: tuple[int, int], largest: int) -> G
     down, across, height = _profiles(plane[start[0] :, start[1] :][: CELL * len(cells), : CELL * cells.shape[1]], cells)
     if height < JPEG_STEP and all(_is_jpeg(steps, first) for steps, first in zip((down, across), start, strict=True)):
         return None
-    block = _block(down, across, largest)
+    block = _block(down, across, longest)
     if not block:
         return None
     found = [_lines(steps, block) + first + 1 for steps, first in zip((down, across), start, strict=True)]
@@ -149,9 +158,9 @@ def _gathered(steps: Counts, block: int) -> float:
     return float((folded.max() / max(1, folded.sum()) - 1 / block) / (1 - 1 / block))
 
 
-def _block(down: Counts, across: Counts, largest: int) -> int:
+def _block(down: Counts, across: Counts, longest: int) -> int:
     """Return the period at which steps in both directions gather, the longest of those that fit alike; 0 if none."""
-    blocks = range(largest // 4, largest + 1)
+    blocks = range(longest // 4, longest + 1)
     fits = [min(_gathered(down, block), _gathered(across, block)) for block in blocks]
     if max(fits) < ON_GRID:
         return 0
@@ -201,12 +210,32 @@ def _is_blocky(line: Plane, block: int) -> bool:
 
 
 def _merged(regions: list[Region]) -> list[Region]:
-    """Replace regions that meet by the box around them."""
-    whole: list[Region] = []
-    for region in regions:
-        while met := next((other for other in whole if other.meets(region)), None):
-            whole.remove(met)
-            first, last = map(min, region[1:3], met[1:3]), map(max, region[3:], met[3:])
-            region = Region("mosaic", *first, *last)
-        whole.append(region)
-    return whole
+    """Replace regions that meet by the box around them, and again as long as such boxes meet; see `ROUNDS`."""
+    for _ in range(ROUNDS):
+        boxes = _boxes(regions)
+        if len(boxes) == len(regions):
+            break
+        regions = boxes
+    return regions
+
+
+def _boxes(regions: list[Region]) -> list[Region]:
+    """Return the boxes around regions that meet, directly or by way of others."""
+    leader = {region: region for region in regions}
+
+    def lead(region: Region) -> Region:
+        while leader[region] != region:
+            leader[region] = region = leader[leader[region]]
+        return region
+
+    for group in by_place(leader).values():
+        for number, region in enumerate(group):
+            for other in group[:number]:
+                if region.meets(other):
+                    leader[lead(other)] = lead(region)
+    boxes: dict[Region, Region] = {}
+    for region in leader:
+        box = boxes.get(lead(region), region)
+        first, last = map(min, region[1:3], box[1:3]), map(max, region[3:], box[3:])
+        boxes[lead(region)] = Region("mosaic", *first, *last)
+    return list(boxes.values())

@@ -1,6 +1,6 @@
 """What the detectors share: regions, strips of rows that bound memory, cells of pixels and their connected areas."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +17,12 @@ LARGEST = 0.5
 """Share of the photo that a redaction covers at most: more is the photo itself."""
 JPEG_STEP = 20
 """Levels of 255 below which steps on a grid of 8 pixels may be those of a strongly compressed JPEG."""
+
+
+MOST = 2000
+"""Areas that a detector looks at closely, the largest: so many are a pattern, and would take hours in a large photo."""
+PLACE = 64
+"""Side of the squares under which regions are listed, px."""
 
 
 class Region(NamedTuple):
@@ -37,6 +43,31 @@ class Region(NamedTuple):
         """Tell whether another region shares pixels with this one."""
         across = self.left < other.right and other.left < self.right
         return across and self.top < other.bottom and other.top < self.bottom
+
+
+def by_place(regions: Iterable[Region]) -> dict[tuple[int, int], list[Region]]:
+    """List regions under each square of `PLACE` pixels that they touch.
+
+    What shares pixels shares a square, in which few regions have room: so pairs are found in a time that grows with the
+    photo, not with the square of the number of regions.
+    """
+    places: dict[tuple[int, int], list[Region]] = {}
+    for region in regions:
+        for row in range(region.top // PLACE, (region.bottom - 1) // PLACE + 1):
+            for column in range(region.left // PLACE, (region.right - 1) // PLACE + 1):
+                places.setdefault((row, column), []).append(region)
+    return places
+
+
+def without_inner(regions: Iterable[Region]) -> list[Region]:
+    """Leave out regions that lie inside another."""
+    regions = sorted(set(regions), key=lambda region: region[1:])
+    places = by_place(regions)
+    return [
+        region
+        for region in regions
+        if not any(other.holds(region) for other in places[region.top // PLACE, region.left // PLACE])
+    ]
 
 
 class Area(NamedTuple):
@@ -67,6 +98,11 @@ def areas(values: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Area]]:
     first = (np.minimum.reduceat(rows, starts), np.minimum.reduceat(columns, starts))
     last = (np.maximum.reduceat(rows, starts) + 1, np.maximum.reduceat(columns, starts) + 1)
     return labels, [Area(*map(int, row)) for row in zip(*first, *last, counts, names, strict=True)]
+
+
+def largest(candidates: Iterable[Area]) -> list[Area]:
+    """Return the `MOST` areas of the most cells."""
+    return sorted(candidates, key=lambda area: -area.size)[:MOST]
 
 
 def strips(height: int) -> Iterator[slice]:
