@@ -75,7 +75,7 @@ def test_a_folder_with_broken_files_is_restored_as_far_as_it_can_be(tmp_path, mo
 
 def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
     source = photo(tmp_path / "a.png")
-    code, out, err = run("restore", source, "-o", tmp_path / "b.png", "-m", model)
+    code, out, err = run("restore", source, "-o", tmp_path / "b.png", "-m", model, "-v")
     assert (code, err) == (0, "")
     assert "%" in out
     assert image.size(tmp_path / "b.png") == (30, 20)
@@ -271,7 +271,7 @@ def test_a_wish_that_cannot_be_met_is_refused_before_anything_is_done(tmp_path, 
 
 def test_wishes_reach_the_network(tmp_path, model):
     source = photo(tmp_path / "a.png")
-    code, out, _ = run("restore", source, "-o", tmp_path / "b.png", "--model", model, "--ingredients", "rain=0.6")
+    code, out, _ = run("restore", source, "-o", tmp_path / "b.png", "-m", model, "-v", "--ingredients", "rain=0.6")
     assert code == 0
     assert "[rain 60%, clean 40%]" in out
     code, *_ = run("restore", source, "-o", tmp_path / "c.png", "--model", model, "--strength", "0")

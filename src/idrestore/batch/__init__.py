@@ -9,7 +9,9 @@
 ...         print(outcome.job.source, outcome.status)
 """
 
+from idrestore.batch.beside import plan_beside
 from idrestore.batch.manifest import Manifest, ManifestError, Records
+from idrestore.batch.naming import SUBSTITUTES, SUFFIX, Naming, writable
 from idrestore.batch.photo import (
     FILE_ERRORS,
     Encoded,
@@ -24,18 +26,20 @@ from idrestore.batch.photo import (
     restore,
     summary,
 )
-from idrestore.batch.plan import SUBSTITUTES, Problem, Shard, plan, writable
+from idrestore.batch.plan import Problem, Shard, plan
 from idrestore.batch.report import check_report, write_report
 from idrestore.batch.run import restore_files
-from idrestore.batch.settings import Settings, parse_steering
+from idrestore.batch.settings import Settings, parse_amount, parse_steering
 
 __all__ = [
     "FILE_ERRORS",
     "SUBSTITUTES",
+    "SUFFIX",
     "Encoded",
     "Job",
     "Manifest",
     "ManifestError",
+    "Naming",
     "Outcome",
     "Problem",
     "Records",
@@ -46,8 +50,10 @@ __all__ = [
     "degrade_file",
     "encode",
     "one_line",
+    "parse_amount",
     "parse_steering",
     "plan",
+    "plan_beside",
     "process",
     "read_file",
     "restore",

@@ -8,14 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from idrestore.batch.naming import Naming
 from idrestore.batch.photo import Job, kind_of
 from idrestore.files import image
 from idrestore.files.formats import FORMATS
 from idrestore.files.overwriting import Originals, identity
-
-SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
-"""Endings of formats that can be read but not written, and what is written instead."""
-
 
 OTHERS = re.compile(
     rb"GIF8[79]a|BM....\0\0\0\0|8BPS|....ftypcrx |\0\0\0\x0c(JXL|jP) |FUJIFILMCCD-RAW|II(RO|RS|U\0)", re.DOTALL
@@ -58,7 +55,12 @@ class Shard(NamedTuple):
         return int.from_bytes(digest[:8]) % self.total == self.number - 1
 
 
-def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple[list[Job], list[Problem]]:
+def plan(
+    inputs: Sequence[Path],
+    out: Path,
+    writes_photos: bool = True,
+    naming: Naming = Naming(),  # noqa: B008 (frozen)
+) -> tuple[list[Job], list[Problem]]:
     """Decide where each photo goes: folders are searched to the bottom and mirrored in `out`.
 
     `out` is a folder, or a file's name if there is a single photo and the name ends like a picture. Two photos that
@@ -70,7 +72,7 @@ def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple
     problems: list[Problem] = []
     for source in inputs:
         try:
-            photos, wrong = _search(source, out, [path.resolve() for path in inputs])
+            photos, wrong = _search(source, out, [path.resolve() for path in inputs], naming)
         except PermissionError as error:
             photos, wrong = [], [Problem(source, _unreadable(source, error))]
         found += photos
@@ -82,15 +84,17 @@ def plan(inputs: Sequence[Path], out: Path, writes_photos: bool = True) -> tuple
         image.check_target(out)
         jobs = [Job(found[0][0], out)]
     else:
-        jobs = list(_targets(found, out))
+        jobs = list(_targets(found, out, naming))
     return _checked(jobs, problems, Originals(path for path, _ in found if writes_photos))
 
 
-def _search(source: Path, out: Path, searched: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[Problem]]:
+def _search(
+    source: Path, out: Path, searched: Sequence[Path], naming: Naming
+) -> tuple[list[tuple[Path, Path]], list[Problem]]:
     """Return the photos of a file or a folder, each with its path relative to what was asked for; and what is none.
 
     All that might be a photo is in the one list or the other, but for hidden files and folders, `out`, where it lies
-    inside, and links to folders in those that are `searched` anyway.
+    inside, results beside their photos, and links to folders in those that are `searched` anyway.
     """
     if source.is_file():
         return [(source, Path(source.name))], []
@@ -102,7 +106,7 @@ def _search(source: Path, out: Path, searched: Sequence[Path]) -> tuple[list[tup
     results = identity(out)
     for name, subfolders, files in os.walk(source, onerror=unreadable.append):
         folder = Path(name)
-        inner = sorted(folder / each for each in subfolders if not each.startswith("."))
+        inner = sorted(folder / each for each in subfolders if naming.recursive and not each.startswith("."))
         linked = [path for path in inner if path.is_symlink()]
         problems += [Problem(path, LINKED.format(path)) for path in linked if not _leads_into(path, searched)]
         subfolders[:] = [
@@ -112,7 +116,7 @@ def _search(source: Path, out: Path, searched: Sequence[Path]) -> tuple[list[tup
             why_not = _why_no_photo(path)
             if why_not:
                 problems.append(Problem(path, why_not))
-            elif image.is_supported(path):
+            elif image.is_supported(path) and not naming.original_of(path):
                 photos.append(path)
     problems += [Problem(Path(error.filename), _unreadable(error.filename, error)) for error in unreadable]
     if not photos and not problems:
@@ -152,16 +156,18 @@ def _leads_into(link: Path, folders: Sequence[Path]) -> bool:
     return any(target.is_relative_to(folder) for folder in folders)
 
 
-def _targets(found: list[tuple[Path, Path]], out: Path) -> Iterator[Job]:
-    """Say where each photo goes; a name that has to be changed gives way to one that is kept."""
-    taken = {str(relative).casefold() for _, relative in found if writable(relative) == relative}
-    for path, relative in found:
-        result = writable(relative)
-        if result != relative:
+def _targets(found: list[tuple[Path, Path]], out: Path, naming: Naming) -> Iterator[Job]:
+    """Say where each photo goes; a name whose ending has to be changed gives way to one that is kept."""
+    wanted = [naming.of(relative) for _, relative in found]
+    changed = [result.suffix != relative.suffix for result, (_, relative) in zip(wanted, found, strict=True)]
+    taken = {str(result).casefold() for result, is_changed in zip(wanted, changed, strict=True) if not is_changed}
+    for result, is_changed, (path, relative) in zip(wanted, changed, found, strict=True):
+        name = result
+        if is_changed:
             if str(result).casefold() in taken:  # IMG_1.heic beside IMG_1.jpg
-                result = relative.with_name(relative.name + result.suffix)
-            taken.add(str(result).casefold())
-        yield Job(path, out / result)
+                name = relative.with_name(f"{relative.name}{naming.suffix}{result.suffix}")
+            taken.add(str(name).casefold())
+        yield Job(path, out / name)
 
 
 def _is_named_like_a_file(out: Path) -> bool:
@@ -177,11 +183,6 @@ def _why_nothing(source: Path) -> str:
     if not source.is_dir():
         return f"{source} is {kind_of(source)}: expected a picture file or a folder"
     return f"{source}: no photos in this folder, expected files ending in {', '.join(sorted(image.SUFFIXES))}"
-
-
-def writable(relative: Path) -> Path:
-    """Return a photo's name as that of its result: an ending that cannot be written is replaced."""
-    return relative.with_suffix(SUBSTITUTES.get(relative.suffix.lower(), relative.suffix))
 
 
 def _checked(jobs: list[Job], problems: list[Problem], originals: Originals) -> tuple[list[Job], list[Problem]]:

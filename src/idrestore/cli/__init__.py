@@ -6,23 +6,31 @@ import typer
 
 import idrestore
 from idrestore.cli.ablate import ablate_command
-from idrestore.cli.console import EXIT_CODES, out_console
+from idrestore.cli.console import EXIT_CODES, out_console, use_any_encoding
 from idrestore.cli.degrade import degrade_command
 from idrestore.cli.evaluate import evaluate_command
 from idrestore.cli.explain import explain_command
 from idrestore.cli.export import export_command
 from idrestore.cli.extend import extend_command
+from idrestore.cli.help import Command, Group, RestoreCommand
 from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
 from idrestore.cli.train import train_command
+from idrestore.cli.watch import watch_command
 from idrestore.cli.web import web_command
 
+RESEARCH = "Research"
 app = typer.Typer(
-    help=f"Restore photos that are noisy, rainy, hazy, blurred or dark.\n\n{EXIT_CODES}",
+    cls=Group,
+    help=f"""Restore photos that are noisy, rainy, hazy, blurred or dark.
+
+idrestore photo.jpg writes photo-restored.jpg beside it; more by idrestore restore --help.
+
+{EXIT_CODES}""",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
 )
 
 
@@ -41,18 +49,20 @@ def _options(
     pass
 
 
-app.command("restore")(restore_command)
-app.command("explain")(explain_command)
-app.command("degrade")(degrade_command)
-app.command("train")(train_command)
-app.command("extend")(extend_command)
-app.command("ablate")(ablate_command)
-app.command("evaluate")(evaluate_command)
-app.command("export")(export_command)
-app.command("info")(info_command)
-app.command("web")(web_command)
+app.command("restore", cls=RestoreCommand)(restore_command)
+app.command("watch", cls=RestoreCommand)(watch_command)
+app.command("explain", cls=Command)(explain_command)
+app.command("web", cls=Command)(web_command)
+app.command("info", cls=Command)(info_command)
+app.command("degrade", cls=Command, rich_help_panel=RESEARCH)(degrade_command)
+app.command("train", cls=Command, rich_help_panel=RESEARCH)(train_command)
+app.command("extend", cls=Command, rich_help_panel=RESEARCH)(extend_command)
+app.command("ablate", cls=Command, rich_help_panel=RESEARCH)(ablate_command)
+app.command("evaluate", cls=Command, rich_help_panel=RESEARCH)(evaluate_command)
+app.command("export", cls=Command, rich_help_panel=RESEARCH)(export_command)
 
 
 def main() -> None:
     """Run the command."""
+    use_any_encoding()
     app()

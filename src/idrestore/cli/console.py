@@ -1,18 +1,22 @@
-"""What all commands share: exit codes, options, consoles, the progress bar, one-line complaints."""
+"""What all commands share: the one place that prints, exit codes, options, a progress bar, one-line complaints."""
 
+import errno
+import os
+import sys
+import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 if TYPE_CHECKING:
     from idrestore.batch import Job
     from idrestore.batch.plan import Problem
     from idrestore.restoration.restorer import Restorer
 
-DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 EXIT_CODES = """\b
 Exit codes:
   0    all that was asked for was done
@@ -20,14 +24,79 @@ Exit codes:
   2    the command itself was wrong: nothing was done
   130  interrupted by Ctrl-C; what was finished stays
 """
-out_console = Console(soft_wrap=True, highlight=False)
-error_console = Console(stderr=True, soft_wrap=True, highlight=False)
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of characters that steer a terminal, turn the direction of text, or are no characters (Unicode, 4.5)."""
+JOINERS = "\u200c\u200d"
+"""Of these, what names in some scripts, and emoji, are spelled with."""
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model file.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where there are units for it.")]
+
+def printable(text: str, kept: str = JOINERS) -> str:
+    r"""Spell out what a terminal would obey rather than show, and bytes of a file's name that are no text.
+
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in UNSEEN and each not in kept else each
+        for each in text
+    )
+
+
+class SafeConsole(Console):
+    """A console that cannot stop the work: what cannot be written is left out, and remembered."""
+
+    lost: OSError | ValueError | None = None
+    """Why the rest of the output is left out"""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts, of which only line feeds may command a terminal."""
+        shown = [self._fitting(each) if isinstance(each, str) else each for each in objects]
+        try:
+            super().print(*shown, **options)
+        except (OSError, ValueError) as error:  # a closed pipe, a full disk, a closed file
+            self._give_up(error)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `print`; Rich would end the process."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def _fitting(self, text: str) -> str:
+        """Return a text that this console's encoding has, or can spell out."""
+        shown = printable(text, JOINERS + "\n")
+        try:
+            shown.encode(self.encoding)
+        except (UnicodeEncodeError, LookupError):
+            shown = shown.replace("→", "->").replace("…", "...").replace("–", "-")
+            shown = shown.encode("ascii", "backslashreplace").decode()
+        return shown
+
+    def _give_up(self, error: OSError | ValueError) -> None:
+        self.lost = error
+        self.quiet = True
+        with suppress(OSError, ValueError):  # what is still buffered must not fail again when Python ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.file.fileno())
+            os.close(nowhere)
+
+
+out_console = SafeConsole(soft_wrap=True, highlight=False, emoji=False)
+error_console = SafeConsole(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+EXPERT = "For experts"
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", rich_help_panel=EXPERT, help="A shipped model's name, or a model file.")
+]
+DeviceOption = Annotated[str, typer.Option(rich_help_panel=EXPERT, help="auto, cpu, cuda, cuda:1, ...")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(rich_help_panel=EXPERT, help="auto, fp32 or bf16; auto: bf16 where there are units for it."),
+]
 MemoryOption = Annotated[
-    str, typer.Option(help="Memory to use, such as 1.5G, photos and all; by default what is free.")
+    str,
+    typer.Option(rich_help_panel=EXPERT, help="Memory to use, such as 1.5G, photos and all; by default what is free."),
+]
+MaxPixelsOption = Annotated[
+    int, typer.Option(rich_help_panel=EXPERT, help="Refuse larger photos, before decoding them.")
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 
@@ -45,6 +114,8 @@ class Bar:
             progress.TimeRemainingColumn(),
             console=error_console,
             disable=not (shown and error_console.is_terminal),
+            redirect_stdout=False,
+            redirect_stderr=False,
             transient=True,
         )
         self._task = self._progress.add_task("", total=total)
@@ -64,14 +135,42 @@ class Bar:
         """Count one more photo."""
         self._progress.update(self._task, advance=1, description="")
 
-    def tile(self, job: object, done: int, total: int) -> None:
-        """Show how far the photo at work is."""
-        source = getattr(job, "source", "")
-        self._progress.update(self._task, description=escape(f"{Path(source).name} {done}/{total}"))
-
     def print(self, text: str) -> None:
-        """Print a line of results; bytes of a file's name that are no text are spelled out."""
-        out_console.print(text.encode("utf-8", "backslashreplace").decode(), markup=False)
+        """Print a line of results above the bar."""
+        say(text, above=not self._progress.disable)
+
+
+def say(text: str, above: bool = False) -> None:
+    """Print a line on standard output; `above` a bar, on the terminal that both share if they do."""
+    console = error_console if above and out_console.is_terminal else out_console
+    console.print(printable(text), markup=False)
+
+
+def complain(message: str) -> None:
+    """Print one line about something that could not be done."""
+    error_console.print(f"idrestore: {printable(message)}", style="red", markup=False)
+
+
+def refuse(message: str) -> NoReturn:
+    """Print one line about a wrong command and leave."""
+    complain(message)
+    raise typer.Exit(WRONG_USAGE)
+
+
+def leave(code: int) -> NoReturn:
+    """Leave with an exit code, or that of something that failed if what was printed was lost, but to a closed pipe."""
+    lost = out_console.lost
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        complain(f"standard output could not be written ({getattr(lost, 'strerror', None) or lost})")
+        code = code or SOME_FAILED
+    raise typer.Exit(code)
+
+
+def use_any_encoding() -> None:
+    """Let texts be printed by everything that prints in any encoding: what it does not have is spelled out."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def load_model(
@@ -84,16 +183,6 @@ def load_model(
         return restoration.load(model, device, precision, tile, budget)  # type: ignore[arg-type]
     except ValueError as error:
         refuse(str(error))
-
-
-def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]:
-    """Read --strength, --only and --ingredients as `Restorer.restore` takes them, or refuse."""
-    from idrestore import batch
-
-    try:
-        return batch.parse_steering(strength, only, ingredients)
-    except ValueError as error:
-        refuse(f"--{error}")
 
 
 def parse_memory(text: str) -> int | None:
@@ -127,14 +216,3 @@ def make_folder(folder: Path) -> None:
             raise NotADirectoryError
     except OSError as error:
         refuse(f"--out: {folder} cannot be made or written ({error.strerror or 'not a folder'})")
-
-
-def complain(message: str) -> None:
-    """Print one line about something that could not be done."""
-    error_console.print(f"idrestore: {message}", style="red", markup=False)
-
-
-def refuse(message: str) -> NoReturn:
-    """Print one line about a wrong command and leave."""
-    complain(message)
-    raise typer.Exit(WRONG_USAGE)

@@ -1,7 +1,6 @@
 """`idrestore restore`: photos in, restored photos out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,65 +8,48 @@ import typer
 
 from idrestore.cli.console import (
     DONE,
+    INTERRUPTED,
     SOME_FAILED,
-    Bar,
-    DeviceOption,
-    MemoryOption,
-    ModelOption,
-    PrecisionOption,
     complain,
+    leave,
     load_model,
     make_folder,
-    out_console,
-    parse_memory,
-    parse_steering,
-    plan,
     refuse,
 )
+from idrestore.cli.options import FILES, MANY, OUTPUT, Options, with_options
+from idrestore.cli.progress import PhotoBar
+from idrestore.cli.restoring import Plan, Teller, interrupted, plan, run
 
 if TYPE_CHECKING:
-    from idrestore.batch import Manifest, Outcome, Shard
+    from idrestore.batch import Job, Manifest, Outcome, Settings, Shard
+    from idrestore.restoration.restorer import Restorer
 
-REASONS = 20
-"""Failures that the summary repeats at most; all of them are on standard error and in a report."""
-MANY = "Many photos"
+PIPE = Path("-")
 
 
+@with_options
 def restore_command(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; for one photo, or a file's name.")],
-    model: ModelOption = "fast",
-    strength: Annotated[str, typer.Option(help="How much to do, 0 to 1; or haze=0.5,noise=0.8.")] = "1",
-    only: Annotated[str, typer.Option(help="Remove only these, such as rain,haze.")] = "",
-    ingredients: Annotated[str, typer.Option(help="What is wrong, such as rain=0.7,noise=0.3.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are no results of ours.")] = False,
-    memory: MemoryOption = "",
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Side of the tiles in which large photos are worked on, px, whatever --memory says."),
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - reads one from a pipe.")],
+    options: Options,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the results; for one photo, or a file's name. By default they lie beside the photos, as "
+            "photo-restored.jpg, and those of a folder in photos-restored.",
+        ),
     ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
-    protect: Annotated[Path | None, typer.Option(help="A picture of the photo's size; white is left alone.")] = None,
-    guard: Annotated[
-        bool, typer.Option(help="Leave alone what looks pixelated, blurred or covered on purpose.")
-    ] = True,
-    provenance: Annotated[
-        bool, typer.Option(help="Write into the metadata that, and how, a photo was restored.")
-    ] = True,
-    quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Quality of JPEG and WebP (by default 95) and AVIF (90).")
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, rich_help_panel=MANY, help="Threads to read and write in; with Ray, processes.")
-    ] = 1,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", rich_help_panel=MANY, help="Try again what failed in an earlier run.")
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", rich_help_panel=OUTPUT, help="Say what would be done, and write nothing.")
     ] = False,
+    show: Annotated[bool, typer.Option("--open", rich_help_panel=OUTPUT, help="Open the results.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option(rich_help_panel=MANY, help="Restore the others if one photo fails.")
+    ] = True,
     shard: Annotated[str, typer.Option(rich_help_panel=MANY, help="Do only this part, such as 2/8.")] = "",
     report: Annotated[
-        Path | None, typer.Option(rich_help_panel=MANY, help="Write what was done: .csv, .json or .html.")
+        Path | None, typer.Option(rich_help_panel=FILES, help="Write what was done: .csv, .json or .html.")
     ] = None,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(rich_help_panel=MANY, help="Where to work; ray: docs/guide/batch.md.")
@@ -76,103 +58,105 @@ def restore_command(
         str, typer.Option(rich_help_panel=MANY, help="A running Ray cluster; without it, one is started here.")
     ] = "",
 ) -> None:
-    """Restore photos; inputs are never changed, and each result keeps its format, depth and metadata."""
-    from idrestore import batch
-    from idrestore.batch import cluster
+    """Restore photos: idrestore photo.jpg writes photo-restored.jpg beside it.
 
-    if protect is not None and not protect.is_file():
-        refuse(f"--protect: {protect} is no file: expected a picture of the photo's size")
-    budget = parse_memory(memory)
+    The model finds what is wrong. Inputs are never changed; results keep format, depth and metadata.
+
+    If you know better what is wrong, say so: --haze removes haze whatever the model finds, --haze 0.5 (or 50%) goes
+    half of the way to a photo without haze, --no-haze leaves haze as it is. Of several that are named, each gets its
+    share.
+    """
+    from idrestore import batch
+
+    if PIPE in (out, *photos):
+        from idrestore.cli.pipe import restore_pipe
+
+        restore_pipe(photos, out, options)
+    budget = options.budget()
     if budget and engine == "ray":
-        budget //= workers
-    restorer = load_model(model, "cpu" if engine == "ray" else device, precision, tile, budget)
-    wish = parse_steering(strength, only, ingredients)
-    try:
-        restorer.steer(**wish)
-    except ValueError as error:
-        refuse(f"--{error}")
-    settings = batch.Settings(
-        **wish,
-        guard=guard,
-        protect=protect,
-        provenance=provenance,
-        quality=quality,
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-        workers=workers,
+        budget //= options.workers
+    restorer = load_model(
+        options.model, "cpu" if engine == "ray" else options.device, options.precision, options.tile, budget
     )
+    settings = options.settings(restorer)
     try:
         part = batch.Shard.parse(shard) if shard else None
         if report:
-            batch.check_report(report, overwrite)
-        if engine == "ray":
-            cluster.connect(ray_address or None)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
+            batch.check_report(report, options.overwrite)
+    except (OSError, ValueError) as error:
         refuse(" ".join(str(error).split()))
-    jobs, problems = plan(photos, out)
-    is_named = len(jobs) == 1 and jobs[0].target == out
-    folder = None if is_named or not jobs else out
-    if jobs:
-        make_folder(folder or out.parent)
-    jobs = [job for job in jobs if not part or part.holds(job, out)]
-    outcomes = [batch.Outcome(batch.Job(problem.source, out), "failed", problem.message) for problem in problems]
-    with _manifest(folder, part) as manifest, Bar(len(jobs)) as bar:
-        if engine == "ray":
-            placement = cluster.Placement(device, precision, tile, budget)  # type: ignore[arg-type]
-            run = cluster.restore_on_cluster(restorer.model, jobs, settings, manifest, placement)
-        else:
-            run = batch.restore_files(restorer, jobs, settings, manifest, bar.tile)
-        for outcome in run:
-            _tell(bar, outcome)
-            outcomes.append(outcome)
-    _summarise(outcomes)
+    work = _part_of(plan(photos, out, options), part)
+    teller = Teller(options, settings)
+    if dry_run:
+        from idrestore.cli.preview import preview
+
+        preview(work, restorer, settings, options)
+    for folder, jobs in work.groups.items():
+        make_folder(folder or jobs[0].target.parent)
+    place = Place(engine, ray_address, options, budget)
+    try:
+        run(work, teller, lambda *what: place.restore(restorer, settings, *what), part, keep_going)
+    except KeyboardInterrupt:
+        interrupted(work, teller)
+        raise typer.Exit(INTERRUPTED) from None
+    teller.summarise()
+    code = SOME_FAILED if any(outcome.error for outcome in teller.outcomes) else DONE
     if report:
-        try:
-            batch.write_report(report, outcomes)
-        except OSError as error:
-            complain(f"--report: {report} cannot be written ({error.strerror})")
-            raise typer.Exit(SOME_FAILED) from None
-    raise typer.Exit(SOME_FAILED if any(outcome.error for outcome in outcomes) else DONE)
+        code = _write_report(report, teller.outcomes) or code
+    if show and (results := [job.target for job in work.jobs if job.target.exists()]):
+        typer.launch(str(results[0] if len(results) == 1 else results[0].parent))
+    leave(code)
 
 
-@contextmanager
-def _manifest(out: Path | None, part: "Shard | None") -> "Iterator[Manifest | None]":
-    """Open the manifest of a folder of results; none for a single file, or for nothing."""
+class Place:
+    """Where photos are restored: here, or on a cluster."""
+
+    def __init__(self, engine: str, address: str, options: Options, budget: int | None) -> None:
+        """Connect to the cluster if there is to be one, or refuse."""
+        from idrestore.batch import cluster
+
+        self.placement = None
+        if engine == "ray":
+            try:
+                cluster.connect(address or None)
+            except (OSError, RuntimeError, ValueError, ImportError) as error:
+                refuse(" ".join(str(error).split()))
+            self.placement = cluster.Placement(options.device, options.precision, options.tile, budget)  # type: ignore[arg-type]
+
+    def restore(
+        self,
+        restorer: "Restorer",
+        settings: "Settings",
+        jobs: "Sequence[Job]",
+        manifest: "Manifest | None",
+        bar: PhotoBar,
+    ) -> "Iterable[Outcome]":
+        """Restore photos, and say of each how it went."""
+        from idrestore import batch
+        from idrestore.batch import cluster
+
+        if self.placement:
+            return cluster.restore_on_cluster(restorer.model, jobs, settings, manifest, self.placement)
+        return batch.restore_files(restorer, jobs, settings, manifest, bar.tile)
+
+
+def _part_of(work: Plan, part: "Shard | None") -> Plan:
+    """Return what a shard has to do."""
+    if part is None:
+        return work
+    groups = {
+        out: [job for job in jobs if part.holds(job, out or job.target.parent)] for out, jobs in work.groups.items()
+    }
+    return Plan(groups, work.problems)
+
+
+def _write_report(report: Path, outcomes: "list[Outcome]") -> int:
+    """Write a report; return the exit code of that."""
     from idrestore import batch
 
-    if out is None:
-        yield None
-        return
     try:
-        manifest = batch.Manifest(out, part)
-    except (OSError, batch.ManifestError) as error:
-        refuse(f"--out: {error}")
-    with manifest:
-        yield manifest
-
-
-def _tell(bar: Bar, outcome: "Outcome") -> None:
-    """Print what became of a photo."""
-    bar.photo()
-    if outcome.status == "failed":
-        complain(outcome.error)
-    if outcome.status in ("done", "unchanged"):
-        found = "unchanged" if outcome.status == "unchanged" else f"[{outcome.found}]"
-        bar.print(f"{outcome.job.source} → {outcome.job.target}  {found}  {outcome.seconds:.1f} s")
-        for note in outcome.notes:
-            bar.print(f"  note: {note}")
-
-
-def _summarise(outcomes: "list[Outcome]") -> None:
-    """Print how many photos were restored, had been before, or failed and why; nothing for one that went well."""
-    from idrestore.batch import summary
-
-    failed = [outcome.error for outcome in outcomes if outcome.status == "failed"]
-    if len(outcomes) == 1 and outcomes[0].status in ("done", "unchanged"):
-        return
-    out_console.print(summary(outcomes), markup=False)
-    for error in failed[:REASONS] if len(outcomes) > 1 else ():
-        out_console.print(f"  {error}", markup=False)
-    if len(failed) > REASONS:
-        out_console.print(f"  and {len(failed) - REASONS} more", markup=False)
+        batch.write_report(report, outcomes)
+    except OSError as error:
+        complain(f"--report: {report} cannot be written ({error.strerror})")
+        return SOME_FAILED
+    return DONE

@@ -139,6 +139,11 @@ class Restorer:
         first = self._work(array, steering, progress, protect=protect)[0]
         return self._finish(array, first, steering, progress, protect)
 
+    def find(self, image: ArrayLike) -> dict[str, float]:
+        """Return the ingredients that the routers find in a photo, the largest first, without restoring it."""
+        colour, _, peak = pixels.colour_of(np.asarray(image))
+        return self._name(self.fitting(colour)._route(colour, peak).mean(dim=1))
+
     def explain(self, image: ArrayLike, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
 

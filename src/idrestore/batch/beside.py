@@ -1,0 +1,51 @@
+"""Results beside their photos: photo-restored.jpg beside photo.jpg, the folder photos-restored beside photos."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from idrestore.batch.naming import Naming
+from idrestore.batch.photo import Job
+from idrestore.batch.plan import Problem, plan
+
+
+def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list[Job]], list[Problem]]:
+    """Decide where each photo goes if nobody says: the jobs of each folder that gets results, and what cannot be done.
+
+    Results of an earlier run are not restored again: they are left out where there are other inputs (`idrestore *`),
+    and a problem where nothing else was named. Raise as `plan` does.
+    """
+    groups: dict[Path, list[Job]] = {}
+    problems: list[Problem] = []
+    photos: dict[Path, list[Path]] = {}
+    fresh = [source for source in dict.fromkeys(inputs) if not _original_of(source, naming)]
+    for source in fresh:
+        if source.is_dir():
+            # In a folder of their own, results are called as their photos.
+            root = source.resolve()
+            out = (
+                source.parent / (source.name + naming.suffix)
+                if source.name
+                else root.with_name(root.name + naming.suffix)
+            )
+            jobs, wrong = plan([source], out, naming=replace(naming, suffix=""))
+            groups.setdefault(out, []).extend(jobs)
+            problems += wrong
+        else:
+            photos.setdefault(source.parent, []).append(source)
+    for folder, files in photos.items():
+        jobs, wrong = plan(files, folder, naming=naming)
+        groups.setdefault(folder, []).extend(jobs)
+        problems += wrong
+    if not fresh:
+        problems += [Problem(each, f"{each}: is a result already; -o restores it again") for each in inputs]
+    return {folder: jobs for folder, jobs in groups.items() if jobs}, problems
+
+
+def _original_of(source: Path, naming: Naming) -> Path | None:
+    """Return what a file or folder is the result of by its name, None if it is none."""
+    if not source.is_dir():
+        return naming.original_of(source)
+    name = source.resolve().name
+    original = source.resolve().with_name(name.removesuffix(naming.suffix)) if name != naming.suffix else source
+    return original if original.name != name and original.is_dir() else None

@@ -1,0 +1,118 @@
+"""How the command reads its words and explains itself: plain text of any width, nothing cut off."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from idrestore.cli import configuration
+from idrestore.cli.console import WRONG_USAGE, complain
+from idrestore.degradations import FIVE, canonical
+
+AMOUNT = re.compile(r"(\d+\.?\d*|\.\d+)%?")
+"""What may follow --haze as its amount: anything else is the next argument."""
+ALL, NOTHING = "1", "0"
+RESTORE = "restore"
+
+
+class Command(TyperCommand):
+    """A command whose help stands in sections, as its options say (`rich_help_panel`)."""
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write the sections of options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                default = "Arguments" if param.param_type_name == "argument" else "Options"
+                sections.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
+        _write(formatter, sections)
+
+
+class RestoreCommand(Command):
+    """A command that restores: it understands --fog, --no-haze and --haze 0.5, and takes defaults from a file."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the command line."""
+        known = {param.name: param for param in self.params if param.name}
+        try:
+            wishes = configuration.defaults(_value_of("--config", args), _value_of("--preset", args) or "", known)
+        except ValueError as error:
+            complain(str(error))
+            raise typer.Exit(WRONG_USAGE) from None
+        ctx.default_map = wishes
+        return super().parse_args(ctx, insisting(args))
+
+
+class Group(TyperGroup):
+    """The commands, in sections; what is none of them is a photo to restore."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the command line: `idrestore photo.jpg` is `idrestore restore photo.jpg`."""
+        own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
+        first = args[0] if args else ""
+        if args and first not in own and first not in self.commands and not self._is_typo(first):
+            args = [RESTORE, *args]
+        return super().parse_args(ctx, args)
+
+    def _is_typo(self, word: str) -> bool:
+        """Tell whether a word is rather a command misspelt than a photo."""
+        near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.7)
+        return bool(near) and not Path(word).exists()
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write the sections of commands, and the options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command and not command.hidden:
+                panel = getattr(command, "rich_help_panel", None)
+                first = " ".join((command.help or "").split("\n\n")[0].split())
+                sections.setdefault(panel if isinstance(panel, str) else "Commands", []).append((name, first))
+        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        _write(formatter, sections | {"Options": records})
+
+
+def insisting(args: Iterable[str]) -> list[str]:
+    """Bring --haze, --no-fog, --dark 50% and their like to the form --NAME=AMOUNT.
+
+    >>> insisting(["--fog", "a.jpg", "--no-grain", "--dark", "50%", "b.jpg"])
+    ['--haze=1', 'a.jpg', '--noise=0', '--low-light=50%', 'b.jpg']
+    """
+    rest, result = list(args), list[str]()
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*result, word, *rest]
+        flag, equals, value = word.partition("=")
+        is_no, name = flag.startswith("--no-"), canonical(flag.removeprefix("--no-").removeprefix("--"))
+        if not flag.startswith("--") or name not in FIVE:
+            result.append(word)
+            continue
+        if is_no and not equals:
+            value = NOTHING
+        elif not equals:
+            value = rest.pop(0) if rest and AMOUNT.fullmatch(rest[0]) else ALL
+        result.append(f"--{name.replace('_', '-')}={value}")
+    return result
+
+
+def _value_of(option: str, args: list[str]) -> str | None:
+    """Return what an option is given, None if it is not there."""
+    for index, word in enumerate(args):
+        if word == "--":
+            return None
+        if word == option and index + 1 < len(args):
+            return args[index + 1]
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return None
+
+
+def _write(formatter: Any, sections: Mapping[str, list[tuple[str, str]]]) -> None:
+    for title, records in sections.items():
+        with formatter.section(title):
+            formatter.write_dl(records, col_max=26)

@@ -1,0 +1,175 @@
+"""A run of photos as `restore` and `watch` have it: where results go, what is printed, how it ends."""
+
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from idrestore.cli.console import complain, refuse, say
+from idrestore.cli.options import Options
+from idrestore.cli.progress import PhotoBar
+
+if TYPE_CHECKING:
+    from idrestore.batch import Job, Manifest, Outcome, Settings, Shard
+    from idrestore.batch.plan import Problem
+
+REASONS = 20
+"""Failures that the summary repeats at most; all of them are on standard error and in a report."""
+Engine = Callable[["Sequence[Job]", "Manifest | None", PhotoBar], "Iterable[Outcome]"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done where."""
+
+    groups: "Mapping[Path | None, list[Job]]"
+    """By the folder whose manifest records them; None: by none"""
+    problems: "list[Problem]"
+
+    @property
+    def jobs(self) -> "list[Job]":
+        """All of them."""
+        return [job for jobs in self.groups.values() for job in jobs]
+
+
+def plan(photos: list[Path], out: Path | None, options: Options, complains: bool = True) -> Plan:
+    """Decide where each photo goes, beside it or where -o says, and complain of what cannot be done; or refuse."""
+    from idrestore import batch
+
+    try:
+        naming = batch.Naming(
+            options.suffix if options.suffix is not None else "" if out else batch.SUFFIX,
+            f".{options.format.lower().lstrip('.')}" if options.format else "",
+            options.recursive,
+            options.suffix or batch.SUFFIX,
+        )
+        if out is None and not naming.suffix:
+            raise ValueError(
+                "suffix: got an empty one, with which results would replace photos: expected a text, or -o"
+            )
+        if out is None:
+            groups, problems = batch.plan_beside(photos, naming)
+            plan = Plan(dict(groups.items()), problems)
+        else:
+            jobs, problems = batch.plan(photos, out, naming=naming)
+            is_named = len(jobs) == 1 and jobs[0].target == out
+            plan = Plan({None if is_named else out: jobs} if jobs else {}, problems)
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, ...
+        refuse(" ".join(str(error).split()))
+    for problem in plan.problems if complains else ():
+        complain(problem.message)
+    return plan
+
+
+@dataclass
+class Teller:
+    """Prints what becomes of photos, as the options want it, and keeps the outcomes."""
+
+    options: Options
+    settings: "Settings"
+    outcomes: "list[Outcome]" = field(default_factory=list)
+
+    def tell(self, outcome: "Outcome", bar: PhotoBar | None = None, only_one: bool = False) -> None:
+        """Print what became of a photo."""
+        self.outcomes.append(outcome)
+        put = bar.print if bar else say
+        if outcome.status == "failed":
+            complain(outcome.error)
+        if self.options.json:
+            put(json.dumps(self._record(outcome), ensure_ascii=False))
+        elif self.options.quiet:
+            return
+        elif outcome.status in ("done", "unchanged"):
+            put(f"{outcome.job.source} → {outcome.job.target}")
+            put(f"  {self._sentence(outcome)}")
+            if self.options.verbose:
+                put(f"  [{outcome.found}]  {outcome.seconds:.1f} s")
+            for note in outcome.notes:
+                put(f"  note: {note}")
+        elif outcome.status == "skipped" and (self.options.verbose or only_one):
+            put(f"{outcome.job.source} → {outcome.job.target}")
+            put("  done already, the same photo with the same wishes")
+
+    def summarise(self) -> None:
+        """Print how many photos were restored, had been before, or failed and why; nothing for a single one."""
+        from idrestore.batch import summary
+
+        failed = [outcome.error for outcome in self.outcomes if outcome.status == "failed"]
+        if self.options.quiet or self.options.json or len(self.outcomes) < 2:
+            return
+        say(summary(self.outcomes))
+        for error in failed[:REASONS]:
+            say(f"  {error}")
+        if len(failed) > REASONS:
+            say(f"  and {len(failed) - REASONS} more")
+
+    def _sentence(self, outcome: "Outcome") -> str:
+        from idrestore.cli.sentence import sentence
+
+        said = sentence(outcome.ingredients, self.settings)
+        return (
+            f"{said.partition(':')[0]}: left as it is" if outcome.status == "unchanged" and "left" not in said else said
+        )
+
+    def _record(self, outcome: "Outcome") -> dict[str, object]:
+        """Return what programs read."""
+        return {
+            "photo": str(outcome.job.source),
+            "result": None if outcome.status == "failed" else str(outcome.job.target),
+            "status": outcome.status,
+            "sentence": self._sentence(outcome) if outcome.ingredients else None,
+            "ingredients": dict(outcome.ingredients),
+            "notes": list(outcome.notes),
+            "seconds": round(outcome.seconds, 3),
+            "error": outcome.error or None,
+        }
+
+
+def run(plan: Plan, teller: Teller, engine: Engine, part: "Shard | None" = None, keep_going: bool = True) -> None:
+    """Restore the photos of a plan, group after group, and tell of each; a failure may stop it."""
+    from idrestore import batch
+
+    for problem in plan.problems:
+        teller.outcomes.append(batch.Outcome(batch.Job(problem.source, Path()), "failed", problem.message))
+    if plan.problems and not keep_going:
+        return
+    only_one = len(plan.jobs) == 1
+    with PhotoBar(plan.jobs, shown=not (teller.options.quiet or teller.options.json)) as bar:
+        for folder, jobs in plan.groups.items():
+            with _manifest(folder, part) as manifest, closing(_generator(engine(jobs, manifest, bar))) as outcomes:
+                for outcome in outcomes:
+                    bar.photo(outcome)
+                    teller.tell(outcome, bar, only_one)
+                    if outcome.error and not keep_going:
+                        complain("stopped at the first failure; the same command goes on")
+                        return
+
+
+def interrupted(plan: Plan, teller: Teller) -> None:
+    """Say how far a run came."""
+    done, total = sum(not outcome.error for outcome in teller.outcomes), len(plan.jobs)
+    goes_on = "nothing was written" if None in plan.groups else "the same command goes on from there"
+    complain(f"interrupted; {done} of {total} photos {'is' if done == 1 else 'are'} done, {goes_on}")
+
+
+def _generator(outcomes: "Iterable[Outcome]") -> "Generator[Outcome, None, None]":
+    """Return what can be closed, which lets photos at work be finished before the manifest is."""
+    yield from outcomes
+
+
+@contextmanager
+def _manifest(out: Path | None, part: "Shard | None") -> "Iterator[Manifest | None]":
+    """Open the manifest of a folder of results; none for a single file."""
+    from idrestore import batch
+
+    if out is None:
+        yield None
+        return
+    try:
+        manifest = batch.Manifest(out, part)
+    except (OSError, batch.ManifestError) as error:
+        refuse(f"--out: {error}")
+    with manifest:
+        yield manifest

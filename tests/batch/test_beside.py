@@ -1,0 +1,76 @@
+"""Where results lie if nobody says."""
+
+from pathlib import Path
+
+import pytest
+
+from idrestore.batch import Naming, plan_beside
+
+
+def files(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def targets(*inputs, **naming):
+    groups, problems = plan_beside([Path(each) for each in inputs], Naming("-restored", **naming))
+    jobs = {str(job.source): str(job.target) for jobs in groups.values() for job in jobs}
+    return jobs, {str(folder) for folder in groups}, [problem.message for problem in problems]
+
+
+def test_results_lie_beside_photos_and_folders(tmp_path):
+    files(tmp_path, "a.jpg", "deep/b.heic", "photos/c.png", "photos/d/e.tif")
+    jobs, folders, problems = targets("a.jpg", "deep/b.heic", "photos")
+    assert jobs == {
+        "a.jpg": "a-restored.jpg",
+        "deep/b.heic": "deep/b-restored.jpg",
+        "photos/c.png": "photos-restored/c.png",
+        "photos/d/e.tif": "photos-restored/d/e.tif",
+    }
+    assert (folders, problems) == ({".", "deep", "photos-restored"}, [])
+
+
+def test_the_folder_one_is_in_has_a_name_too(tmp_path, monkeypatch):
+    files(tmp_path, "photos/a.jpg")
+    monkeypatch.chdir(tmp_path / "photos")
+    for here in (".", "../photos", "../photos/."):
+        jobs, _, _ = targets(here)
+        assert {Path(target).resolve() for target in jobs.values()} == {tmp_path / "photos-restored/a.jpg"}
+
+
+def test_results_are_not_restored_again(tmp_path):
+    files(tmp_path, "a.jpg", "a-restored.jpg", "b.heic", "b-restored.jpg", "photos/c.jpg", "photos-restored/c.jpg")
+    files(tmp_path, "own-restored.jpg", "photos/c-restored.jpg")
+    jobs, _, problems = targets(*sorted(str(path) for path in Path().iterdir()))
+    assert set(jobs) == {"a.jpg", "b.heic", "own-restored.jpg", "photos/c.jpg"}
+    assert problems == []
+    for result in ("a-restored.jpg", "photos-restored"):
+        jobs, _, problems = targets(result)
+        assert (jobs, len(problems)) == ({}, 1)
+        assert "is a result already" in problems[0]
+
+
+def test_names_and_depth_are_what_was_asked_for(tmp_path):
+    files(tmp_path, "photos/a.jpg", "photos/b/c.jpg")
+    assert targets("photos", recursive=False)[0] == {"photos/a.jpg": "photos-restored/a.jpg"}
+    assert targets("photos/a.jpg", ending=".png")[0] == {"photos/a.jpg": "photos/a-restored.png"}
+
+
+def test_two_photos_never_meet_in_one_result(tmp_path):
+    files(tmp_path, "a.heic", "a.jpg", "b.jpg", "b.png")
+    jobs, _, problems = targets("a.heic", "a.jpg")
+    assert (jobs, problems) == ({"a.heic": "a.heic-restored.jpg", "a.jpg": "a-restored.jpg"}, [])
+    jobs, _, problems = targets("b.jpg", "b.png", ending=".png")
+    assert (jobs, problems) == ({"b.jpg": "b.jpg-restored.png", "b.png": "b-restored.png"}, [])
+
+
+@pytest.mark.parametrize("naming", [{"suffix": "a/b"}, {"ending": ".gif"}])
+def test_names_that_cannot_be_are_refused(naming):
+    with pytest.raises(ValueError, match="expected"):
+        Naming(**naming)

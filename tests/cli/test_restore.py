@@ -1,0 +1,194 @@
+"""`idrestore restore` in the ways a stranger types it, and on consoles that fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import tiny_file
+from typer.testing import CliRunner
+
+from idrestore.cli import app
+from idrestore.files import image
+
+SIZE = 20, 30, 3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_file(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def photo(path, value=90):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full(SIZE, value, np.uint8)
+    image.write(pixels, path, image.Photo(pixels))
+    return path
+
+
+def run(model, *arguments, **options):
+    return CliRunner().invoke(app, [*map(str, arguments), "-m", str(model)], **options)
+
+
+def test_a_photo_alone_is_enough_and_is_never_done_twice(model):
+    photo("a.png")
+    first = run(model, "a.png")
+    assert first.exit_code == 0
+    assert first.stdout.startswith("a.png → a-restored.png\n  ")
+    before = Path("a-restored.png").stat().st_mtime_ns
+    again = run(model, "restore", "a.png", "a-restored.png")
+    assert again.exit_code == 0
+    assert "done already" in again.stdout
+    assert Path("a-restored.png").stat().st_mtime_ns == before
+    assert sorted(path.name for path in Path().glob("*.png")) == ["a-restored.png", "a.png"]
+
+
+def test_insisting_replaces_the_result_of_the_models_own_judgement(model):
+    photo("a.png")
+    assert run(model, "a.png").exit_code == 0
+    done = run(model, "a.png", "--fog", "50%")
+    assert (done.exit_code, done.stdout) == (0, "a.png → a-restored.png\n  haze, as you say: 50% removed\n")
+    refused = run(model, "a.png", "--haze", "2")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "--haze: got '2', expected an amount of 0 to 1" in refused.stderr
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(model):
+    photo("in/a.png")
+    Path("in/b.jpg").write_text("hello")
+    done = run(model, "in", "--dry-run")
+    assert done.exit_code == 1
+    assert "in/a.png → in-restored/a.png\n  " in done.stdout
+    assert "would be" in done.stdout
+    assert "b.jpg" in done.stderr
+    assert sorted(path.name for path in Path().iterdir()) == ["in"]
+
+
+def test_lines_of_json_are_all_that_is_on_standard_output(model):
+    photo("in/a.png")
+    Path("in/b.jpg").write_text("hello")
+    done = run(model, "in", "--json", "-o", "out")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 1
+    assert [record["status"] for record in records] == ["done", "failed"]
+    assert records[0]["result"] == str(Path("out/a.png"))
+    assert sum(records[0]["ingredients"].values()) == pytest.approx(1)
+    assert records[1]["result"] is None
+    assert "b.jpg" in records[1]["error"]
+
+
+def test_quiet_prints_only_what_went_wrong_and_verbose_more(model):
+    photo("a.png")
+    assert run(model, "a.png", "-q").stdout == ""
+    photo("b.png")
+    said = run(model, "a.png", "b.png", "-v").stdout
+    assert "done already" in said
+    assert "%" in said
+
+
+def test_the_first_failure_ends_the_run_only_if_asked_to(model):
+    Path("in").mkdir()
+    Path("in/a.jpg").write_text("hello")
+    photo("in/b.png")
+    assert run(model, "in", "--no-keep-going").exit_code == 1
+    assert not Path("in-restored/b.png").exists()
+    assert run(model, "in").exit_code == 1
+    assert Path("in-restored/b.png").exists()
+
+
+def test_a_photo_goes_through_a_pipe_and_keeps_its_format(model):
+    data = photo("a.webp").read_bytes()
+    done = run(model, "-", input=data)
+    assert done.exit_code == 0
+    made = image.read(done.stdout_bytes)
+    assert (made.format, made.pixels.shape) == ("WebP", SIZE)
+    assert done.stderr.count("\n") >= 1
+    assert image.read(run(model, "a.webp", "-o", "-", "--format", "png").stdout_bytes).format == "PNG"
+    assert run(model, "-", "-o", "b.png", input=data).exit_code == 0
+    assert image.size("b.png") == SIZE[1::-1]
+    for arguments, text in ((("-",), b"hello"), (("-", "-o", "b.png"), data)):
+        failed = run(model, *arguments, input=text)
+        assert (failed.exit_code, failed.stdout_bytes, failed.stderr.count("\n")) == (1, b"", 1)
+
+
+def test_defaults_come_from_a_file(model, tmp_path):
+    photo("a.png")
+    (tmp_path / "config/idrestore").mkdir(parents=True)
+    (tmp_path / "config/idrestore/config.toml").write_text('suffix = "_x"\n[presets.night]\ndark = "80%"\n')
+    done = run(model, "a.png", "--preset", "night")
+    assert (done.exit_code, done.stdout) == (0, "a.png → a_x.png\n  low light, as you say: 80% removed\n")
+    assert run(model, "a.png", "--preset", "night", "--suffix", "-y").exit_code == 0
+    assert Path("a-y.png").exists()
+
+
+def folder_of(number):
+    for index in range(number):
+        photo(f"in/{index}.png")
+    photo("in/ü→\x1b[31m\n:smile:.png")
+
+
+def start(model, *arguments, **options):
+    """Start the command as a process of its own."""
+    command = [sys.executable, "-m", "idrestore", "restore", *arguments, "-m", str(model)]
+    return subprocess.Popen(command, **options)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_encoding_that_lacks_letters_does_not_stop_the_work(model, encoding):
+    folder_of(1)
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    process = start(model, "in", stdout=subprocess.PIPE, env=environment)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    assert len(list(Path("in-restored").glob("*.png"))) == 2
+    assert b"2 restored, 0 failed" in said
+    assert not set(said) & {*range(9), 11, 12, *range(14, 32)}  # nothing commands the terminal
+    assert b"0.png -> in-restored" in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_log_disk_does_not_stop_the_work_and_is_said(model):
+    folder_of(1)
+    with Path("/dev/full").open("wb") as full:
+        process = start(model, "in", stdout=full, stderr=subprocess.PIPE)
+        complaints = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 1
+    assert complaints.splitlines() == ["idrestore: standard output could not be written (No space left on device)"]
+    assert len(list(Path("in-restored").glob("*.png"))) == 2
+
+
+def test_a_closed_pipe_does_not_stop_the_work(model):
+    folder_of(1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(model, "in", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert process.communicate(timeout=120)[1] == b""
+    assert process.returncode == 0
+    assert len(list(Path("in-restored").glob("*.png"))) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_an_interrupted_run_says_how_far_it_came_and_goes_on(model):
+    folder_of(40)
+    process = start(model, "in", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    complaints = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert complaints.count("\n") == 1
+    done = int(complaints.split("interrupted; ")[1].split()[0])
+    assert f"{done} of 41 photos" in complaints
+    assert "the same command goes on" in complaints
+    assert 1 <= done < 41
