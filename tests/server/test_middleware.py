@@ -111,6 +111,13 @@ def test_what_says_that_it_is_too_large_is_not_read():
     assert "at most 10 bytes" in answer["error"]
 
 
+def test_a_request_with_two_lengths_is_refused():
+    headers = {"content-length": "5", "transfer-encoding": "chunked"}
+    status, answer, said, read = ask(middleware.Limits(), headers, [b"12345"])
+    assert (status, said["connection"], read) == (400, "close", 0)
+    assert "expected one of them" in answer["error"]
+
+
 def test_what_does_not_say_so_is_stopped_while_it_arrives():
     with pytest.raises(middleware.HTTPException) as refused:
         ask(middleware.Limits(max_bytes=10), {}, [b"x" * 6] * 100)

@@ -60,6 +60,7 @@ def web_command(
     access_log: Annotated[bool, typer.Option("--access-log", help="Print a line for each request.")] = False,
 ) -> None:
     """Serve a page to restore photos with, and REST beside it; on this machine alone, unless told otherwise."""
+    import logging
     import signal
     import sys
     from importlib.util import find_spec
@@ -77,6 +78,7 @@ def web_command(
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         refuse(f"--host, --port: {host}:{port} cannot be served ({reason})")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the client is told what is wrong with its form
     if access_log:
         _print_accesses()
     job_queue = JobQueue(workers, queue, time_limit)
