@@ -68,7 +68,7 @@ async function sendNext() {
   const busy = photos.filter((photo) => ACTIVE.includes(photo.state)).length;
   const photo = photos.find((each) => each.state === "new");
   if (!photo || busy >= SENT_AHEAD) return;
-  Object.assign(photo, { state: "sending", progress: 0, error: "", asked: { ...photo.controls } });
+  Object.assign(photo, { state: "sending", progress: 0, error: "", asked: wanted(photo) });
   show();
   sendNext();
   try {
@@ -85,7 +85,7 @@ async function restoreAgain(photo) {
     photo.state = "new";
     return sendNext();
   }
-  Object.assign(photo, { state: "waiting", progress: 0, error: "" });
+  Object.assign(photo, { state: "waiting", progress: 0, error: "", asked: wanted(photo) });
   clearPreview();
   show();
   try {
@@ -117,7 +117,7 @@ function take(photo, job) {
     if (job) ask(`/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
     return;
   }
-  if (job.version > (photo.job?.version ?? 0)) photo.restoredWith = photo.asked ?? {};
+  if (job.version > (photo.job?.version ?? 0)) photo.restoredWith = photo.asked;
   Object.assign(photo, { job, state: job.state, progress: job.progress, error: job.error });
   show();
 }
@@ -291,7 +291,7 @@ function setZoom(zoomed) {
 function showSide() {
   const photo = current;
   const isActive = ACTIVE.includes(photo.state);
-  const isChanged = photo.job && !sameControls(photo.controls, photo.restoredWith ?? {});
+  const isChanged = photo.job?.version && !same(wanted(photo), photo.restoredWith);
   get("#said").textContent = isActive ? stateText(photo) : photo.job?.version ? sentence(photo) : text[photo.state];
   trouble(lost || (photo.state === "failed" ? photo.error : ""));
   const progress = get("#progress");
@@ -321,8 +321,8 @@ function trouble(message) {
 
 const isUnchanged = (photo) => Boolean(photo.job?.unchanged);
 const hasAmounts = (controls) => Object.values(controls ?? {}).some((value) => typeof value === "number");
-const sameControls = (one, other) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
-const sorted = (controls) => Object.entries(controls).sort();
+const wanted = (photo) => ({ ...photo.controls, model: get("#model").value, guard: get("#guard").checked });
+const same = (one, other = {}) => JSON.stringify(Object.entries(one).sort()) === JSON.stringify(Object.entries(other).sort());
 
 function sentence(photo) {
   const { clean = 0, ...found } = photo.job.ingredients;
@@ -333,7 +333,7 @@ function sentence(photo) {
     return fill(text.saidSet, { some: amounts.map(([name, value]) => `${text[name]} ${Math.round(100 * value)} %`).join(", ") });
   }
   const [main, some] = [named(MAIN, 2), named(SOME, MAIN)];
-  if (clean >= SURELY_CLEAN) return some.length ? fill(text.saidCleanPerhaps, { some: list(some) }) : text.saidClean;
+  if (clean >= SURELY_CLEAN || isUnchanged(photo)) return some.length ? fill(text.saidCleanPerhaps, { some: list(some) }) : text.saidClean;
   if (clean >= MAYBE_CLEAN) return fill(text.saidUnsure, { some: list([...main, ...some].slice(0, 2)) || list([ranked[0][0]]) });
   if (main.length) return fill(some.length ? text.saidMostlySome : text.saidMostly, { main: list(main), some: list(some) });
   return some.length ? fill(text.saidMixture, { some: list(some) }) : text.saidLittle;
@@ -406,7 +406,7 @@ function clearPreview() {
 function tryPart() {
   preview?.abort();
   const photo = current;
-  if (!photo.job || sameControls(photo.controls, photo.restoredWith ?? {})) return clearPreview();
+  if (!photo.job || same(wanted(photo), photo.restoredWith)) return clearPreview();
   const controller = (preview = new AbortController());
   setTimeout(async () => {
     if (controller.signal.aborted) return;
@@ -490,14 +490,14 @@ function drag({ clientX }) {
   moveLine();
 }
 new ResizeObserver(fit).observe(stage.view);
-get("#again").onclick = () => restoreAgain(Object.assign(current, { asked: { ...current.controls } }));
+get("#again").onclick = () => restoreAgain(current);
 get("#againAll").onclick = () => {
   for (const photo of photos) {
     photo.controls = { ...current.controls };
-    restoreAgain(Object.assign(photo, { asked: { ...photo.controls } }));
+    restoreAgain(photo);
   }
 };
-get("#retry").onclick = () => restoreAgain(Object.assign(current, { asked: { ...current.controls } }));
+get("#retry").onclick = () => restoreAgain(current);
 get("#cancel").onclick = () => {
   const photo = current;
   photo.request?.abort();
