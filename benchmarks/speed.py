@@ -161,19 +161,25 @@ def _restore(case: Case) -> Case:
     with _timed(took, "load"):
         restorer = _restorer(case)
     source, first = Path(case["photo"]), []
-    forward, left_alone = restorer._forward, one.left_alone
+    forward, route, left_alone = restorer._forward, restorer._route, one.left_alone
 
     def timed_forward(*arguments: Any, **options: Any) -> Any:
-        with _timed(took, "routing" if options.get("only_route") else "network"):
+        with _timed(took, "network"):
             output = forward(*arguments, **options)
             _finish(case["device"])
         return output
+
+    def timed_route(*arguments: Any) -> Any:
+        with _timed(took, "routing"):
+            rows = route(*arguments)
+            _finish(case["device"])
+        return rows
 
     def timed_guard(*arguments: Any) -> Any:
         with _timed(took, "guard"):
             return left_alone(*arguments)
 
-    restorer._forward, one.left_alone = timed_forward, timed_guard
+    restorer._forward, restorer._route, one.left_alone = timed_forward, timed_route, timed_guard
     with _timed(took, "decode"):
         decoded = one.decode(source, source.read_bytes(), Settings())
     with _timed(took, "blend"):

@@ -25,6 +25,7 @@ FAST = dataclasses.replace(
     overlay_blocks=2,
     wide_view=(7, 11),
     kernel_view=(3, 9),
+    affine_from=(0.3, 0.5),
     tone_view=(5, 8, 13),
     predictor="shared",
     query_stride=2,

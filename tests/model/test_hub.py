@@ -99,6 +99,20 @@ def test_hubs_made_of_shared_ingredients_are_remembered_exactly():
     assert min(forgetting(hub, integrate(hub, "random"))) > 0.5
 
 
+@pytest.mark.parametrize("common", [0.0, 1.0])
+def test_all_singular_pairs_remember_any_hub_and_can_be_mixed(common):
+    hub = prior_hub(3, 4, 9)
+    with torch.no_grad():
+        hub.priors.add_(common * torch.randn(4, 9))
+    after = integrate(hub, "exact")
+    assert max(forgetting(hub, after)) < 1e-5
+    w = torch.rand(2, 3)
+    torch.testing.assert_close(after(w), hub(w))
+    assert after.ingredients().left.shape == (12, 4)
+    after(w).square().sum().backward()
+    assert after.left_map.grad[:4, 4:].any()  # an ingredient may take from those of other degradations
+
+
 def test_forgetting_is_the_relative_change():
     hub = prior_hub(3, 4, 9)
     after = integrate(hub, "random")
@@ -116,7 +130,7 @@ def test_routing_still_moves_the_hub():
     assert spread(integrate(hub, "random")) < 0.1
 
 
-@pytest.mark.parametrize(("kind", "learns"), [("pca", True), ("random", True), ("frozen", False)])
+@pytest.mark.parametrize(("kind", "learns"), [("exact", True), ("pca", True), ("random", True), ("frozen", False)])
 def test_only_the_maps_learn(kind, learns):
     hub = integrate(prior_hub(3, 4, 9), kind)
     trainable = {name for name, parameter in hub.named_parameters() if parameter.requires_grad}

@@ -12,6 +12,8 @@ from idrestore.model import config as fields
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.refiners.affine import toned
+from idrestore.model.refiners.blur_kernel import inverse
 from idrestore.training.losses import LossWeights, losses
 
 SIZE = 16
@@ -77,7 +79,7 @@ def test_a_part_may_be_missing(config, changes, rows):
     losses(output, degraded, photos(len(NAMES)), truth, LossWeights()).total(torch.ones(len(NAMES))).backward()
     without = [name for name, parameter in model.named_parameters() if parameter.numel() and parameter.grad is None]
     assert [name for name in without if not name.startswith(OF_WHOLE_PHOTOS)] == []
-    assert torch.equal(model(degraded, only_route=True).logits[0], model(degraded, only_route=True).logits[1])
+    assert model.route(degraded).shape == (1, rows, len(NAMES))
 
 
 @pytest.mark.parametrize("degradations", [("blur",), ("haze", "clean"), FIVE])
@@ -185,14 +187,42 @@ def test_soft_routing_to_one_degradation_is_hard_routing(config, hub, name):
 @both
 def test_crops_of_one_photo_are_decided_together_and_no_more_is_done(config):
     model, crops = network(config), photos()
-    apart, together = model(crops), model(crops, only_route=True)
-    torch.testing.assert_close(together.logits, together.logits[:1].expand(3, -1, -1))
-    assert not torch.allclose(apart.logits[0], apart.logits[1])
+    together = model.route(crops)
+    assert together.shape == (1, 3, len(NAMES))
+    assert not torch.allclose(model(crops).logits[0], model(crops).logits[1])
     twins = crops[:1].expand(3, -1, -1, -1)
-    torch.testing.assert_close(model(twins, only_route=True).logits, model(twins).logits)
-    assert together.restored is crops and not together.latents
+    torch.testing.assert_close(model.route(twins), model(twins).logits[:1])
     model.refinement.register_forward_hook(lambda *_: pytest.fail("restored what was only to be routed"))
-    model(crops, only_route=True)
+    assert torch.equal(model.route(crops), together)
+
+
+def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
+    """Each of a batch by the filter and the curves that are read of itself."""
+    model = network(FAST)
+    batch = photos(3, 64, 80)
+    rows = torch.stack([0.6 * one_hot("blur")[0] + 0.4 * one_hot("noise")[0], one_hot("haze")[0], one_hot("rain")[0]])
+    rows = 0.99 * rows + 0.01 / len(NAMES)
+    whole = model.restore_whole(batch, rows)
+    assert whole.blur is not None
+    assert whole.blur.photos.tolist() == [0]
+    for index in range(3):
+        photo, shares = batch[index : index + 1], rows[index : index + 1]
+        tile = model(photo, shares, lambda photo=photo: inverse(*model.read_blur(photo))).restored
+        curves = model.curves(photo, shares[:, None].expand(-1, 3, -1))
+        tile = tile if curves is None else toned(tile, curves, (64, 80))
+        assert (curves is not None) == (index == 1)
+        if index != 1:  # the curves of a photo are those of its thumbnail, which is restored without a filter
+            torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)
+
+
+def test_every_part_learns_from_whole_photos():
+    model = network(FAST)
+    truth = torch.eye(len(NAMES))
+    output = model.restore_whole(photos(len(NAMES), 64, 64), truth)
+    output.restored.square().mean().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    routers = [name for name in without if ".router." in name or "to_side_image" in name]
+    assert [name for name in without if name not in routers] == []
 
 
 @both

@@ -16,6 +16,7 @@ from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork
 from idrestore.training.loop import Run, TrainingError, TrainingStoppedError, held_out_batch, train
+from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 
 MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), tone_view=())
@@ -91,13 +92,60 @@ def test_the_router_separates_two_degradations(photo_folder):
 
 
 @pytest.mark.parametrize(("told", "expected"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
-def test_the_network_is_told_in_its_share_of_the_steps(told, expected):
-    run, batch, rows = Run(recipe()), simple_batch(), []
-    run.network.register_forward_hook(lambda _, given, __: rows.append(given[1]))
+def test_the_network_is_told_in_its_share_of_the_steps(monkeypatch, told, expected):
+    rows = tells(monkeypatch, run := Run(recipe()))
+    batch = simple_batch()
     for _ in range(8):
         run.learn(batch, StageConfig(told=told))
     assert sum(given is not None for given in rows) == expected
-    assert all(given is None or given is batch.ingredients for given in rows)
+    assert all(given is None or torch.equal(given, batch.ingredients) for given in rows)
+
+
+def tells(monkeypatch, run):
+    """Return a list that gets what a run's network is told at each step."""
+    rows, restore = [], run.network.restore_whole
+    monkeypatch.setattr(run.network, "restore_whole", lambda photos, told: rows.append(told) or restore(photos, told))
+    return rows
+
+
+def test_wrong_tells_are_what_routers_confuse_and_leave_photos_as_they_are(monkeypatch):
+    """The loss of a photo that is told what is not there is its change; it is in no row of the log."""
+    model = dataclasses.replace(MODEL, degradations=("noise", "rain", "haze"))
+    rows = tells(monkeypatch, run := Run(recipe(model=model)))
+    batch = simple_batch()._replace(ingredients=torch.eye(3)[[0, 0, 1, 1]])
+    run.confusions.shares = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.3, 0.3, 0.4]])
+    before = run.network.restore_whole(batch.degraded, torch.eye(3)[[2, 2, 2, 2]]).restored
+    seen = run.learn(batch, StageConfig(told=1.0, wrong=1.0, loss=LossWeights(side=0.0, classification=0.0)))
+    assert rows[-1].argmax(dim=1).tolist() == [2, 2, 2, 2]
+    change = (before - batch.degraded).abs().mean(dim=(1, 2, 3)).mean()
+    torch.testing.assert_close(seen["loss"][0], change.detach(), atol=1e-5, rtol=1e-4)
+    assert not seen["ingredients"].any()
+    run.learn(batch, StageConfig(told=1.0, wrong=0.0))
+    assert torch.equal(rows[-1], batch.ingredients)
+
+
+def test_samples_are_turned_in_all_eight_ways_and_pairs_alike(monkeypatch):
+    run = Run(recipe())
+    marked = torch.arange(4.0).view(1, 1, 2, 2).expand(4, 3, 2, 2).repeat_interleave(16, 2).repeat_interleave(16, 3) / 4
+    batch, seen = Batch(marked, marked, torch.eye(2)[[0, 0, 1, 1]]), set()
+    for run.step in range(20):
+        turned = run._turned(batch, StageConfig(turned=True))
+        assert torch.equal(turned.degraded, turned.clean)
+        seen |= {tuple(photo[0, ::16, ::16].flatten().tolist()) for photo in turned.clean}
+    assert len(seen) == 8
+    assert run._turned(batch, StageConfig()) is batch
+
+
+def test_a_run_at_a_constant_rate_can_be_ended_any_day(photo_folder, tmp_path):
+    optimizer = OptimizerConfig(1e-3, 0.0, warm_up=1, schedule="constant", cool_down=2)
+    config = recipe(photo_folder, optimizer=optimizer, log_every=1)
+    train(dataclasses.replace(config, integrate=StageConfig(1, 2, 16)), tmp_path / "run")
+    train(dataclasses.replace(config, integrate=StageConfig(1000, 2, 16)), tmp_path / "run", resume=True, finish=4)
+    rates = {line["step"]: line["learning_rate"] for line in lines(tmp_path / "run") if "learning_rate" in line}
+    assert max(rates) == COLLECT + 1 + 4
+    assert [rates[step] for step in range(5, 9)] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+    with pytest.raises(TrainingError, match="finish: a cosine ends where it ends"):
+        train(recipe(photo_folder), tmp_path / "other", finish=4)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from idrestore.model.network import NetworkOutput
-from idrestore.training.losses import LossWeights, Typical, losses
+from idrestore.model.network import NetworkOutput, ReadBlur
+from idrestore.model.refiners.blur_kernel import RADIUS
+from idrestore.training.losses import Confusions, LossWeights, Typical, losses
 
 LABELS = torch.tensor([[1.0, 0, 0, 0, 0], [0, 0.5, 0, 0.5, 0]])
 
@@ -90,3 +91,33 @@ def test_typical_state_round_trip():
     for each in (typical, other):
         each.update(torch.tensor([0.2, 0.1]), torch.eye(2))
     assert torch.equal(typical.of(torch.eye(2)), other.of(torch.eye(2)))
+
+
+def test_kernels_are_compared_with_those_that_lead_from_clean_to_degraded():
+    """Least for the kernel that did it; only photos whose blur was read count."""
+    clean = torch.rand(2, 3, 96, 96)
+    degraded = clean.clone()
+    degraded[1] = (clean[1] + clean[1].roll(1, 2) + clean[1].roll(2, 2)) / 3
+    side = 2 * RADIUS + 1
+    still, moved = torch.zeros(2, 1, side, side)
+    still[:, RADIUS, RADIUS] = 1
+    moved[:, RADIUS, RADIUS : RADIUS + 3] = 1 / 3
+
+    def term(kernel):
+        blur = ReadBlur(torch.tensor([1]), kernel, torch.ones(1))
+        result = NetworkOutput(clean, torch.zeros(2, 3, 5), [], [], blur)
+        return losses(result, degraded, clean, LABELS, LossWeights(kernel=1.0)).kernel.tolist()
+
+    assert term(still)[0] == 0
+    assert term(moved)[1] == pytest.approx(np.log(3), abs=0.15)
+    assert term(still)[1] > 5
+
+
+def test_confusions_are_what_was_found_for_each():
+    confusions = Confusions(3, decay=0.0)
+    confusions.update(torch.tensor([[0.6, 0.4, 0.0], [0.2, 0.0, 0.8]]), torch.eye(3)[[0, 0]])
+    torch.testing.assert_close(confusions.shares[0], torch.tensor([0.4, 0.2, 0.4]))
+    mistakes = confusions.mistakes(torch.tensor([[1.0, 0, 0], [0.5, 0, 0.5], [0.4, 0.3, 0.3]]))
+    torch.testing.assert_close(mistakes[0], torch.tensor([0.0, 0.333, 0.667]), atol=5e-3, rtol=0)
+    assert mistakes[1].tolist() == [0, 1, 0]
+    assert mistakes[2].tolist() == [0, 0, 0]  # nothing that is not there

@@ -44,11 +44,21 @@ def test_every_recipe_is_understood(path):
 
 
 def test_the_recipe_of_the_publication_says_what_it_says():
-    """Released configuration: 1,200 epochs of 2,800 patches of 128, 550 of them collect; noise of three strengths."""
+    """Released configuration: 480,000 steps of 7 patches of 128, 220,000 of them collect; noise of three strengths."""
     config = TrainConfig.from_toml(RECIPES / "paper.toml")
     assert config.model == PRESETS["paper"]
-    assert config.collect.steps * config.collect.batch == 550 * 2800
-    assert config.integrate.steps * config.integrate.batch == 650 * 2800
+    assert (config.collect.steps, config.steps, config.collect.batch, config.integrate.batch) == (
+        220_000,
+        480_000,
+        7,
+        7,
+    )
+    assert config.data.ratios["noise"] / sum(config.data.ratios.values()) == pytest.approx(3 / 7)
+    assert (config.optimizer.betas, config.optimizer.clip) == ((0.9, 0.999), 0)
+    assert config.collect.turned and config.integrate.turned
+    starts = [0, 92_000, 180_000, 352_000]
+    np.testing.assert_allclose([config.learning_rate(step) for step in starts], [1e-4, 1e-4, 5e-5, 3e-5])
+    np.testing.assert_allclose([config.learning_rate(step - 1) for step in [*starts[1:], 480_000]], 1e-6, rtol=1e-3)
     assert config.collect.patch == config.integrate.patch == 128
     assert config.data.sigmas == (15, 25, 50)
     assert (

@@ -12,6 +12,10 @@ def train_command(
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see recipes/.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run: log, checkpoints, models.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in this folder.")] = False,
+    finish: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --resume: end in so many steps, the learning rate falling to nothing."),
+    ] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
@@ -29,7 +33,7 @@ def train_command(
         if photos:
             config = with_photos(config, photos)
         with Bar(config.steps, speaks) as bar:
-            best = training.train(config, out, resume, bar.step)
+            best = training.train(config, out, resume, bar.step, finish)
     except TrainingStoppedError as error:
         complain(str(error))
         raise typer.Exit(SOME_FAILED) from None

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
 from idrestore.model.config import ModelConfig
-from idrestore.model.hub import IngredientHub, PriorHub
-from idrestore.model.network import RestorationNetwork
+from idrestore.model.hub import IngredientHub
+from idrestore.model.network import RestorationNetwork, ingredient_hub
 
 FORMAT_VERSION = 1
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
@@ -25,9 +25,9 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 DEEPEST = 64
 """Blocks a level, or additions, above which a header is not believed: making their objects would take forever."""
 METADATA_KEY = "idrestore"
-BEFORE = {"operations_by": "degradation"}
+BEFORE = {"operations_by": "degradation", "affine_from": (0.3, 0.5)}
 """Settings of models made before there was a choice."""
-HUBS: dict[str, type[PriorHub] | type[IngredientHub]] = {"prior": PriorHub, "ingredient": IngredientHub}
+HUBS = ("prior", "ingredient")
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
 
 
@@ -143,7 +143,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise CheckpointError(f"{path}: not a readable safetensors model file ({_one_line(error)})") from error
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path}: unknown format version, expected {FORMAT_VERSION}; update idrestore")
-    if header.get("hub") not in list(HUBS) or not isinstance(header.get("card"), dict):
+    if header.get("hub") not in HUBS or not isinstance(header.get("card"), dict):
         raise CheckpointError(f"{path}: damaged header, no card or none of the hubs {', '.join(HUBS)}")
     return header, tensors
 
@@ -160,7 +160,8 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
             sizes = f"depths {config.depths} and {config.refinement}, {len(config.added)} additions"
             raise ValueError(f"got {sizes}, expected at most {DEEPEST}")
         network = RestorationNetwork(config)
-        network.hub = HUBS[header["hub"]](len(config.known), config.num_priors, config.prior_width, len(config.added))
+        if header["hub"] == "ingredient":
+            network.hub = ingredient_hub(config)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
     return network

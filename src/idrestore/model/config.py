@@ -15,7 +15,7 @@ Operations = Literal["physics", "additive"]
 OperationsBy = Literal["physics", "degradation"]
 Routing = Literal["learned", "even"]
 Predictor = Literal["separate", "shared"]
-Integration = Literal["pca", "random", "frozen", "none"]
+Integration = Literal["exact", "pca", "random", "frozen", "none"]
 Pooling = Literal["mean", "mean_and_deviation"]
 
 PLACEMENTS: dict[Placement, tuple[str, ...]] = {
@@ -59,6 +59,8 @@ class ModelConfig:
     kernel_view: tuple[int, ...] = ()
     """Channels, near and far, of what reads a photo's blur kernel, so that the wide view sees the photo with the blur
     undone as well (`model/refiners/blur_kernel.py`); empty: none."""
+    affine_from: tuple[float, float] = (0.02, 0.1)
+    """Shares of haze and darkness up to which the tone view is left out, and from which it counts in full."""
     tone_view: tuple[int, ...] = ()
     """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of a view of the whole photo that haze
     and darkness are undone by (`model/refiners/affine.py`); empty: none."""
@@ -88,7 +90,7 @@ class ModelConfig:
     query_stride: int = 1
     """Hub attention asks one query per this many pixels of a level, each way; 1 is the paper's."""
     integration: Integration = "pca"
-    """How `integrate` starts the ingredient hub."""
+    """How `integrate` starts the ingredient hub. It has L ingredients, or K·L by `exact`, and then forgets nothing."""
     pooling: Pooling = "mean"
     """What routers see of a feature map: channel means, or means and standard deviations."""
 
@@ -110,6 +112,8 @@ class ModelConfig:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
         if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
+        if len(self.affine_from) != 2 or not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
+            raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
         for name, number in (("wide_view", 2), ("kernel_view", 2), ("tone_view", 3)):
             value = getattr(self, name)
             if len(value) not in (0, number) or any(type(width) is not int or width < 1 for width in value):
@@ -153,6 +157,11 @@ class ModelConfig:
     def is_integrated(self) -> bool:
         """Whether the second stage reformulates the hub."""
         return self.integration != "none" and self.num_priors > 0
+
+    @property
+    def num_ingredients(self) -> int:
+        """Ingredients of an integrated hub."""
+        return self.num_priors * (len(self.known) if self.integration == "exact" else 1)
 
     @property
     def num_rows(self) -> int:
@@ -218,6 +227,7 @@ PRESETS: dict[str, ModelConfig] = {
         degradations=NAMES,
         predictor="shared",
         query_stride=2,
+        integration="exact",
         pooling="mean_and_deviation",
     ),
     "tiny": ModelConfig(
@@ -237,6 +247,7 @@ PRESETS: dict[str, ModelConfig] = {
         num_priors=4,
         predictor="shared",
         query_stride=2,
+        integration="exact",
         pooling="mean_and_deviation",
     ),
 }

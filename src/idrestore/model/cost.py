@@ -21,7 +21,7 @@ class Cost(NamedTuple):
 
 
 def costs(network: RestorationNetwork) -> list[Cost]:
-    """Count a network's parts, in the order in which they are defined; the last row is the whole."""
+    """Count what a network does for a tile, in the order in which they are defined; the last row is the whole."""
     photo = torch.rand(1, 3, SIDE, SIDE)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():

@@ -33,14 +33,14 @@ class PriorHub(nn.Module):
 
 
 class Ingredients(NamedTuple):
-    """A hub written as hub(w) = Pᵀ diag(w C) Q, every row of P and Q one ingredient."""
+    """A hub written as hub(w) = Pᵀ diag(w C) Q, each of R rows of P and Q one ingredient."""
 
     left: Tensor
-    """P, (L, L)"""
+    """P, (R, L)"""
     right: Tensor
-    """Q, (L, D)"""
+    """Q, (R, D)"""
     spectra: Tensor
-    """C, (K, L): how much of each ingredient each degradation contains"""
+    """C, (K, R): how much of each ingredient each degradation contains"""
 
     def table(self, ingredients: Tensor) -> Tensor:
         """Return hub(w) for routing weights (B, K), as (B, L, D)."""
@@ -51,23 +51,25 @@ class IngredientHub(nn.Module):
     """Ingredients-oriented hub (AŪ)ᵀ diag(w C) (BV̄): stage 2, the learnable PCA.
 
     Ū (K·L, L) and V̄ (K·L, D) are the singular vectors of the K stage-1 hubs, stacked and fixed; the linear maps A and
-    B (L, K·L) are learned. No SVD happens in `forward`, so the network exports. A degradation that was added later is
-    a learned row of C: how much it contains of the ingredients that were there.
+    B (R, K·L) are learned, R = `num_ingredients`. No SVD happens in `forward`, so the network exports. A degradation
+    that was added later is a learned row of C: how much it contains of the ingredients that were there.
     """
 
     left_vectors: Tensor
     right_vectors: Tensor
     spectra: Tensor
 
-    def __init__(self, num_degradations: int, num_priors: int, width: int, num_added: int = 0) -> None:
+    def __init__(
+        self, num_degradations: int, num_priors: int, width: int, num_added: int = 0, num_ingredients: int | None = None
+    ) -> None:
         super().__init__()
-        stacked = num_degradations * num_priors
-        self.left_map = nn.Parameter(torch.zeros(num_priors, stacked))  # A
-        self.right_map = nn.Parameter(torch.zeros(num_priors, stacked))  # B
+        stacked, number = num_degradations * num_priors, num_ingredients or num_priors
+        self.left_map = nn.Parameter(torch.zeros(number, stacked))  # A
+        self.right_map = nn.Parameter(torch.zeros(number, stacked))  # B
         self.register_buffer("left_vectors", torch.zeros(stacked, num_priors))  # Ū
         self.register_buffer("right_vectors", torch.zeros(stacked, width))  # V̄
-        self.register_buffer("spectra", torch.zeros(num_degradations, num_priors))  # C
-        self.added = nn.ParameterList(torch.zeros(num_priors) for _ in range(num_added))
+        self.register_buffer("spectra", torch.zeros(num_degradations, number))  # C
+        self.added = nn.ParameterList(torch.zeros(number) for _ in range(num_added))
 
     def ingredients(self) -> Ingredients:
         """Return the ingredients that the learned maps make of the collected singular vectors."""
@@ -103,8 +105,10 @@ Hub = PriorHub | IngredientHub | FoldedHub
 def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:
     """Reformulate task-oriented hubs into an ingredient hub, once, at the boundary between the two stages.
 
-    `pca` starts from shared principal components of all hubs, `frozen` keeps them fixed, `random` starts A and B at
-    random with the raw singular spectra (released research code), `none` returns the task-oriented hub.
+    `exact` starts with every singular pair of every hub as an ingredient, K·L of them, A and B the identity: hub(e_k)
+    is T_k, and what is shared is learned. `pca` starts from L shared principal components of all hubs, `frozen` keeps
+    them fixed, `random` starts A and B at random with the raw singular spectra (released research code), `none`
+    returns the task-oriented hub.
     """
     if kind == "none" or not hub.priors.numel():
         return hub
@@ -113,7 +117,8 @@ def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:
     priors = hub.priors.detach().float()
     num_degradations, num_priors, width = priors.shape
     u, s, vh = torch.linalg.svd(priors, full_matrices=False)  # (K,L,L) (K,L) (K,L,D)
-    result = IngredientHub(num_degradations, num_priors, width)
+    num_ingredients = num_priors * (num_degradations if kind == "exact" else 1)
+    result = IngredientHub(num_degradations, num_priors, width, num_ingredients=num_ingredients)
     left_vectors = u.transpose(1, 2).flatten(0, 1)  # rows are left singular vectors
     right_vectors = vh.flatten(0, 1)
     if kind == "random":
@@ -121,6 +126,9 @@ def integrate(hub: PriorHub, kind: Integration = "pca", seed: int = 0) -> Hub:
         bound = result.left_map.shape[1] ** -0.5
         left_map, right_map = torch.empty(2, *result.left_map.shape).uniform_(-bound, bound, generator=generator)
         spectra = s
+    elif kind == "exact":
+        left_map = right_map = torch.eye(num_ingredients)
+        spectra = torch.block_diag(*s)
     else:
         left, right, spectra = principal_ingredients(priors)
         left_map = left @ torch.linalg.pinv(left_vectors)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from idrestore.degradations import Operation
 from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
 from idrestore.model.config import PLACEMENTS, ModelConfig
-from idrestore.model.hub import Hub, PriorHub
+from idrestore.model.hub import Hub, IngredientHub, PriorHub
 from idrestore.model.layers import (
     DepthwiseFeedForward,
     Downsample,
@@ -32,8 +32,17 @@ from idrestore.model.prior_block import (
     Router,
     SharesOfOperations,
 )
-from idrestore.model.refiners.affine import ToneView, certainty
-from idrestore.model.refiners.blur_kernel import SURE, Blur, KernelView, correlate, undo
+from idrestore.model.refiners.affine import ToneView, toned
+from idrestore.model.refiners.blur_kernel import (
+    REACH,
+    SURE,
+    TOO_HAZY,
+    Blur,
+    KernelView,
+    correlate,
+    inverse,
+    undo,
+)
 from idrestore.model.refiners.convolutive import WideView
 
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
@@ -50,6 +59,19 @@ class NetworkOutput(NamedTuple):
     """(B, 3, h, w) each; empty without degradation attention"""
     latents: list[Latents]
     """F, h_p and x' of each block"""
+    blur: "ReadBlur | None" = None
+    """What was read of the photos that are called blurred; None if none was"""
+
+
+class ReadBlur(NamedTuple):
+    """The blur of some photos of a batch, each read from the photo itself."""
+
+    photos: Tensor
+    """(N,), their numbers in the batch"""
+    kernels: Tensor
+    """(N, 2 RADIUS + 1, 2 RADIUS + 1)"""
+    noise: Tensor
+    """(N,)"""
 
 
 class RestorationNetwork(nn.Module):
@@ -110,18 +132,45 @@ class RestorationNetwork(nn.Module):
 
     def forward(
         self,
-        degraded: Tensor,
+        tiles: Tensor,
         ingredients: Tensor | None = None,
-        only_route: bool = False,
         unblur: Callable[[], Tensor | None] | None = None,
     ) -> NetworkOutput:
-        """Restore photos (B, 3, H, W) in [0, 1]; H and W must be multiples of `config.size_multiple`.
+        """Restore tiles (B, 3, H, W) in [0, 1] of photos; H and W must be multiples of `config.size_multiple`.
 
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
-        and where a row is zero, the routers decide. With `only_route` the batch is crops of one photo, which share one
-        decision; they are not restored, and what comes after the last router is left out. `unblur` is asked for
-        the filter that undoes blur (`inverse` of `read_blur`) where that has a share, but for photos that are dark
-        or hazy.
+        and where a row is zero, the routers decide. `unblur` is asked for the filter that undoes blur (`inverse` of
+        `read_blur`) where that has a share, but for photos that are dark or hazy. Curves (`curves`) come afterwards.
+        """
+        output, shares = self._undo(tiles, ingredients, one_photo=False)
+        restored = output.restored
+        if self.wide is not None and (share := self._share("convolutive", shares)) is not None:
+            filters = unblur() if unblur is not None and self.is_unblurred(shares) else None
+            unblurred = None if filters is None else undo(tiles, filters).clamp(0, 1)
+            restored = restored + share[:, None, None, None] * self.wide(tiles, restored.clamp(0, 1), unblurred)
+        return output._replace(restored=restored)
+
+    def restore_whole(self, photos: Tensor, ingredients: Tensor | None = None) -> NetworkOutput:
+        """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; arguments as in `forward`.
+
+        What is read once of a photo, blur and curves, is read from each.
+        """
+        output, shares = self._undo(photos, ingredients, one_photo=False)
+        blur = self._read_each(photos, shares)
+        restored = self._deblurred(photos, output.restored, shares, blur)
+        return output._replace(restored=self._toned(photos, restored, shares), blur=blur)
+
+    def route(self, crops: Tensor) -> Tensor:
+        """Return the routers' one decision on crops (N, 3, H, W) of one photo, as logits (1, M, K).
+
+        They are not restored: what comes after the last router is left out.
+        """
+        return self._undo(crops, None, one_photo=True)[0].logits[:1]
+
+    def _undo(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool) -> tuple[NetworkOutput, Tensor]:
+        """Return what the network makes of photos without its views, and the ingredients (B, K) last in force.
+
+        With `one_photo`, what `route` needs of it.
         """
         multiple = self.config.size_multiple
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
@@ -137,8 +186,8 @@ class RestorationNetwork(nn.Module):
                 return x
             block = cast("MetaPriorBlock", self.prior_blocks[name])
             rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
-            logits.append(block.route(x, only_route, rows))
-            if only_route and len(logits) == len(self.prior_blocks):
+            logits.append(block.route(x, one_photo, rows))
+            if one_photo and len(logits) == len(self.prior_blocks):
                 return x
             met.append(block(x, degraded, self.hub, logits[-1], rows))
             return met[-1].features
@@ -152,21 +201,48 @@ class RestorationNetwork(nn.Module):
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
         if not self.prior_blocks:
             logits.append(degraded.new_zeros(len(degraded), len(self.config.degradations), dtype=torch.float32))
-        if only_route and len(logits) == self.config.num_rows:
-            return NetworkOutput(degraded, torch.stack(logits, dim=1), [], [])
+        if one_photo and len(logits) == self.config.num_rows:
+            return NetworkOutput(degraded, torch.stack(logits, dim=1), [], []), logits[-1].softmax(dim=1)
         last = met[-1].ingredients if met else self._given_or_even(logits[0], ingredients)
         restored = self.finish(degraded, encoder1, decoder2, last, functools.partial(meet, "decoder1"))
-        last = met[-1].ingredients if met else last
-        if self.wide is not None and (share := self._share("convolutive", last)) is not None:
-            filters = unblur() if unblur is not None and self.is_unblurred(last) else None
-            unblurred = None if filters is None else undo(degraded, filters).clamp(0, 1)
-            restored = restored + share[:, None, None, None] * self.wide(degraded, restored.clamp(0, 1), unblurred)
-        return NetworkOutput(
+        output = NetworkOutput(
             restored,
             torch.stack(logits, dim=1),
             [block.side_image for block in met if block.side_image is not None],
             [block.latents for block in met],
         )
+        return output, met[-1].ingredients if met else last
+
+    def _read_each(self, photos: Tensor, shares: Tensor) -> ReadBlur | None:
+        """Read the blur of each photo (B, 3, H, W) that ingredients (B, K) call blurred, if it is large enough."""
+        if self.kernel is None or min(photos.shape[-2:]) <= 2 * REACH:
+            return None
+        blurred = [k for k, row in enumerate(shares) if self.is_unblurred(row[None])]
+        if not blurred:
+            return None
+        read = self.kernel(torch.stack([correlate(photos[k : k + 1]) for k in blurred]))
+        return ReadBlur(torch.tensor(blurred, device=photos.device), *(each.float() for each in read))
+
+    def _deblurred(self, photos: Tensor, restored: Tensor, shares: Tensor, blur: ReadBlur | None) -> Tensor:
+        """Let the wide view change restored photos (B, 3, H, W) by their shares (B, K) of blur."""
+        if self.wide is None:
+            return restored
+        known, unblurred, seen = restored.clamp(0, 1), None, None
+        if blur is not None:
+            filtered = undo(photos[blur.photos], inverse(blur.kernels, blur.noise)).clamp(0, 1)
+            unblurred = photos.float().index_copy(0, blur.photos, filtered)
+            seen = photos.new_zeros(len(photos)).index_fill(0, blur.photos, 1.0)
+        share = self.share("convolutive", shares)[:, None, None, None]
+        return restored + share * self.wide(photos, known, unblurred, seen)
+
+    def _toned(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
+        """Let the tone view change restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness."""
+        share = self.share("affine", shares)
+        counted = share * self.certainty(share)
+        if self.tone is None or not counted.any():
+            return restored
+        curves = counted[:, None, None, None] * self.tone(photos, restored.clamp(0, 1), share)
+        return toned(restored, curves, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
@@ -219,7 +295,7 @@ class RestorationNetwork(nn.Module):
         return None if self.kernel is None else self.kernel(correlate(crops)[None])
 
     def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
-        """Return what `tone.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
+        """Return what `affine.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
 
         `ingredients` (B, M, K) are the photos', h and w multiples of `tone.MULTIPLE`. None: see `tone_share`.
         """
@@ -227,16 +303,21 @@ class RestorationNetwork(nn.Module):
         if self.tone is None or share is None:
             return None
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
-        return (share * certainty(share))[:, None, None, None] * self.tone(thumbnails, restored, share)
+        return (share * self.certainty(share))[:, None, None, None] * self.tone(thumbnails, restored, share)
 
     def is_unblurred(self, ingredients: Tensor) -> bool:
         """Tell whether a kernel is to be read for ingredients (B, K): for blur, but for what is dark or hazy."""
         blurred = self.kernel is not None and bool(self.share("convolutive", ingredients).amax() > SURE)
-        return blurred and not self.is_toned(ingredients)
+        return blurred and bool(self.share("affine", ingredients).amax() <= TOO_HAZY)
 
     def is_toned(self, ingredients: Tensor) -> bool:
-        """Tell whether so much of ingredients (B, K) is haze and darkness that the photo's own brightness is wrong."""
-        return bool(certainty(self.share("affine", ingredients)).any())
+        """Tell whether so much of ingredients (B, K) is haze and darkness that the tone view counts."""
+        return bool(self.certainty(self.share("affine", ingredients)).any())
+
+    def certainty(self, share: Tensor) -> Tensor:
+        """Return the factor by which a share (B,) of haze and darkness counts (`ModelConfig.affine_from`)."""
+        start, end = self.config.affine_from
+        return ((share - start) / (end - start)).clamp(0, 1)
 
     def tone_share(self, ingredients: Tensor) -> Tensor | None:
         """Return how much of ingredients (B, M, K) calls for a tone view, (B,); None if none does, or there is none."""
@@ -314,3 +395,9 @@ class RestorationNetwork(nn.Module):
                 for name, _ in config.added
             ],
         )
+
+
+def ingredient_hub(config: ModelConfig) -> IngredientHub:
+    """Return a hub of the second stage, of the sizes that a configuration has; all zeros."""
+    sizes = len(config.known), config.num_priors, config.prior_width, len(config.added), config.num_ingredients
+    return IngredientHub(*sizes)

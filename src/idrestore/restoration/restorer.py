@@ -3,7 +3,8 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -333,7 +334,8 @@ class Restorer:
         """Decide a photo's ingredients (1, M, K) once."""
         crops = pixels.scaled(self._crops(colour), peak)
         padded = np.stack([tiling.pad_to_multiple(crop, self.multiple) for crop in crops])
-        rows = self._forward(padded, only_route=True).logits[:1].softmax(dim=2)
+        with self._inference():
+            rows = self.network.route(self._tensor(padded)).softmax(dim=2)
         return mistrust_blur(self.names, rows, padded)
 
     def _read_blur(self, colour: NDArray[Any], peak: float) -> Blur | None:
@@ -367,13 +369,21 @@ class Restorer:
         self,
         images: NDArray[np.float32],
         rows: Tensor | None = None,
-        only_route: bool = False,
         unblur: Callable[[], Tensor | None] | None = None,
     ) -> NetworkOutput:
-        """Pass images (B, H, W, 3) through the network; permuted, they lie in channels_last order as they are."""
-        degraded = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
+        """Pass images (B, H, W, 3) through the network."""
+        with self._inference():
+            return self.network(self._tensor(images), rows, unblur)
+
+    def _tensor(self, images: NDArray[np.float32]) -> Tensor:
+        """Return images (B, H, W, 3) as (B, 3, H, W) on the device; permuted, they lie in channels_last order."""
+        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Compute without gradients, in the precision of this machine."""
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return self.network(degraded, rows, only_route, unblur)
+            yield
 
     def steer(
         self,

@@ -21,7 +21,7 @@ from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.mixing import MixedConv2d
-from idrestore.model.network import RestorationNetwork
+from idrestore.model.network import RestorationNetwork, ingredient_hub
 from idrestore.model.operations import SharedOperations
 from idrestore.model.prior_block import Addition, MetaPriorBlock, Router
 from idrestore.restoration.restorer import Restorer
@@ -127,7 +127,7 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
         torch.manual_seed(0)
         new = RestorationNetwork(dataclasses.replace(old.config, degradations=names, added=added))
     if isinstance(old.hub, IngredientHub):
-        new.hub = IngredientHub(len(old.config.known), old.config.num_priors, old.config.prior_width, len(added))
+        new.hub = ingredient_hub(new.config)
     assert isinstance(new.hub, PriorHub | IngredientHub)
     new.load_state_dict(old.state_dict(), strict=False)
     with torch.no_grad():

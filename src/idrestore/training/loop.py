@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,16 +23,12 @@ from idrestore.model import checkpoint
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
 from idrestore.training import distributed
-from idrestore.training.losses import Typical, losses
+from idrestore.training.losses import Confusions, Typical, losses
 from idrestore.training.optimizers import Muon
 from idrestore.training.recipe import StageConfig, TrainConfig, plain
 from idrestore.training.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
 
-FORMAT_VERSION = 2
-ADAM_BETAS = (0.9, 0.99)
-"""A second-moment memory of 100 steps: runs on a laptop have thousands of steps, not millions."""
-
-
+FORMAT_VERSION = 3
 EXPLOSION = 100.0
 """A batch whose restoration terms exceed their running means by this factor will not come back."""
 
@@ -54,6 +51,7 @@ class Run:
         distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.typical = Typical(len(config.model.degradations))
+        self.confusions = Confusions(len(config.model.degradations))
         self.best = -math.inf
         self.optimizer = self._make_optimizer()
 
@@ -95,7 +93,7 @@ class Run:
         if config.kind == "muon":
             optimizer = Muon(parameters, config.learning_rate, config.weight_decay)
         else:
-            optimizer = torch.optim.AdamW(parameters, betas=ADAM_BETAS, weight_decay=config.weight_decay, fused=True)
+            optimizer = torch.optim.AdamW(parameters, betas=config.betas, weight_decay=config.weight_decay, fused=True)
         for parameter in parameters:
             if previous is not None and parameter in previous.state:
                 optimizer.state[parameter] = previous.state[parameter]
@@ -113,14 +111,19 @@ class Run:
 
     def learn(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
         """Take one optimiser step of a stage and return per-sample numbers for the log."""
-        config, batch = self.config, self._placed(batch)
-        is_told = int((self.step + 1) * stage.told) > int(self.step * stage.told)
-        known = batch.ingredients if is_told else None
+        config, batch = self.config, self._turned(self._placed(batch), stage)
+        told = self._tell(batch.ingredients, stage)
         with self._autocast():
-            output = self.network(batch.degraded, known)
-        terms = losses(output, batch.degraded, batch.clean, batch.ingredients, stage.loss, config.model.attention)
+            output = self.network.restore_whole(batch.degraded, told)
+        wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
+        if told is not None:
+            wrong = (told != batch.ingredients).any(dim=1)
+        target = torch.where(wrong[:, None, None, None], batch.degraded, batch.clean)
+        terms = losses(output, batch.degraded, target, batch.ingredients, stage.loss, config.model.attention)
         loss = terms.total(self.weights(batch.ingredients))
         seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
+        seen["found"] = output.logits[:, 0].detach().softmax(dim=1)
+        seen["counted"] = (~wrong).float()
         seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
         seen = {name: distributed.gather(values) for name, values in seen.items()}
         self._stop_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
@@ -133,13 +136,38 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()
         distributed.average_gradients(self.network.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip or math.inf)
         self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
         self.optimizer.step()
         self.typical.update(seen.pop("restoration"), seen["ingredients"])
+        self.confusions.update(seen.pop("found"), seen["ingredients"])
+        seen["ingredients"] = seen["ingredients"] * seen.pop("counted")[:, None]  # what was told wrongly is in no row
         self._update_average()
         self.step += 1
         return seen
+
+    def _tell(self, ingredients: Tensor, stage: StageConfig) -> Tensor | None:
+        """Return what the network is told of samples of true ingredients (B, K) in this step; None: nothing."""
+        if int((self.step + 1) * stage.told) == int(self.step * stage.told):
+            return None
+        chance = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
+        told = ingredients.clone()
+        mistakes = self.confusions.mistakes(ingredients).double().numpy()
+        for k, draw in enumerate(chance.random(len(told))):
+            if draw < stage.wrong and mistakes[k].any():
+                mistaken = chance.choice(len(mistakes[k]), p=mistakes[k] / mistakes[k].sum())
+                told[k] = torch.eye(len(mistakes[k]))[mistaken]
+        return told
+
+    def _turned(self, batch: Batch, stage: StageConfig) -> Batch:
+        """Return a batch whose photos are mirrored and turned at random, if the stage's are."""
+        if not stage.turned:
+            return batch
+        ways = np.random.default_rng((self.config.seed, self.step, distributed.rank(), 1)).integers(
+            8, size=len(batch.clean)
+        )
+        photos = [torch.stack([_turned(p, int(way)) for p, way in zip(each, ways, strict=True)]) for each in batch[:2]]
+        return Batch(photos[0].contiguous(memory_format=torch.channels_last), photos[1], batch.ingredients)
 
     def weights(self, ingredients: Tensor) -> Tensor:
         """Return how much each sample's restoration counts, (B,), by the true ingredients (B, K)."""
@@ -175,10 +203,17 @@ class Run:
         for start in range(0, len(batch.degraded), 8):
             part = self._placed(Batch(*(tensor[start : start + 8] for tensor in batch)))
             with self._autocast():
-                output = self.average(part.degraded)
+                output = self.average.restore_whole(part.degraded)
             for name, values in _observe(part, output.restored, output.logits).items():
                 seen[name].append(values)
         return _table({name: torch.cat(values) for name, values in seen.items()}, self.config)
+
+    def finish(self, steps: int) -> None:
+        """End the second stage in so many steps, the learning rate falling from here on; raise `ValueError`."""
+        if self.config.optimizer.schedule != "constant":
+            raise ValueError("a cosine ends where it ends; expected optimizer.schedule to be constant")
+        ending = self.config.ending(self.step + steps)
+        self.config = dataclasses.replace(ending, optimizer=dataclasses.replace(ending.optimizer, cool_down=steps))
 
     def state(self) -> dict[str, Any]:
         """Return all that an exact continuation needs."""
@@ -190,6 +225,7 @@ class Run:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "typical": self.typical.state(),
+            "confusions": self.confusions.shares,
             "best": self.best,
         }
 
@@ -208,7 +244,13 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.typical.load(state["typical"])
+        self.confusions.shares = state["confusions"].cpu()
         self.step, self.best = state["step"], state["best"]
+
+
+def _turned(photo: Tensor, way: int) -> Tensor:
+    """Return a photo (3, H, H) turned by quarters, way 0 to 3, or mirrored and turned, 4 to 7."""
+    return torch.rot90(photo.flip(2) if way >= 4 else photo, way % 4, (1, 2))
 
 
 def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
@@ -275,13 +317,15 @@ def train(
     folder: Path,
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    finish: int | None = None,
 ) -> Path:
     """Train by a recipe in `folder`; return the best model's file.
 
     The folder gets `log.jsonl`, `state.pt` (for `resume`), `last.safetensors` and `best.safetensors` (averaged
-    weights). Without `resume` it must not hold a run yet. Under torchrun, N processes take N batches a step. Raise
-    `TrainingError` if it cannot start, `TrainingStoppedError` if it cannot go on; on SIGINT and SIGTERM, save the state
-    after the step at work and raise `KeyboardInterrupt`.
+    weights). Without `resume` it must not hold a run yet; with it, `finish` ends the second stage in so many steps
+    from where the run is, the learning rate falling to its end (`schedule = "constant"`). Under torchrun, N processes
+    take N batches a step. Raise `TrainingError` if it cannot start, `TrainingStoppedError` if it cannot go on; on
+    SIGINT and SIGTERM, save the state after the step at work and raise `KeyboardInterrupt`.
     """
     if not config.steps:
         raise TrainingError("the recipe has no steps: set collect.steps or integrate.steps")
@@ -295,6 +339,11 @@ def train(
         files = RunFolder(folder, run)
         if resume:
             files.resume()
+        if finish is not None:
+            try:
+                run.finish(finish)
+            except ValueError as error:
+                raise TrainingError(f"finish: {error}") from None
         try:
             _take_steps(run, files, progress)
         except SampleError as error:

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from idrestore.model.network import NetworkOutput
+from idrestore.model.network import NetworkOutput, ReadBlur
+from idrestore.model.refiners.blur_kernel import kernels_between
 
 LOG_ERROR_FLOOR = 1e-4
 """Mean square error (40 dB) below which an improvement stops to count fully in the logarithmic term."""
@@ -25,6 +26,8 @@ class LossWeights:
     log_error: float = 0.0
     """ln(1 + mean square / 1e-4): a decibel counts the same in every photo, up to about 40 dB, so that hazy and dark
     photos, whose brightness nobody can know, do not drown fine errors"""
+    kernel: float = 0.0
+    """Cross-entropy of the blur kernels that were read with those that lead from clean to degraded photos"""
     side: float = 1.0
     """L1 of the side images against their target"""
     classification: float = 0.01
@@ -40,10 +43,11 @@ class Losses(NamedTuple):
     """Pixels, frequencies and logarithm, not yet weighted"""
     side: Tensor
     classification: Tensor
+    kernel: Tensor
 
     def total(self, weights: Tensor) -> Tensor:
         """Return the scalar to minimise; `weights` (B,) are those of the samples' restoration term."""
-        return (self.restoration * weights + self.side + self.classification).mean()
+        return (self.restoration * weights + self.side + self.classification + self.kernel).mean()
 
 
 def losses(
@@ -75,7 +79,19 @@ def losses(
     num_degradations = ingredients.shape[1]
     labels = ingredients * (1 - weights.label_smoothing) + weights.label_smoothing / num_degradations
     classification = -(output.logits.log_softmax(dim=2) * labels[:, None]).sum(dim=2).sum(dim=1)
-    return Losses(restoration, weights.side * side, weights.classification * classification)
+    kernel = weights.kernel * _kernel_term(output.blur, degraded, clean) if weights.kernel else torch.zeros_like(side)
+    return Losses(restoration, weights.side * side, weights.classification * classification, kernel)
+
+
+def _kernel_term(blur: ReadBlur | None, degraded: Tensor, clean: Tensor) -> Tensor:
+    """Return the cross-entropy (B,) of the kernels that were read; 0 where none was, or none fits."""
+    term = clean.new_zeros(len(clean))
+    if blur is None:
+        return term
+    with torch.no_grad():
+        fitted = kernels_between(clean[blur.photos].float(), degraded[blur.photos].float())
+    entropy = -(fitted * (blur.kernels + 1e-8).log()).sum(dim=(1, 2))
+    return term.index_copy(0, blur.photos, entropy)
 
 
 class Typical:
@@ -108,3 +124,25 @@ class Typical:
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from `state()`."""
         self.means, self.seen = state["means"].cpu(), state["seen"].cpu()
+
+
+class Confusions:
+    """Running means of what the routers take each degradation for."""
+
+    def __init__(self, num_degradations: int, decay: float = 0.995) -> None:
+        self.decay = decay
+        self.shares = torch.full((num_degradations, num_degradations), 1 / num_degradations)
+        """(K, K): of samples of the degradation of a row, the mean shares that were found"""
+
+    def update(self, found: Tensor, ingredients: Tensor) -> None:
+        """Take into account the shares (B, K) found in samples of true ingredients (B, K)."""
+        found, ingredients = found.detach().float().cpu(), ingredients.cpu()
+        present = ingredients.sum(dim=0)[:, None]
+        mean = (ingredients.T @ found) / present.clamp_min(1e-6)
+        self.shares = torch.where(present > 0, self.decay * self.shares + (1 - self.decay) * mean, self.shares)
+
+    def mistakes(self, ingredients: Tensor) -> Tensor:
+        """Return for what samples of true ingredients (B, K) are mistaken: chances (B, K) that sum to 1, or none."""
+        absent = (ingredients.cpu() == 0).float()
+        likely = (ingredients.cpu() @ self.shares + 1e-3) * absent
+        return likely / likely.sum(dim=1, keepdim=True).clamp_min(1e-9)

@@ -68,6 +68,11 @@ class StageConfig:
     told: float = 0.0
     """Share of the steps in which the network is told the true ingredients; in the others its routers decide. Routers
     behind the first one see features that being told has marked, and would learn nothing at a share of 1."""
+    wrong: float = 0.0
+    """Share of the samples of those steps that are told what is not there, drawn from what the routers confuse it with;
+    they are to come back as they are, so that an operation does no harm where there is nothing to undo"""
+    turned: bool = False
+    """Whether samples, degraded and clean alike, are mirrored and turned in eight ways at random"""
     loss: LossWeights = field(default_factory=LossWeights)
     """Terms of the loss"""
 
@@ -80,15 +85,24 @@ class OptimizerConfig:
     """How parameters move."""
 
     learning_rate: float = 3e-4
-    """Peak, after warm-up; a cosine over both stages leads down to `final_learning_rate`"""
+    """Peak, after warm-up"""
     final_learning_rate: float = 1e-6
     """At the last step"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """From peak to end: a cosine over both stages; or the peak throughout and a straight line in the last steps, so
+    that a run can go on for as long as it pays"""
+    cool_down: int = 0
+    """Steps of that line"""
+    cycles: tuple[tuple[int, float], ...] = ()
+    """Cosines in turn: steps, and peak relative to `learning_rate`; empty: one over all steps"""
     warm_up: int = 200
     """Steps of linear rise from 0"""
     weight_decay: float = 0.0
     """Decoupled from the gradient"""
     clip: float = 1.0
-    """Largest norm of the gradient"""
+    """Largest norm of the gradient; 0: any"""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """AdamW's memories of the gradient and of its square: runs on a laptop have thousands of steps, not millions"""
     ema: float = 0.999
     """Decay of the averaged weights, which are what is validated and shipped"""
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -155,13 +169,33 @@ class TrainConfig:
         return self.collect.steps + self.integrate.steps
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step: linear warm-up, then half a cosine."""
+        """Return the learning rate of a step: linear warm-up, then as `schedule` and `cycles` say."""
         optimizer = self.optimizer
         if step < optimizer.warm_up:
             return optimizer.learning_rate * (step + 1) / optimizer.warm_up
-        progress = (step - optimizer.warm_up) / max(1, self.steps - optimizer.warm_up)
-        fall = optimizer.learning_rate - optimizer.final_learning_rate
-        return optimizer.final_learning_rate + fall * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
+        if optimizer.schedule == "constant":
+            left = (self.steps - step) / max(1, optimizer.cool_down)
+            return self._between(min(left, 1), 1.0)
+        begin, cycles = optimizer.warm_up, optimizer.cycles or ((self.steps - optimizer.warm_up, 1.0),)
+        for length, peak in cycles:  # noqa: B007
+            if step < begin + length:
+                break
+            begin += length
+        else:
+            begin -= length
+        progress = min((step - begin) / max(1, length), 1)
+        return self._between(0.5 * (1 + math.cos(math.pi * progress)), peak)
+
+    def _between(self, part: float, peak: float) -> float:
+        """Return a learning rate: such a part of the way from the final one to the peak."""
+        last = self.optimizer.final_learning_rate
+        return last + part * (peak * self.optimizer.learning_rate - last)
+
+    def ending(self, step: int) -> Self:
+        """Return this recipe with its second stage cut or stretched to end at a step; raise `ValueError`."""
+        if step <= self.collect.steps:
+            raise ValueError(f"expected an end in the second stage, behind step {self.collect.steps}, got step {step}")
+        return dataclasses.replace(self, integrate=dataclasses.replace(self.integrate, steps=step - self.collect.steps))
 
 
 Config = TypeVar("Config")
@@ -190,7 +224,7 @@ def _configure(start: Config, values: Any, where: str) -> Config:
             value = _configure(getattr(start, key), value, f"{where}{key}.")
         elif key == "pairs" and isinstance(value, list):
             value = [_configure(PairFolder("", ""), pair, f"{where}pairs.") for pair in value]
-        value = tuple(value) if isinstance(value, list) else value
+        value = _tuples(value)
         kind = get_origin(hints[key]) or hints[key]
         if kind is Literal and value not in get_args(hints[key]):
             raise ValueError(f"{where}{key}: got {value!r}, expected one of {get_args(hints[key])}")
@@ -198,6 +232,11 @@ def _configure(start: Config, values: Any, where: str) -> Config:
             raise ValueError(f"{where}{key}: got {value!r}, expected {kind.__name__}")
         arguments[key] = value
     return dataclasses.replace(start, **arguments)  # type: ignore[type-var]
+
+
+def _tuples(value: Any) -> Any:
+    """Return a list, and lists in it, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def with_photos(config: TrainConfig, folders: Sequence[Path]) -> TrainConfig:

@@ -12,9 +12,6 @@ MULTIPLE = 4 * STRIDE
 """Heights and widths of thumbnails must be multiples of this."""
 TERMS = 5
 """Terms of the curve of a colour: red, green, blue, the square of the grey, and 1."""
-SURE = 0.3, 0.5
-"""Shares of haze and darkness up to which the tone view is left out, and from which it counts in full: a photo that has
-none is not to be brightened."""
 
 
 class ToneView(nn.Module):
@@ -50,11 +47,6 @@ class ToneView(nn.Module):
         pooled = torch.cat([far.mean(dim=(2, 3)), far.std(dim=(2, 3), correction=0)], 1)
         far = self.farthest(far + self.whole(pooled)[:, :, None, None])
         return self.output(self.last(middle + self.up(far)))
-
-
-def certainty(share: Tensor) -> Tensor:
-    """Return the factor by which a share (B,) of haze and darkness counts."""
-    return ((share - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
 
 
 def toned(photos: Tensor, curves: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:

@@ -12,9 +12,13 @@ TAPS = 48
 """How far filters that undo kernels reach, px; what they did beyond is folded back."""
 SURE = 0.02
 """Share of blur up to which no kernel is read."""
+TOO_HAZY = 0.3
+"""Share of haze and darkness above which none is read: the filtered photo would bring them back."""
 DIRECTIONS = 4
 SMOOTH = 0.02
 """Squared frequency below which a photo's power grows no further."""
+FIT, WIDE = 0.003, 20
+"""Of the fit of kernels: regularisation relative to the mean power, and how far it looks, px."""
 GREY = 0.299, 0.587, 0.114
 
 Blur = tuple[Tensor, Tensor]
@@ -88,6 +92,32 @@ def inverse(kernels: Tensor, noise: Tensor) -> Tensor:
     power = response.real.square() + response.imag.square()
     filters = torch.fft.irfft2(response.conj() / (power + noise[:, None, None] * roughness), s=(side, side))
     return filters.roll((TAPS, TAPS), dims=(1, 2))
+
+
+def kernels_between(clean: Tensor, degraded: Tensor) -> Tensor:
+    """Return the kernels (B, 2 RADIUS + 1, 2 RADIUS + 1) that fit best to pairs (B, 3, H, W); 0 if none is as small.
+
+    Kernels are fitted to the photos' slopes by least squares, in Fourier's domain.
+    """
+    grey = clean.new_tensor(GREY)
+    window = torch.outer(*(torch.hann_window(side - 1, periodic=False).to(clean) for side in clean.shape[-2:]))
+    slopes = [_slopes(torch.tensordot(grey, photo.transpose(0, 1), 1)) * window for photo in (clean, degraded)]
+    sharp, blurred = (torch.fft.rfft2(each) for each in slopes)  # (B, 2, H - 1, ·)
+    power = sharp.abs().square().sum(dim=1)
+    ratio = (sharp.conj() * blurred).sum(dim=1) / (power + FIT * power.mean(dim=(1, 2), keepdim=True))
+    around = torch.fft.irfft2(ratio, s=slopes[0].shape[-2:]).roll((WIDE, WIDE), dims=(1, 2))
+    fitted = around[:, : 2 * WIDE + 1, : 2 * WIDE + 1]
+    fitted = (fitted - 0.02 * fitted.amax(dim=(1, 2), keepdim=True)).clamp(min=0)
+    inside = slice(WIDE - RADIUS, WIDE + RADIUS + 1)
+    small = fitted[:, inside, inside]
+    mass, of_all = small.sum(dim=(1, 2), keepdim=True), fitted.sum(dim=(1, 2), keepdim=True)
+    return small / mass.clamp_min(1e-8) * (mass > 0.9 * of_all)
+
+
+def _slopes(planes: Tensor) -> Tensor:
+    """Return the differences of planes (B, H, W) to the right and down, (B, 2, H - 1, W - 1)."""
+    corner = planes[:, :-1, :-1]
+    return torch.stack([planes[:, :-1, 1:] - corner, planes[:, 1:, :-1] - corner], dim=1)
 
 
 def undo(photos: Tensor, filters: Tensor) -> Tensor:

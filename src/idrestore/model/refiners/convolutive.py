@@ -39,19 +39,24 @@ class WideView(nn.Module):
         self.look = zero(nn.Conv2d(3 * STRIDE**2, channels, 3, padding=1))
         self.take = zero(nn.Conv2d(channels, STRIDE**2, 3, padding=1))
 
-    def forward(self, degraded: Tensor, restored: Tensor, unblurred: Tensor | None = None) -> Tensor:
+    def forward(
+        self, degraded: Tensor, restored: Tensor, unblurred: Tensor | None = None, seen: Tensor | None = None
+    ) -> Tensor:
         """Return the change (B, 3, H, W) of what the rest of the network made of degraded photos; all in [0, 1].
 
         `unblurred` are the photos as the kernel view would have them. They take the place of what was made, as far as
-        this view trusts them in each pixel, and its own change fills the rest.
+        this view trusts them in each pixel, and its own change fills the rest. `seen` (B,) is 0 for those of a batch
+        that are not to be looked at, else 1; None: all are.
         """
         near = self.stem(F.pixel_unshuffle(torch.cat([degraded, restored], 1), STRIDE))
         if self.look is not None and unblurred is not None:
-            near = near + self.look(F.pixel_unshuffle(unblurred, STRIDE))
+            look = self.look(F.pixel_unshuffle(unblurred, STRIDE))
+            near = near + (look if seen is None else seen[:, None, None, None] * look)
         near = self.encoder(near)
         features = self.decoder(near + self.up(self.deep(self.down(near))))
         change = F.pixel_shuffle(self.output(features), STRIDE)
         if self.take is None or unblurred is None:
             return change
         taken = F.pixel_shuffle(self.take(features), STRIDE)
+        taken = taken if seen is None else seen[:, None, None, None] * taken
         return change + taken * (unblurred - restored - change)
