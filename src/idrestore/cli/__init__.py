@@ -15,6 +15,7 @@ from idrestore.cli.extend import extend_command
 from idrestore.cli.help import Command, Group, RestoreCommand
 from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
+from idrestore.cli.supervise import SUPERVISED, SupervisedCommand
 from idrestore.cli.train import train_command
 from idrestore.cli.watch import watch_command
 from idrestore.cli.web import web_command
@@ -49,7 +50,7 @@ def _options(
     pass
 
 
-app.command("restore", cls=RestoreCommand)(restore_command)
+app.command("restore", cls=SupervisedCommand)(restore_command)
 app.command("watch", cls=RestoreCommand)(watch_command)
 app.command("explain", cls=Command)(explain_command)
 app.command("web", cls=Command)(web_command)
@@ -65,4 +66,4 @@ app.command("export", cls=Command, rich_help_panel=RESEARCH)(export_command)
 def main() -> None:
     """Run the command."""
     use_any_encoding()
-    app()
+    app(obj=SUPERVISED)
