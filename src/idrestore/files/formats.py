@@ -35,6 +35,8 @@ class Format:
     """Raises `DamagedError` where its decoder would not see that something is missing"""
     read_whole: bool = False
     """Whether its decoder holds all of the file in memory"""
+    extras: Callable[[BinaryIO], tuple[bytes, ...]] | None = None
+    """Parts of a file that a result of the same format has too, as they are"""
     encoding: Callable[[BinaryIO], Encoding] = lambda file: Encoding()
     """How its pixels were encoded"""
     notes: Callable[[BinaryIO], tuple[str, ...]] = lambda file: ()
@@ -51,11 +53,21 @@ FORMATS = (
         "jpeg",
         {"Q": 95, "subsample_mode": "off", "background": [255]},
         jpeg.check,
+        extras=jpeg.extras,
         encoding=jpeg.encoding,
         notes=jpeg.notes,
     ),
     Format(
-        "PNG", rb"\x89PNG\r\n\x1a\n", 16, (".png", ".apng"), vips.opener("png"), "png", {}, png.check, notes=png.notes
+        "PNG",
+        rb"\x89PNG\r\n\x1a\n",
+        16,
+        (".png", ".apng"),
+        vips.opener("png"),
+        "png",
+        {},
+        png.check,
+        extras=png.extras,
+        notes=png.notes,
     ),
     Format(
         "WebP",

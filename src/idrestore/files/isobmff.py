@@ -1,5 +1,6 @@
 """The boxes of an AVIF or HEIC file (ISO/IEC 14496-12 and 23008-12), walked without decoding a pixel."""
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -73,6 +74,20 @@ def items(file: BinaryIO) -> tuple[Item, ...]:
     return tuple(Item(number, kind, places.get(number, ())) for number, kind in kinds.items())
 
 
+def with_exif(data: bytes, block: bytes) -> bytes:
+    """Return a file of libheif's that has EXIF with this block in its place (ISO/IEC 23008-12, A.2.1), at the end."""
+    file = io.BytesIO(data)
+    number = next(item.number for item in items(file) if item.kind == b"Exif")
+    inside = meta(file)
+    assert inside is not None
+    listed = next(b for b in boxes(file, inside.start, inside.start + inside.length) if b.kind == b"iloc")
+    payload = bytes(4) + block  # where in it TIFF's header is
+    changed = bytearray(data)
+    for field, value in _fields_of(bytes_at(file, listed.start, listed.length), number, len(data) + 8, len(payload)):
+        changed[listed.start + field.start : listed.start + field.stop] = value.to_bytes(field.stop - field.start)
+    return bytes(changed) + struct.pack(">I4s", 8 + len(payload), b"mdat") + payload
+
+
 def check(file: BinaryIO) -> None:
     """Raise `UnsupportedError` if metadata, or the whole file, take too much memory."""
     if length(file) > _MAX_FILE:
@@ -125,6 +140,30 @@ def _places(data: bytes) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
             start = base + reader.integer(at_size)
             extents.append((start, reader.integer(count_size)))
         yield number, () if inside else tuple(extents)
+
+
+def _fields_of(data: bytes, number: int, start: int, count: int) -> Iterator[tuple[slice, int]]:
+    """Yield where in `iloc` an item's base, start and length stand, and what each has to be for other bytes."""
+    version, sizes = data[0], struct.unpack_from(">H", data, 4)[0]
+    at_size, count_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
+    reader = _Reader(data, 6)
+    for _ in range(reader.integer(2 if version < 2 else 4)):
+        is_it = reader.integer(2 if version < 2 else 4) == number
+        method = reader.place
+        reader.integer(4 if version else 2)
+        base = reader.place
+        reader.integer(base_size)
+        extents = reader.integer(2)
+        for each in range(extents):
+            reader.integer(index_size if version else 0)
+            place = reader.place
+            reader.integer(at_size + count_size)
+            if is_it and each == 0:
+                yield slice(base, base + base_size), 0 if at_size else start
+                yield slice(place, place + at_size), start if at_size else 0
+                yield slice(place + at_size, place + at_size + count_size), count
+                if version:  # in the file, no longer in a box
+                    yield slice(method, method + 2), 0
 
 
 class _Reader:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -11,6 +11,18 @@ from idrestore.files.containers import DamagedError, UnsupportedError, check_met
 from idrestore.files.photo import Encoding
 
 SOS, DQT, COM = 0xDA, 0xDB, 0xFE
+APP1, APP13 = 0xE1, 0xED
+_APP0, _ADOBE = 0xE0, 0xEE
+MAX_SEGMENT = 65_533
+"""Bytes that a segment holds"""
+EXIF = b"Exif\0\0"
+_WRITTEN_ANEW = (b"\xe1" + EXIF, b"\xe1http://ns.adobe.com/xap/1.0/\0", b"\xe2ICC_PROFILE\0")
+_LEFT_OUT = {
+    b"\xe2MPF\0": "other pictures in the file were left out",
+    b"\xe2urn:iso:std:iso:ts:21496:-1\0": "the HDR gain map was left out",
+    b"\xebJP": "content credentials (C2PA) were left out: they vouch for the original alone",
+}
+"""How segments begin, marker first, that would be wrong in a result, and what to say"""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG and DAC
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _HARMLESS = ("extraneous bytes before marker", "Adobe color transform", "JFIF revision", "Invalid SOS parameters")
@@ -72,6 +84,39 @@ def check(file: BinaryIO) -> None:
             raise UnsupportedError("is a JPEG of 12 bits, which is not read: save it as 16-bit TIFF or PNG first")
 
 
+def extras(file: BinaryIO) -> tuple[bytes, ...]:
+    """Return the segments that a result of the same format has too, from the byte after 0xff on.
+
+    These are comments and what applications noted, but for EXIF, XMP and the colour profile, which all formats hold,
+    and what describes other pictures of the same file or vouches for its bytes.
+    """
+    kept = []
+    for segment in segments(file):
+        if segment.marker == COM or (0xE0 <= segment.marker <= 0xEF and segment.marker not in (_APP0, _ADOBE)):
+            held = content(file, segment)
+            if not (bytes([segment.marker]) + held).startswith(_WRITTEN_ANEW + tuple(_LEFT_OUT)):
+                kept.append(application(segment.marker, held))
+    return tuple(kept)
+
+
+def with_segments(data: bytes, density: tuple[int, int] | None, held: Sequence[bytes]) -> bytes:
+    """Return a file of libvips' with a JFIF header of this many pixels an inch, and more segments behind it."""
+    across, down = density or (1, 1)
+    jfif = b"JFIF\0\1\2" + bytes([density is not None]) + across.to_bytes(2) + down.to_bytes(2) + b"\0\0"
+    place = 2
+    while data[place + 1] == _APP0:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    head = b"".join(b"\xff" + each for each in (application(_APP0, jfif), *held))
+    return data[:2] + head + data[place:]
+
+
+def application(marker: int, held: bytes) -> bytes:
+    """Return a segment as `extras` has it; raise `ValueError` if it is too long for one."""
+    if len(held) > MAX_SEGMENT:
+        raise ValueError(f"got {len(held)} bytes, expected at most {MAX_SEGMENT}")
+    return bytes([marker]) + (len(held) + 2).to_bytes(2) + held
+
+
 def encoding(file: BinaryIO) -> Encoding:
     """Return how the file was encoded, as far as its headers tell."""
     quality, halved, progressive = None, False, False
@@ -111,7 +156,16 @@ def _is_halved(frame: bytes) -> bool:
 
 
 def notes(file: BinaryIO) -> tuple[str, ...]:
-    """Say that the end marker is missing; no bytes of a whole file but its last two are read for it."""
+    """Say what is left out, and that the end marker is missing; of a whole file no pixel is read for it."""
+    heads = [
+        bytes([segment.marker]) + content(file, segment._replace(length=min(segment.length, 32)))
+        for segment in segments(file)
+    ]
+    left_out = (words for start, words in _LEFT_OUT.items() if any(head.startswith(start) for head in heads))
+    return (*left_out, *_end_notes(file))
+
+
+def _end_notes(file: BinaryIO) -> tuple[str, ...]:
     end = length(file)
     place = max((segment.start for segment in segments(file)), default=0)
     file.seek(max(place, end - 2))

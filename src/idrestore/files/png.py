@@ -1,8 +1,9 @@
 """The chunks of a PNG file (ISO/IEC 15948), walked without decoding a pixel."""
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from idrestore.files.containers import MAX_METADATA, check_metadata, check_parts, length
@@ -10,6 +11,7 @@ from idrestore.files.containers import MAX_METADATA, check_metadata, check_parts
 _SIGNATURE = 8  # bytes
 _PIECE = 1 << 20  # bytes of compressed text that are looked at in one go
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_ELSEWHERE = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
 
@@ -43,6 +45,28 @@ def content(file: BinaryIO, chunk: Chunk) -> bytes:
     """Return what a chunk holds, compressed or not."""
     file.seek(chunk.start)
     return file.read(chunk.length)
+
+
+def extras(file: BinaryIO) -> tuple[bytes, ...]:
+    """Return the texts and the time of a file as whole chunks, but for XMP and EXIF, which all formats hold."""
+    kept = []
+    for chunk in chunks(file):
+        if chunk.kind in (b"tEXt", b"zTXt", b"iTXt", b"tIME"):
+            held = content(file, chunk)
+            if not held.startswith(_ELSEWHERE):
+                kept.append(whole(chunk.kind, held))
+    return tuple(kept)
+
+
+def whole(kind: bytes, held: bytes) -> bytes:
+    """Return a chunk with its length and check sum."""
+    return struct.pack(">I", len(held)) + kind + held + struct.pack(">I", zlib.crc32(kind + held))
+
+
+def with_chunks(data: bytes, held: Sequence[bytes]) -> bytes:
+    """Return a file with more chunks, before its pixels."""
+    place = next(chunk.start for chunk in chunks(io.BytesIO(data)) if chunk.kind == b"IDAT") - 8
+    return data[:place] + b"".join(held) + data[place:]
 
 
 def check(file: BinaryIO) -> None:

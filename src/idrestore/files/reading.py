@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pyvips
 
-from idrestore.files import colour, jpeg, metadata, vips
+from idrestore.files import colour, jpeg, metadata, tiff, vips
 from idrestore.files.containers import DamagedError, UnsupportedError, length
 from idrestore.files.formats import FORMATS, Format
 from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
@@ -65,6 +65,9 @@ def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "
         try:
             return _photo(row, file, opened)
         except pyvips.Error as error:
+            if row.name == "TIFF":
+                mended = tiff.mended(file)
+                return _photo(row, file, vips.opener("tiff", "warning")(mended))
             if row.name != "JPEG":
                 raise
             mended, fail_on = jpeg.mended(file, error.detail)
@@ -143,7 +146,7 @@ def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
         alpha,
         grey=image.bands < 3,
         format=row.name,
-        metadata=metadata.of(image),
+        metadata=metadata.of(image, row, file),
         # libvips says unknown with 1 pixel per millimetre.
         resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
         encoding=encoding,

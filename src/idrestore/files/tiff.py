@@ -4,11 +4,13 @@ libvips reads TIFF; this tells what it does not: whether the pixels are all ther
 uses that libvips cannot decode, and whether it is a camera's raw file.
 """
 
+import io
 import math
 import struct
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
+from idrestore.files import exif
 from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at, check_metadata, length
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -17,6 +19,13 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
 SUB_DIRECTORIES, DNG_VERSION = 330, 50706
 EXIF_POINTER = 34665
 """Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
+
+_LAYERS = 37724
+_ABOUT_PIXELS = frozenset(
+    {*range(254, 267), *range(273, 275), *range(277, 285), *range(288, 294), 296, 297, 301, *range(317, 327)}
+    | {SUB_DIRECTORIES, *range(332, 348), *range(512, 522), *range(529, 533), 700, 33723, 34377, 34675, _LAYERS}
+)
+"""Tags that say how pixels are stored, and those that libvips writes: resolution, XMP, IPTC, profile"""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -38,6 +47,7 @@ _PIXELS = (STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS)  # one number
 _YCBCR = 6  # photometric interpretation
 _SENSOR = (32803, 34892)  # photometric interpretations of DNG: colour filter array, linear raw
 _MAX_DIRECTORIES = 64
+_MAX_MENDED = 1 << 30  # bytes, held in memory
 
 
 class Entry(NamedTuple):
@@ -107,6 +117,24 @@ def check(file: BinaryIO) -> None:
             raise UnsupportedError(f"is a TIFF of {used}, which is not read: {advice}")
 
 
+def mended(file: BinaryIO) -> BinaryIO:
+    """Return a file of the first page's pixels alone, for libtiff to decode what it gave up because of a tag.
+
+    Raise `DamagedError` where there are no such tags.
+    """
+    page = next(directories(file), None)
+    if page is None or set(page.entries) <= _ABOUT_PIXELS or _head(file)[1] or length(file) > _MAX_MENDED:
+        raise DamagedError("its pixels cannot be decoded")
+    rows = {
+        tag: exif.Value(e.type, e.number, page.bytes(tag)) for tag, e in page.entries.items() if tag in _ABOUT_PIXELS
+    }
+    file.seek(0)
+    data = file.read()
+    data += bytes(len(data) % 2)
+    start = struct.pack(page.order + "I", len(data))
+    return io.BytesIO(data[:4] + start + data[8:] + exif.laid_out(dict(rows), page.order, len(data)))
+
+
 def check_whole(file: BinaryIO) -> None:
     """Raise `DamagedError` unless every strip or tile of the first page lies inside the file."""
     page = next(directories(file), None)
@@ -128,7 +156,54 @@ def check_whole(file: BinaryIO) -> None:
 
 def notes(file: BinaryIO) -> tuple[str, ...]:
     """Say what is not read."""
-    return ("EXIF in TIFF is not read, and lost",) if holds_exif(file) else ()
+    page = next(directories(file), None)
+    layers = page is not None and _LAYERS in page.entries
+    return ("Photoshop's layers were left out: they show the photo as it was",) if layers else ()
+
+
+def exif_of(file: BinaryIO) -> bytes:
+    """Return the first page's own tags and its EXIF as one block; empty if there are none or they are cut short."""
+    page = next(directories(file), None)
+    if page is None:
+        return b""
+    try:
+        found = _own_tags(page, 0)
+    except DamagedError:
+        return b""
+    return exif.packed(found, page.order) if found else b""
+
+
+def with_tags(data: bytes, block: bytes) -> bytes:
+    """Return a TIFF file of libvips' with the tags of a block of EXIF as well, in a new directory at its end."""
+    file, order = io.BytesIO(data), exif.order_of(block)
+    page = next(directories(file))
+    if order is None or data[:4] != b"II*\0":
+        return data
+    found = exif.reordered(exif.unpacked(block), order, "<")
+    added = {tag: value for tag, value in found.items() if tag not in page.entries and tag not in _ABOUT_PIXELS}
+    rows = {tag: exif.Value(entry.type, entry.number, page.bytes(tag)) for tag, entry in page.entries.items()}
+    start = len(data) + len(data) % 2
+    directory = exif.laid_out({**added, **rows}, "<", start)
+    return data[:4] + struct.pack("<I", start) + data[8:].ljust(start - 8, b"\0") + directory
+
+
+def _own_tags(directory: Directory, depth: int) -> exif.Directory:
+    """Return the tags of a directory that do not say how its pixels are stored, with the directories of EXIF."""
+    found: exif.Directory = {}
+    for tag, entry in directory.entries.items():
+        if tag in (EXIF_POINTER, exif.GPS_POINTER, exif.INTEROPERABILITY_POINTER):
+            below = _below(directory, tag) if depth < 2 else None
+            if below is not None:
+                found[tag] = _own_tags(below, depth + 1)
+        elif entry.type in exif.SIZES and (depth or tag not in _ABOUT_PIXELS):
+            found[tag] = exif.Value(entry.type, entry.number, directory.bytes(tag))
+    return found
+
+
+def _below(directory: Directory, tag: int) -> Directory | None:
+    order, big, _ = _head(directory.file)
+    place = directory.integer(tag, 0)
+    return _directory(directory.file, order, big, place)[0] if place else None
 
 
 def is_raw(file: BinaryIO) -> bool:
@@ -143,12 +218,6 @@ def is_raw(file: BinaryIO) -> bool:
         )
     except DamagedError:
         return False
-
-
-def holds_exif(file: BinaryIO) -> bool:
-    """Tell whether the first directory points to EXIF; False if it is cut short."""
-    page = next(directories(file), None)
-    return page is not None and EXIF_POINTER in page.entries
 
 
 def _head(file: BinaryIO) -> tuple[str, bool, int]:

@@ -1,5 +1,6 @@
 """The chunks of a WebP file (RFC 9649), walked without decoding a pixel."""
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -8,6 +9,7 @@ from idrestore.files.containers import UnsupportedError, check_metadata, check_p
 from idrestore.files.photo import Encoding
 
 _MAX_FILE = 1 << 30  # bytes: libwebp holds the whole file
+_HAS_EXIF = 8
 
 
 class Chunk(NamedTuple):
@@ -41,6 +43,21 @@ def check(file: BinaryIO) -> None:
     check_metadata(
         sum(chunk.length for chunk in chunks(file) if chunk.kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF"))
     )
+
+
+def with_exif(data: bytes, width: int, height: int, has_alpha: bool, block: bytes) -> bytes:
+    """Return a file of libwebp's of one picture with EXIF (RFC 9649, 2.7)."""
+    file = io.BytesIO(data)
+    found = {chunk.kind: data[chunk.start : chunk.start + chunk.length] for chunk in chunks(file)}
+    flags = found.pop(b"VP8X", bytes([0x10 if has_alpha else 0]))[0]
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    found = {b"VP8X": bytes([flags | _HAS_EXIF, 0, 0, 0]) + size, **found}
+    xmp = found.pop(b"XMP ", None)
+    found[b"EXIF"] = block
+    if xmp is not None:  # comes last
+        found[b"XMP "] = xmp
+    body = b"".join(struct.pack("<4sI", kind, len(held)) + held + bytes(len(held) % 2) for kind, held in found.items())
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WEBP") + body
 
 
 def encoding(file: BinaryIO) -> Encoding:

@@ -12,6 +12,8 @@ from idrestore.files.formats import BY_SUFFIX, Format
 from idrestore.files.photo import ImageError, Photo, Pixels
 
 _VIPS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
+_KEEP = pyvips.enums.ForeignKeep.ALL & ~pyvips.enums.ForeignKeep.EXIF, pyvips.enums.ForeignKeep.ALL
+"""What libvips writes of the metadata: all but EXIF, and in AVIF a place for that"""
 
 
 def check_target(path: Path | str) -> None:
@@ -55,7 +57,7 @@ def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = 
         getattr(_to_vips(photo, target), f"{target.saver}save_target")(destination, **_options(photo, target, quality))
     except pyvips.Error as error:
         raise ImageError(f"{path} cannot be written as {target.name} ({vips.cause(error)})") from error
-    return destination.get("blob"), _losses(photo, target)
+    return metadata.complete(destination.get("blob"), photo, target), _losses(photo, target)
 
 
 def unwritable(path: Path, error: OSError) -> ImageError:
@@ -96,7 +98,7 @@ def _samples(photo: Photo) -> Pixels:
 
 
 def _options(photo: Photo, target: Format, quality: int | None) -> dict[str, Any]:
-    options = {**(target.options or {}), **metadata.kept_by_saver(photo)}
+    options = {**(target.options or {}), "keep": _KEEP[target.name == "AVIF"]}
     if quality is not None and "Q" in options:
         options["Q"] = quality
     if target.name == "AVIF":
