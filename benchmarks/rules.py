@@ -2,53 +2,43 @@
 
     python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...]
 
-Rules are grain, again, clean and highlights (docs/guide/explain.md); sets those of `idrestore evaluate --data`.
-Prints a
-Markdown table: how many photos a rule changes, by the median and largest grain of all; mean PSNR of the input, without
-the rule, and as `Restorer.restore` does it; and what it changed for the photos for which it was best and worst.
+Rules are grain, again, clean and highlights (docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints
+a Markdown table: how many photos a rule changes, by the median and largest grain of all; mean PSNR of the input,
+without the rule, and as `Restorer.restore` does it; and what it changed for the photos for which it was best and worst.
 """
 
 import sys
-from types import ModuleType
-from typing import NamedTuple
-from unittest.mock import patch
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from idrestore.data.pairs import parse_data
 from idrestore.metrics import psnr
+from idrestore.model.checkpoint import load
 from idrestore.restoration import pixels
-from idrestore.restoration import restorer as restore
-from idrestore.restoration import rules as steering
+from idrestore.restoration.restorer import Restorer
+from idrestore.restoration.rules import Rules
 
-
-class Rule(NamedTuple):
-    """A constant, and the value of it that switches a rule off."""
-
-    module: ModuleType
-    constant: str
-    off: object
-
-
-RULES = {
-    "grain": Rule(steering, "GRAIN", (1e8, 1e9)),  # more than any photo has
-    "again": Rule(restore, "HINT", 2.0),  # more than any share
-    "clean": Rule(restore, "CLEAN", (2.0, 3.0)),
-    "highlights": Rule(pixels, "SHOULDER", (1.0, 2.0)),  # nothing is brighter
+OFF: dict[str, dict[str, Any]] = {
+    "grain": {"grain": (1e8, 1e9)},  # more than any photo has
+    "again": {"min_second_share": 2.0},  # more than any share
+    "clean": {"clean_shares": (2.0, 3.0)},
+    "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter
 }
+"""What switches a rule off."""
 
 
 def main(rule: str, *texts: str) -> None:
     """Print the table."""
-    restorer = restore.load("fast")
+    model = load("fast")
+    restorers = [Restorer(model, rules=rules) for rules in (replace(Rules(), **OFF[rule]), Rules())]
     print("| photos | changed | grain | largest | input | without | with | best | worst |\n|" + "---|" * 9)
     for name, spec in parse_data(list(texts)).items():
         rows, grains, changed = [], [], 0
         for index, pair in enumerate(spec.find().matched[: spec.limit]):
             degraded, clean = spec.read(pair, index)
-            with patch.object(*RULES[rule]):
-                without = restorer.restore(degraded).image
-            result = restorer.restore(degraded).image
+            without, result = (restorer.restore(degraded).image for restorer in restorers)
             changed += not np.array_equal(result, without)
             grains.append(pixels.grain(pixels.scaled(degraded, np.iinfo(degraded.dtype).max)[None]))
             rows.append([min(psnr(image, clean), 60) for image in (degraded, without, result)])

@@ -161,25 +161,23 @@ def _restore(case: Case) -> Case:
     with _timed(took, "load"):
         restorer = _restorer(case)
     source, first = Path(case["photo"]), []
-    forward, route, left_alone = restorer._forward, restorer._route, one.left_alone
+    engine, left_alone = restorer.engine, one.left_alone
 
-    def timed_forward(*arguments: Any, **options: Any) -> Any:
-        with _timed(took, "network"):
-            output = forward(*arguments, **options)
-            _finish(case["device"])
-        return output
+    def timed(function: Any, stage: str) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            with _timed(took, stage):
+                output = function(*arguments, **options)
+                _finish(case["device"])
+            return output
 
-    def timed_route(*arguments: Any) -> Any:
-        with _timed(took, "routing"):
-            rows = route(*arguments)
-            _finish(case["device"])
-        return rows
+        return run
 
     def timed_guard(*arguments: Any) -> Any:
         with _timed(took, "guard"):
             return left_alone(*arguments)
 
-    restorer._forward, restorer._route, one.left_alone = timed_forward, timed_route, timed_guard
+    engine.route, engine.restore = timed(engine.route, "routing"), timed(engine.restore, "network")
+    one.left_alone = timed_guard
     with _timed(took, "decode"):
         decoded = one.decode(source, source.read_bytes(), Settings())
     with _timed(took, "blend"):
@@ -226,10 +224,10 @@ def _modules(case: Case) -> Case:
     took: dict[str, float] = defaultdict(float)
     begun: dict[str, float] = {}
     side = 256 if case["model"] == "paper" else 1024
-    rows = torch.full((1, 3, len(restorer.names)), 1 / len(restorer.names), device=restorer.device)
+    rows = torch.full((1, 3, len(restorer.names)), 1 / len(restorer.names), device=restorer.engine.device)
     parts = {cost.name: cost.kmac for cost in costs(restorer.model.network.to("cpu"))}
-    restorer.model.network.to(restorer.device)
-    modules = dict(restorer.network.named_modules())
+    restorer.model.network.to(restorer.engine.device)
+    modules = dict(restorer.engine.network.named_modules())
     for name in parts.keys() & modules.keys():
 
         def begin(*_: Any, name: str = name) -> None:
@@ -247,7 +245,7 @@ def _modules(case: Case) -> Case:
     for _ in range(2):  # the first warms up
         took.clear()
         start = time.perf_counter()
-        restorer._forward(tile, rows)
+        restorer.engine.restore(tile, rows)
         _finish(case["device"])
         took["all"] = time.perf_counter() - start
     speed = {name: 2 * parts[name] * 1000 * side**2 / seconds / 1e9 for name, seconds in took.items()}

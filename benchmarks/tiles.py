@@ -89,12 +89,13 @@ def _photos(paths: Sequence[Path], kinds: Sequence[str], side: int) -> Iterator[
 def _print_reach(restorer: Restorer, photos: Sequence[Picture], ingredients: Sequence[dict[str, float]]) -> None:
     """Print how much the network's result changes at each distance from a cut in the middle."""
     differences = []
-    tone, restorer.network.tone = restorer.network.tone, None  # it sees the whole photo, which a cut changes
+    network = restorer.engine.network
+    tone, network.tone = network.tone, None  # it sees the whole photo, which a cut changes
     for photo, shares in zip(photos, ingredients, strict=True):
         cut = photo.shape[1] // 2
         left = restorer.restore(photo[:, :cut], ingredients=shares).image
         differences.append(np.abs(restorer.restore(photo, ingredients=shares).image[:, :cut] - left)[:, ::-1] * 255)
-    restorer.network.tone = tone
+    network.tone = tone
     at = np.concatenate(differences)  # (rows of all photos, distance from the cut, 3)
     print("| px from the cut | mean | 99.99 % |\n|---|---|---|")
     for distance in [distance for distance in DISTANCES if distance < at.shape[1]]:

@@ -12,8 +12,8 @@ from idrestore.model import config as fields
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.affine import toned
-from idrestore.model.refiners.blur_kernel import inverse
+from idrestore.model.refiners.affine import apply_grid
+from idrestore.model.refiners.blur_kernel import wiener_filter
 from idrestore.training.losses import LossWeights, losses
 
 SIZE = 16
@@ -79,7 +79,7 @@ def test_a_part_may_be_missing(config, changes, rows):
     losses(output, degraded, photos(len(NAMES)), truth, LossWeights()).total(torch.ones(len(NAMES))).backward()
     without = [name for name, parameter in model.named_parameters() if parameter.numel() and parameter.grad is None]
     assert [name for name in without if not name.startswith(OF_WHOLE_PHOTOS)] == []
-    assert model.route(degraded).shape == (1, rows, len(NAMES))
+    assert model.route(degraded).logits.shape == (1, rows, len(NAMES))
 
 
 @pytest.mark.parametrize("degradations", [("blur",), ("haze", "clean"), FIVE])
@@ -187,13 +187,28 @@ def test_soft_routing_to_one_degradation_is_hard_routing(config, hub, name):
 @both
 def test_crops_of_one_photo_are_decided_together_and_no_more_is_done(config):
     model, crops = network(config), photos()
-    together = model.route(crops)
+    together = model.route(crops).logits
     assert together.shape == (1, 3, len(NAMES))
     assert not torch.allclose(model(crops).logits[0], model(crops).logits[1])
     twins = crops[:1].expand(3, -1, -1, -1)
-    torch.testing.assert_close(model.route(twins), model(twins).logits[:1])
+    torch.testing.assert_close(model.route(twins).logits, model(twins).logits[:1])
     model.refinement.register_forward_hook(lambda *_: pytest.fail("restored what was only to be routed"))
-    assert torch.equal(model.route(crops), together)
+    assert torch.equal(model.route(crops).logits, together)
+
+
+@both
+@placements
+def test_what_was_routed_is_restored_from_there(config, placement):
+    """Bit for bit as anew, and the way down is not gone twice."""
+    model, photo = network(config, placement=placement).eval(), photos(1)
+    routed = model.route(photo)
+    rows = routed.logits.softmax(dim=2)
+    anew = model(photo, rows)
+    model.stem.register_forward_hook(lambda *_: pytest.fail("began again"))
+    goes_on = model(photo, rows, routed=routed)
+    assert torch.equal(goes_on.restored, anew.restored)
+    assert goes_on.logits.shape == anew.logits.shape
+    assert len(goes_on.latents) == 3
 
 
 def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
@@ -207,9 +222,10 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
     assert whole.blur.photos.tolist() == [0]
     for index in range(3):
         photo, shares = batch[index : index + 1], rows[index : index + 1]
-        tile = model(photo, shares, lambda photo=photo: inverse(*model.read_blur(photo))).restored
-        curves = model.curves(photo, shares[:, None].expand(-1, 3, -1))
-        tile = tile if curves is None else toned(tile, curves, (64, 80))
+        deconvolution = wiener_filter(*model.read_blur(photo)) if model.is_unblurred(shares) else None
+        tile = model(photo, shares, deconvolution).restored
+        curves = model.colour_grid(photo, shares[:, None].expand(-1, 3, -1))
+        tile = tile if curves is None else apply_grid(tile, curves, (64, 80))
         assert (curves is not None) == (index == 1)
         if index != 1:  # the curves of a photo are those of its thumbnail, which is restored without a filter
             torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)

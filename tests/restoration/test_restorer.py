@@ -1,5 +1,6 @@
 """The restorer: arrays of every kind in, the same kind out; one decision a photo; tiles that do not show."""
 
+import copy
 import dataclasses
 import tracemalloc
 from pathlib import Path
@@ -12,17 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small import BOTH, needs_bf16, network
 
-from idrestore.degradations import NAMES
+from idrestore.degradations import NAMES, operation_of
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PRESETS
-from idrestore.model.network import NetworkOutput, RestorationNetwork
-from idrestore.restoration import memory, pixels
+from idrestore.model.network import NetworkOutput, RestorationNetwork, Routed
+from idrestore.restoration import memory, pixels, plan
 from idrestore.restoration import restorer as restore
-from idrestore.restoration import rules as steering
+from idrestore.restoration.engine import NotFiniteError
+from idrestore.restoration.request import Request
 from idrestore.restoration.restorer import Restorer
-from idrestore.restoration.rules import mistrust_blur, steer, was_hidden
+from idrestore.restoration.rules import Rules
 
 TINY = dataclasses.replace(PRESETS["tiny"], tone_view=())
+RULES = {"now": Rules()}
+"""Those in force"""
 
 
 def restorer(seed=0, change=None, tile=256, **config):
@@ -33,7 +37,7 @@ def restorer(seed=0, change=None, tile=256, **config):
         with torch.no_grad():
             for weight in network.output.parameters():
                 weight.mul_(change)
-    return Restorer(Model(network, {}, Path("tiny"), ""), "cpu", "fp32", tile)
+    return Restorer(Model(network, {}, Path("tiny"), ""), "cpu", "fp32", tile, rules=RULES["now"])
 
 
 @pytest.fixture
@@ -44,8 +48,7 @@ def photo():
 @pytest.fixture
 def once(monkeypatch):
     """Take the routers at their word: an untrained network hints at everything, and random pixels are all grain."""
-    monkeypatch.setattr(restore, "HINT", 2)
-    monkeypatch.setattr(steering, "GRAIN", (1e8, 1e9))
+    monkeypatch.setitem(RULES, "now", dataclasses.replace(Rules(), min_second_share=2, grain=(1e8, 1e9)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,29 +79,21 @@ def test_a_network_that_changes_nothing_returns_the_photo(image):
         ),  # more than a trace of it before
         ({"noise": 0.7, "haze": 0.2, "clean": 0.1}, {"haze": 0.75, "clean": 0.22}, False),
         ({"noise": 0.8, "haze": 0.08, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, False),  # no trace of it before
-        ({"noise": 0.8, "blur": 0.04, "clean": 0.1}, {"blur": 0.8, "clean": 0.1}, True),
-        ({"noise": 0.8, "blur": 0.04, "clean": 0.1}, {"blur": 0.8, "clean": 0.2}, False),
-        ({"noise": 0.8, "blur": 0.06, "clean": 0.1}, {"blur": 0.8, "clean": 0.2}, True),
         ({"noise": 0.8, "haze": 0.1, "blur": 0.02}, {"blur": 0.9}, False),  # soft because its noise is gone
         ({"rain": 0.8, "blur": 0.1}, {"blur": 0.9}, False),
         ({"rain": 0.8, "haze": 0.2}, {"rain": 0.9}, False),  # what was just undone
         ({"noise": 0.98, "haze": 0.02}, {"haze": 0.9}, False),  # not looked at again at all
     ],
 )
-def test_what_hid_behind_another_degradation_is_restored_in_turn(photo, monkeypatch, before, after, in_turn):
-    seen = iter([before])
-    monkeypatch.setattr(Restorer, "_name", lambda *_: next(seen, after))
-    monkeypatch.setattr(pixels, "difference", lambda *_: 0.05)
-    result = restorer().restore(photo)
-    assert result.ingredients == before
-    assert result.again == (after if in_turn else None)
+def test_what_hid_behind_another_degradation_is_restored_in_a_second_pass(before, after, in_turn):
+    rules = Rules()
+    assert (rules.may_hide_something(before) and rules.needs_second_pass(before, after)) == in_turn
 
 
-@pytest.mark.parametrize(("taken", "is_hidden"), [(5.9, False), (6.1, True)])
-def test_weak_noise_hides_no_blur(taken, is_hidden):
+@pytest.mark.parametrize(("change", "is_hidden"), [(5.9, False), (6.1, True)])
+def test_weak_noise_hides_no_blur(change, is_hidden):
     before, after = {"noise": 0.8, "haze": 0.1, "blur": 0.1}, {"blur": 0.9}
-    assert was_hidden(before, after, taken / 255) == is_hidden
-    assert was_hidden(before, {"haze": 0.9}, taken / 255)
+    assert Rules().may_hide_blur(before, after, change / 255) == is_hidden
 
 
 @pytest.mark.parametrize("shape", [(30, 40, 3), (1100, 1300, 3)])
@@ -131,7 +126,7 @@ def test_the_result_is_the_networks(photo):
     subject = restorer()
     padded = np.pad(photo, ((0, 3), (0, 11), (0, 0)), mode="reflect")
     with torch.no_grad():
-        output = subject.network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255)
+        output = subject.engine.network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255)
     expected = (output.restored[0].permute(1, 2, 0).clamp(0, 1) * 255).round().numpy()[:45, :37]
     result = subject.restore(photo)
     assert np.abs(result.image - expected).max() <= 1
@@ -165,9 +160,9 @@ def test_strength_scales_the_change(strength):
 def test_only_gives_the_rest_to_clean(photo):
     subject = restorer()
     seen = []
-    subject.network.register_forward_hook(lambda _, given, __: seen.append(given[1]))
+    subject.engine.network.register_forward_hook(lambda _, given, __: seen.append(given[1]))
     subject.restore(photo, only={"rain", "haze"})
-    routed = restorer().network
+    routed = restorer().engine.network
     padded = np.pad(photo, ((0, 3), (0, 11), (0, 0)), mode="reflect")
     with torch.no_grad():
         rows = routed(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255).logits.softmax(2)
@@ -178,29 +173,22 @@ def test_only_gives_the_rest_to_clean(photo):
 
 
 @pytest.mark.usefixtures("once")
-def test_a_large_photo_is_decided_once_and_from_all_over(monkeypatch):
-    """Half of it dark: one decision, between those of its halves, the same in all tiles."""
-    monkeypatch.setattr(restore, "ROUTING_WHOLE", 0)
-    image = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
-    image[:, :300] //= 16
-    subject = restorer()
-    rows = []
-    subject.network.register_forward_hook(lambda _, given, __: rows.append(given[1]))
-    subject.restore(image)
-    assert len(rows) > 2
-    assert all(given is not None and given is rows[0] for given in rows)
-
-
-@pytest.mark.usefixtures("once")
-@pytest.mark.parametrize("shape", [(40, 700, 3), (300, 300, 3)])
-def test_a_small_photo_in_several_tiles_is_decided_once_too(shape):
+@pytest.mark.parametrize("shape", [(40, 700, 3), (300, 300, 3), (300, 600, 3)])
+@pytest.mark.parametrize("num_crops", [1, 16])
+def test_a_photo_in_several_tiles_is_decided_once(shape, num_crops):
+    """Half of it dark: one decision, from crops of a large one and all of a small one, the same in all tiles."""
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     image[:, shape[1] // 2 :] //= 8
-    subject, rows = restorer(), []
-    subject.network.register_forward_hook(lambda _, given, __: rows.append(given[1]))
+    subject, rows, routed = restorer(), [], []
+    subject.routing_crops = num_crops
+    route = subject.engine.route
+    subject.engine.route = lambda photos, **how: routed.append(photos) or route(photos, **how)
+    subject.engine.network.register_forward_hook(lambda _, given, __: rows.append(given[1]))
     subject.restore(image)
+    assert len(routed) == 1
+    assert routed[0].shape == ((1, 256, 256, 3) if num_crops == 1 and min(shape[:2]) == 300 else routed[0].shape)
     assert len(rows) > 1
-    assert all(given is not None and given is rows[0] for given in rows)
+    assert all(given is rows[0] for given in rows)
 
 
 @pytest.mark.usefixtures("once")
@@ -216,14 +204,14 @@ def test_tiles_do_not_show():
 
 def test_what_the_whole_photo_shows_is_the_same_in_all_tiles(monkeypatch):
     """The tone view sees one thumbnail, and its curves lie over the photo, not over the tiles."""
-    monkeypatch.setattr(restore, "THUMBNAIL", 64)
+    monkeypatch.setattr(plan, "THUMBNAIL", 64)
     image = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
     seen = []
 
     def restored(tile):
         subject = restorer(tile=tile, change=0, tone_view=(6, 8, 10))
-        subject.network.tone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        torch.nn.init.normal_(subject.network.tone.output.bias, 0, 0.05)
+        subject.engine.network.tone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        torch.nn.init.normal_(subject.engine.network.tone.output.bias, 0, 0.05)
         return subject.restore(image, ingredients={"haze": 0.8}).image.astype(int)
 
     whole, tiled = restored(1024), restored(256)
@@ -234,21 +222,25 @@ def test_what_the_whole_photo_shows_is_the_same_in_all_tiles(monkeypatch):
     assert np.abs(whole - tiled).max() <= 1
 
 
-@pytest.mark.parametrize("tile", [1024, 256])
-@pytest.mark.parametrize(("whole", "size"), [(300 * 420, (1, 3, 300, 420)), (300, (16, 3, 256, 256))])
-def test_blur_is_read_once_a_photo(monkeypatch, tile, whole, size):
+@pytest.mark.parametrize(
+    ("tile", "num_crops", "size"),
+    [(1024, 1, (1, 3, 300, 420)), (256, 16, (1, 3, 300, 420)), (256, 1, (1, 3, 256, 256))],
+)
+def test_blur_is_read_once_a_photo(monkeypatch, tile, num_crops, size):
     """From all of a small one, or from the crops that a large one is routed by."""
-    monkeypatch.setattr(restore, "ROUTING_WHOLE", whole)
     image = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
     subject, seen, undone = restorer(tile=tile), [], []
-    read = subject.network.read_blur
-    monkeypatch.setattr(subject.network, "read_blur", lambda crops: seen.append(crops) or read(crops))
-    subject.network.wide.register_forward_pre_hook(lambda _, given: undone.append((given[0] - given[2]).abs().max()))
+    subject.routing_crops = num_crops
+    read = subject.engine.network.read_blur
+    monkeypatch.setattr(subject.engine.network, "read_blur", lambda crops: seen.append(crops) or read(crops))
+    subject.engine.network.wide.register_forward_pre_hook(
+        lambda _, given: undone.append((given[0] - given[2]).abs().max())
+    )
     subject.restore(image, ingredients={"noise": 1})
     assert not seen
     subject.restore(image, ingredients={"blur": 0.8})
     assert [crops.shape for crops in seen] == [size]
-    if size[0] == 1:
+    if size[2:] == image.shape[:2]:
         np.testing.assert_allclose(seen[0][0].permute(1, 2, 0), image / 255, atol=1e-6)
     assert undone
     assert min(undone) > 0.01
@@ -257,8 +249,10 @@ def test_blur_is_read_once_a_photo(monkeypatch, tile, whole, size):
 def test_photos_that_are_too_small_for_it_have_no_kernel():
     image = np.random.default_rng(0).integers(0, 256, (48, 200, 3), dtype=np.uint8)
     subject = restorer()
-    assert subject._read_blur(image, 255.0) is None
-    assert subject._read_blur(np.repeat(image, 2, axis=0), 255.0)[0].shape == (1, 25, 25)
+    request = subject.request(ingredients={"blur": 0.8})
+    small, large = (subject.plan(pixels.Photo.of(each), request) for each in (image, np.repeat(image, 2, axis=0)))
+    assert small.deconvolution is None
+    assert large.deconvolution.shape == (1, 97, 97)
     assert subject.restore(image, ingredients={"blur": 0.8}).image.shape == image.shape
 
 
@@ -273,7 +267,7 @@ def test_half_the_tile_needs_a_quarter_of_the_memory_and_not_in_tiles_alone():
     """Routing, too: no pass of the network sees more pixels than a tile has."""
     image = np.random.default_rng(0).integers(0, 256, (600, 700, 3), dtype=np.uint8)
     subject, tiles, sizes = restorer(tile=1024), [], []
-    subject.network.register_forward_pre_hook(lambda _, given: sizes.append(given[0][:, 0].numel()))
+    subject.engine.network.register_forward_pre_hook(lambda _, given: sizes.append(given[0][:, 0].numel()))
     while subject:
         tiles.append(subject.tile)
         sizes.clear()
@@ -285,8 +279,9 @@ def test_half_the_tile_needs_a_quarter_of_the_memory_and_not_in_tiles_alone():
 
 def tiles_of(subject, image):
     """Return the sides (rows, columns) of what reaches the network, the routing left out."""
+    assert subject._bytes_per_pixel  # measured now, by passes of its own
     sizes = []
-    hook = subject.network.register_forward_pre_hook(
+    hook = subject.engine.network.register_forward_pre_hook(
         lambda _, given: sizes.append(tuple(given[0].shape[2:])) if given[1] is not None else None
     )
     subject.restore(image)
@@ -317,7 +312,7 @@ def test_a_budget_counts_what_is_taken_already(monkeypatch):
     image = np.zeros((600, 600, 3), np.uint8)
     monkeypatch.setattr(memory, "resident", lambda: 10**9)
     model = restorer().model
-    assert tiles_of(Restorer(model, "cpu", "fp32", budget=2 * 10**9), image) == set()  # one pass routes and restores
+    assert tiles_of(Restorer(model, "cpu", "fp32", budget=2 * 10**9), image) == {(608, 608)}
     assert tiles_of(Restorer(model, "cpu", "fp32", budget=10**9 + 10**7), image) == {(272, 272)}
     with pytest.raises(ValueError, match=r"memory: got 0.90G, expected more than the 1.00G taken already"):
         Restorer(model, budget=9 * 10**8)
@@ -363,13 +358,13 @@ def test_impossible_input_is_refused_in_one_line(image, options, message):
 
 def test_degradations_may_be_named_in_the_words_of_people():
     wishes = {"rain", "low_light"}, "rain, Night", ["rainy", "dark"]
-    assert len({tuple(steer(NAMES, 1.0, only, None).factors.tolist()) for only in wishes}) == 1
-    assert steer(NAMES, {"fog": 0.5}, None, None).factors[NAMES.index("haze")] == 0.5
-    assert steer(NAMES, 1.0, None, {"foggy": 1.0}).ingredients[0, 0, NAMES.index("haze")] == 1
+    assert len({tuple(Request.of(NAMES, only=only).factors.tolist()) for only in wishes}) == 1
+    assert Request.of(NAMES, strength={"fog": 0.5}).factors[NAMES.index("haze")] == 0.5
+    assert Request.of(NAMES, ingredients={"foggy": 1.0}).ingredients[0, 0, NAMES.index("haze")] == 1
 
 
 def test_a_models_own_name_goes_before_the_words_of_people():
-    assert steer(("noise", "grain"), 1.0, None, {"grain": 1.0}).ingredients.tolist() == [[[0, 1]]]
+    assert Request.of(("noise", "grain"), ingredients={"grain": 1.0}).ingredients.tolist() == [[[0, 1]]]
 
 
 def test_only_needs_a_clean_prior(photo):
@@ -403,7 +398,7 @@ def test_bf16_stays_close_to_fp32(photo):
 def rows_seen(subject, photo, **steering):
     """Return the ingredients (M, K) that reached the network last."""
     seen = []
-    subject.network.register_forward_hook(lambda _, given, __: seen.append(given[1]))
+    subject.engine.network.register_forward_hook(lambda _, given, __: seen.append(given[1]))
     subject.restore(photo, **steering)
     return seen[-1][0]
 
@@ -445,7 +440,7 @@ def test_the_latent_pictures_are_the_networks(photo):
     explained = subject.explain(photo)
     padded = np.pad(photo, ((0, 3), (0, 11), (0, 0)), mode="reflect")
     with torch.no_grad():
-        output = subject.network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255)
+        output = subject.engine.network(torch.from_numpy(padded).permute(2, 0, 1)[None] / 255)
     for maps, block in zip(explained.latents.values(), output.latents, strict=True):
         for ours, theirs in zip(maps, block, strict=True):
             np.testing.assert_allclose(ours, theirs[0], atol=1e-4)
@@ -487,19 +482,29 @@ class Layers(torch.nn.Module):
         super().__init__()
         self.shares = ({"noise": 0.85 - hint, "haze": hint}, {"haze": sure, "blur": 0.1})
 
-    def route(self, crops):
-        return self(crops, None).logits[:1]
+    def forward(self, degraded, rows, deconvolution=None, routed=None):
+        logits, name = self.judge(degraded)
+        amount = rows[:, 0, TINY.degradations.index(name)].view(-1, 1, 1, 1)
+        return NetworkOutput(degraded - (0.1 if name == "haze" else 0.2) * amount.round(), logits, [], [])
 
-    def forward(self, degraded, rows, unblur=None):
+    def judge(self, degraded):
         behind = bool(degraded.mean() < 0.7)
         shares = torch.tensor([self.shares[behind].get(name, 0.01) for name in TINY.degradations])
         shares[-1] += 1 - shares.sum()  # clean
         logits = shares.log().expand(len(degraded), 3, -1)
-        share = logits.softmax(2) if rows is None else rows
-        amount = share[:, 0, TINY.degradations.index("haze" if behind else "noise")].view(-1, 1, 1, 1)
-        return NetworkOutput(degraded - (0.1 if behind else 0.2) * amount.round(), logits, [], [])
+        return logits, "haze" if behind else "noise"
 
-    def tone_share(self, ingredients):
+    def route(self, crops):
+        return Routed(list(self.judge(crops)[0].unbind(1)), [], crops, crops)
+
+    def certainty(self, share):
+        return torch.zeros_like(share)
+
+    def share(self, operation, ingredients):
+        known = [operation_of(name) == operation and name != "clean" for name in TINY.degradations]
+        return ingredients[..., known].sum(dim=-1)
+
+    def colour_grid(self, thumbnails, ingredients):
         return None
 
     def read_blur(self, crops):
@@ -508,7 +513,7 @@ class Layers(torch.nn.Module):
 
 def layered(**shares):
     subject = restorer()
-    subject.network = Layers(**shares)
+    subject.engine.network = Layers(**shares)
     return subject
 
 
@@ -537,14 +542,14 @@ def test_what_was_hidden_is_found_and_restored_in_turn():
 def test_blur_behind_noise_is_told_by_its_kernel(first, behind, cells, again):
     """It blurs if the sum of its squares, one over its number of even cells, is less than 0.3."""
     subject = layered()
-    subject.network.shares = ({first: 0.7, "blur": 0.1, "haze": 0.15}, behind)
-    kernel = torch.zeros(1, 5, 5)
+    subject.engine.network.shares = ({first: 0.7, "blur": 0.1, "haze": 0.15}, behind)
+    kernel = torch.zeros(1, 25, 25)
     kernel.view(-1)[:cells] = 1 / cells
-    subject.network.read_blur = lambda crops: (kernel, torch.full((1,), 0.01))
+    subject.engine.network.read_blur = lambda crops: (kernel, torch.full((1,), 0.01))
     photo = np.full((60, 300, 3), 0.8, np.float32)
     if first == "rain":  # so that as much is taken
-        subject.network.forward = lambda degraded, rows, *_: NetworkOutput(
-            degraded - 0.2 * (degraded.mean() > 0.7), Layers.forward(subject.network, degraded, rows).logits, [], []
+        subject.engine.network.forward = lambda degraded, rows, *_: NetworkOutput(
+            degraded - 0.2 * (degraded.mean() > 0.7), subject.engine.network.judge(degraded)[0], [], []
         )
     result = subject.restore(photo)
     assert result.image.mean() < 0.65
@@ -592,9 +597,9 @@ def test_what_is_protected_stays_through_both_passes():
 def test_the_surer_a_photo_is_clean_the_less_it_is_changed(noise, change):
     subject = layered()
     rest = dict.fromkeys(TINY.degradations[1:-1], 0.01)
-    subject.network.shares = ({"noise": noise} | rest,) * 2
-    subject.network.forward = lambda degraded, rows, *_: NetworkOutput(
-        degraded - 0.2, Layers.forward(subject.network, degraded, rows).logits, [], []
+    subject.engine.network.shares = ({"noise": noise} | rest,) * 2
+    subject.engine.network.forward = lambda degraded, rows, *_: NetworkOutput(
+        degraded - 0.2, subject.engine.network.judge(degraded)[0], [], []
     )
     np.testing.assert_allclose(subject.restore(BRIGHT).image, 0.8 - change, atol=1e-6)
 
@@ -614,7 +619,7 @@ def test_memory_is_counted_in_either_precision(config):
 def test_grain_speaks_against_blur(sigma, size, blur):
     """In one tile, and in more; a grey grain of 0.4 (0.7 in each colour) may be rounding and compression."""
     subject = layered()
-    subject.network.shares = ({"blur": 0.8, "noise": 0.15},) * 2
+    subject.engine.network.shares = ({"blur": 0.8, "noise": 0.15},) * 2
     photo = np.random.default_rng(0).normal(220, sigma, (*size, 3)).round().astype(np.uint8)
     result = subject.restore(photo)
     assert result.ingredients["blur"] == pytest.approx(blur, abs=0.07)
@@ -627,8 +632,8 @@ def test_grain_does_not_matter_to_what_is_told_or_not_blurred():
     photo = np.random.default_rng(0).normal(220, 9, (60, 200, 3)).round().astype(np.uint8)
     assert layered().restore(photo, ingredients={"blur": 1}).ingredients["blur"] == 1
     subject, calls = layered(), []
-    subject.network.shares = ({"blur": 0.08, "noise": 0.6},) * 2
-    subject.network.register_forward_hook(lambda *_: calls.append(1))
+    subject.engine.network.shares = ({"blur": 0.08, "noise": 0.6},) * 2
+    subject.engine.network.register_forward_hook(lambda *_: calls.append(1))
     assert subject.restore(photo).ingredients["blur"] == pytest.approx(0.08)
     assert len(calls) <= 2  # restored, and looked at again
 
@@ -644,9 +649,10 @@ def test_grain_is_that_of_the_calmest_cells(sigma, part):
     assert pixels.grain(photos[:, :9]) == 0
 
 
-def test_blur_is_not_mistrusted_where_noise_is_not_known():
+def test_grain_does_not_matter_where_noise_is_not_known():
     rows = torch.tensor([[[0.6, 0.4]]])
-    assert mistrust_blur(("blur", "clean"), rows, np.random.default_rng(0).random((1, 64, 64, 3), np.float32)) is rows
+    assert not Rules().is_grain_of_interest(("blur", "clean"), rows)
+    assert Rules().is_grain_of_interest(("blur", "noise"), rows)
 
 
 def test_a_lamp_in_a_dark_photo_stays_light():
@@ -666,7 +672,7 @@ def test_highlights_are_rolled_off_in_what_is_dark(wish, light):
     """In one tile, and in more."""
     subject = layered()
     seen = []
-    subject.network.register_forward_pre_hook(lambda _, arguments: seen.append(float(arguments[0].max())))
+    subject.engine.network.register_forward_pre_hook(lambda _, arguments: seen.append(float(arguments[0].max())))
     for width in (60, 600):
         subject.restore(np.full((40, width, 3), 0.8, np.float32), ingredients=wish)
     assert len(seen) > 2 and all((largest < 0.7) is light for largest in seen)
@@ -674,14 +680,52 @@ def test_highlights_are_rolled_off_in_what_is_dark(wish, light):
 
 @given(arrays.arrays(np.float32, (1, 4, 5, 3), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
 def test_rolled_off_highlights_keep_their_order_and_hue(photos, share):
-    seen, taken = pixels.roll_off(photos, share)
+    start, limit = Rules().highlights
+    seen, taken = pixels.roll_off(photos, share, (start, limit))
     assert ((taken >= 0) & (taken < 1)).all()
     np.testing.assert_allclose(seen, photos * (1 - taken), atol=1e-6)
     before, after = photos.max(axis=3).ravel(), seen.max(axis=3).ravel()
     assert (np.diff(after[np.argsort(before)]) >= -1e-6).all()
-    dark = before <= pixels.SHOULDER[0]
+    dark = before <= start
     np.testing.assert_array_equal(after[dark], before[dark])
     if share == 1:
-        assert (after <= pixels.SHOULDER[1] + 1e-6).all()
+        assert (after <= limit + 1e-6).all()
     if share == 0 or dark.all():
         assert seen is photos
+
+
+def broken(value, where="output"):
+    """Return a restorer whose network gives such a number: in what it restores, or in its routers."""
+    subject = restorer()
+    model = subject.model.network
+    part = model.output if where == "output" else model.prior_blocks["encoder2"].router
+    for parameter in part.parameters():
+        torch.nn.init.constant_(parameter, value)
+    return Restorer(subject.model, "cpu", "fp32")
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e38])
+@pytest.mark.parametrize("where", ["output", "router"])
+def test_a_model_that_gives_no_numbers_is_an_error(photo, value, where):
+    with pytest.raises(RuntimeError, match=r"^the model's numbers are NaN or infinite: [^\n]+$"):
+        broken(value, where).restore(photo)
+
+
+def test_what_fails_in_bf16_alone_is_done_again_in_fp32_and_said(photo):
+    subject = restorer()
+    expected = subject.restore(photo)
+    exact, engine = subject.engine, copy.copy(subject.engine)
+    engine.half, engine.restore = True, lambda *arguments: (_ for _ in ()).throw(NotFiniteError())
+    engine.exact, engine.route = exact, exact.route
+    subject.engine = engine
+    found = subject.restore(photo)
+    np.testing.assert_array_equal(found.image, expected.image)
+    assert found.notes == ("its numbers failed in bf16: worked on in fp32",) and not expected.notes
+
+
+def test_a_result_says_whether_anything_changed(photo):
+    assert restorer().restore(photo).changed
+    assert not restorer(change=0).restore(photo).changed
+    untouched = restorer().restore(photo, strength=0.0)
+    assert not untouched.changed and untouched.image is not photo
+    assert sum(untouched.ingredients.values()) == pytest.approx(1)

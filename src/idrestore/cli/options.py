@@ -109,7 +109,7 @@ class Options:
         try:
             wish = batch.parse_steering(self.strength, self.only, self.ingredients)
             wish |= insisted(self.amounts, wish, restorer.names)
-            restorer.steer(**wish)
+            restorer.request(**wish)
         except ValueError as error:
             refuse(f"--{error}")
         return batch.Settings(

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from idrestore.batch import Settings
 from idrestore.degradations import DEGRADATIONS, canonical
-from idrestore.restoration.restorer import CLEAN
+from idrestore.restoration.rules import Rules
 
+CLEAN = Rules().clean_shares
 MOSTLY, SOME, LITTLE = 0.5, 0.15, 0.05
 """Shares from which there is mostly, some, or a little of a degradation; less is not worth a word."""
 WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}

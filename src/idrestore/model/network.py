@@ -32,7 +32,7 @@ from idrestore.model.prior_block import (
     Router,
     SharesOfOperations,
 )
-from idrestore.model.refiners.affine import ToneView, toned
+from idrestore.model.refiners.affine import ToneView, apply_grid
 from idrestore.model.refiners.blur_kernel import (
     REACH,
     SURE,
@@ -40,8 +40,8 @@ from idrestore.model.refiners.blur_kernel import (
     Blur,
     KernelView,
     correlate,
-    inverse,
-    undo,
+    deconvolve,
+    wiener_filter,
 )
 from idrestore.model.refiners.convolutive import WideView
 
@@ -72,6 +72,22 @@ class ReadBlur(NamedTuple):
     """(N, 2 RADIUS + 1, 2 RADIUS + 1)"""
     noise: Tensor
     """(N,)"""
+
+
+class Routed(NamedTuple):
+    """Photos on their way through the network, all routers having spoken; for `RestorationNetwork.forward`."""
+
+    spoken: list[Tensor]
+    """The routers' logits, (B, K) each"""
+    met: list[PriorOutput]
+    """What the meta-prior blocks gave up to decoder level 2"""
+    encoder1: Tensor
+    decoder2: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """The one decision on crops of a photo, (1, M, K)"""
+        return torch.stack(self.spoken, dim=1)[:1]
 
 
 class RestorationNetwork(nn.Module):
@@ -134,19 +150,20 @@ class RestorationNetwork(nn.Module):
         self,
         tiles: Tensor,
         ingredients: Tensor | None = None,
-        unblur: Callable[[], Tensor | None] | None = None,
+        deconvolution: Tensor | None = None,
+        routed: Routed | None = None,
     ) -> NetworkOutput:
         """Restore tiles (B, 3, H, W) in [0, 1] of photos; H and W must be multiples of `config.size_multiple`.
 
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
-        and where a row is zero, the routers decide. `unblur` is asked for the filter that undoes blur (`inverse` of
-        `read_blur`) where that has a share, but for photos that are dark or hazy. Curves (`curves`) come afterwards.
+        and where a row is zero, the routers decide. `deconvolution` is the filter that undoes blur (`wiener_filter` of
+        `read_blur`), used where blur has a share; curves (`colour_grid`) come afterwards. `routed` is what `route` made
+        of the same photo: the way goes on from there, so ingredients must be those that the routers found.
         """
-        output, shares = self._undo(tiles, ingredients, one_photo=False)
+        output, shares = self._undo(tiles, ingredients, routed)
         restored = output.restored
         if self.wide is not None and (share := self._share("convolutive", shares)) is not None:
-            filters = unblur() if unblur is not None and self.is_unblurred(shares) else None
-            unblurred = None if filters is None else undo(tiles, filters).clamp(0, 1)
+            unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
             restored = restored + share[:, None, None, None] * self.wide(tiles, restored.clamp(0, 1), unblurred)
         return output._replace(restored=restored)
 
@@ -155,23 +172,42 @@ class RestorationNetwork(nn.Module):
 
         What is read once of a photo, blur and curves, is read from each.
         """
-        output, shares = self._undo(photos, ingredients, one_photo=False)
+        output, shares = self._undo(photos, ingredients)
         blur = self._read_each(photos, shares)
         restored = self._deblurred(photos, output.restored, shares, blur)
         return output._replace(restored=self._toned(photos, restored, shares), blur=blur)
 
-    def route(self, crops: Tensor) -> Tensor:
-        """Return the routers' one decision on crops (N, 3, H, W) of one photo, as logits (1, M, K).
+    def route(self, crops: Tensor) -> Routed:
+        """Ask all routers for one decision on crops (N, 3, H, W) of one photo.
 
-        They are not restored: what comes after the last router is left out.
+        They are not restored: but for a meta-prior block in decoder level 1, what comes after level 2 is left out.
         """
-        return self._undo(crops, None, one_photo=True)[0].logits[:1]
+        way = self._to_decoder2(crops, None, one_photo=True)
+        if "decoder1" in self.prior_blocks:
+            met = list(way.met)
+            meet = functools.partial(self._meet, "decoder1", crops, None, way.spoken, met, one_photo=True)
+            self.finish(crops, way.encoder1, way.decoder2, met[-1].ingredients, meet)
+        return way
 
-    def _undo(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool) -> tuple[NetworkOutput, Tensor]:
-        """Return what the network makes of photos without its views, and the ingredients (B, K) last in force.
+    def _undo(
+        self, degraded: Tensor, ingredients: Tensor | None, routed: Routed | None = None
+    ) -> tuple[NetworkOutput, Tensor]:
+        """Return what the network makes of photos without its views, and the ingredients (B, K) last in force."""
+        way = routed or self._to_decoder2(degraded, ingredients)
+        logits, met = list(way.spoken), list(way.met)
+        meet = functools.partial(self._meet, "decoder1", degraded, ingredients, logits, met)
+        last = met[-1].ingredients if met else self._given_or_even(logits[0], ingredients)
+        restored = self.finish(degraded, way.encoder1, way.decoder2, last, meet)
+        output = NetworkOutput(
+            restored,
+            torch.stack(logits[: self.config.num_rows], dim=1),
+            [block.side_image for block in met if block.side_image is not None],
+            [block.latents for block in met],
+        )
+        return output, met[-1].ingredients if met else last
 
-        With `one_photo`, what `route` needs of it.
-        """
+    def _to_decoder2(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool = False) -> Routed:
+        """Go down and up again to where, for decoder level 1, the photo's own detail is needed."""
         multiple = self.config.size_multiple
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
             raise ValueError(f"got a photo of {tuple(degraded.shape[-2:])}, expected multiples of {multiple}")
@@ -179,18 +215,7 @@ class RestorationNetwork(nn.Module):
         met: list[PriorOutput] = []
 
         def level(name: str, x: Tensor) -> Tensor:
-            return meet(name, self.blocks[name](x))
-
-        def meet(name: str, x: Tensor) -> Tensor:
-            if name not in self.prior_blocks:
-                return x
-            block = cast("MetaPriorBlock", self.prior_blocks[name])
-            rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
-            logits.append(block.route(x, one_photo, rows))
-            if one_photo and len(logits) == len(self.prior_blocks):
-                return x
-            met.append(block(x, degraded, self.hub, logits[-1], rows))
-            return met[-1].features
+            return self._meet(name, degraded, ingredients, logits, met, self.blocks[name](x), one_photo)
 
         stem = self.stem(F.pixel_unshuffle(degraded, self.config.stem_stride))
         encoder1 = level("encoder1", stem)
@@ -201,17 +226,26 @@ class RestorationNetwork(nn.Module):
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
         if not self.prior_blocks:
             logits.append(degraded.new_zeros(len(degraded), len(self.config.degradations), dtype=torch.float32))
-        if one_photo and len(logits) == self.config.num_rows:
-            return NetworkOutput(degraded, torch.stack(logits, dim=1), [], []), logits[-1].softmax(dim=1)
-        last = met[-1].ingredients if met else self._given_or_even(logits[0], ingredients)
-        restored = self.finish(degraded, encoder1, decoder2, last, functools.partial(meet, "decoder1"))
-        output = NetworkOutput(
-            restored,
-            torch.stack(logits, dim=1),
-            [block.side_image for block in met if block.side_image is not None],
-            [block.latents for block in met],
-        )
-        return output, met[-1].ingredients if met else last
+        return Routed(logits, met, encoder1, decoder2)
+
+    def _meet(
+        self,
+        name: str,
+        degraded: Tensor,
+        ingredients: Tensor | None,
+        logits: list[Tensor],
+        met: list[PriorOutput],
+        x: Tensor,
+        one_photo: bool = False,
+    ) -> Tensor:
+        """Pass features through the meta-prior block of a level, if it has one, and append what that says and gives."""
+        if name not in self.prior_blocks:
+            return x
+        block = cast("MetaPriorBlock", self.prior_blocks[name])
+        rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
+        logits.append(block.route(x, one_photo, rows))
+        met.append(block(x, degraded, self.hub, logits[-1], rows))
+        return met[-1].features
 
     def _read_each(self, photos: Tensor, shares: Tensor) -> ReadBlur | None:
         """Read the blur of each photo (B, 3, H, W) that ingredients (B, K) call blurred, if it is large enough."""
@@ -229,7 +263,7 @@ class RestorationNetwork(nn.Module):
             return restored
         known, unblurred, seen = restored.clamp(0, 1), None, None
         if blur is not None:
-            filtered = undo(photos[blur.photos], inverse(blur.kernels, blur.noise)).clamp(0, 1)
+            filtered = deconvolve(photos[blur.photos], wiener_filter(blur.kernels, blur.noise)).clamp(0, 1)
             unblurred = photos.float().index_copy(0, blur.photos, filtered)
             seen = photos.new_zeros(len(photos)).index_fill(0, blur.photos, 1.0)
         share = self.share("convolutive", shares)[:, None, None, None]
@@ -242,7 +276,7 @@ class RestorationNetwork(nn.Module):
         if self.tone is None or not counted.any():
             return restored
         curves = counted[:, None, None, None] * self.tone(photos, restored.clamp(0, 1), share)
-        return toned(restored, curves, (photos.shape[-2], photos.shape[-1]))
+        return apply_grid(restored, curves, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
@@ -294,36 +328,28 @@ class RestorationNetwork(nn.Module):
         """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
         return None if self.kernel is None else self.kernel(correlate(crops)[None])
 
-    def curves(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
-        """Return what `affine.toned` is to change of what `forward` makes of the photos of thumbnails (B, 3, h, w).
+    def colour_grid(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
+        """Return what `affine.apply_grid` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
-        `ingredients` (B, M, K) are the photos', h and w multiples of `tone.MULTIPLE`. None: see `tone_share`.
+        `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`. None if so little of them is
+        haze and darkness that the tone view does not count, or there is none.
         """
-        share = self.tone_share(ingredients)
-        if self.tone is None or share is None:
+        share = self.share("affine", ingredients[:, -1])
+        counted = share * self.certainty(share)
+        if self.tone is None or not counted.any():
             return None
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
-        return (share * self.certainty(share))[:, None, None, None] * self.tone(thumbnails, restored, share)
+        return cast("Tensor", counted[:, None, None, None] * self.tone(thumbnails, restored, share))
 
     def is_unblurred(self, ingredients: Tensor) -> bool:
         """Tell whether a kernel is to be read for ingredients (B, K): for blur, but for what is dark or hazy."""
         blurred = self.kernel is not None and bool(self.share("convolutive", ingredients).amax() > SURE)
         return blurred and bool(self.share("affine", ingredients).amax() <= TOO_HAZY)
 
-    def is_toned(self, ingredients: Tensor) -> bool:
-        """Tell whether so much of ingredients (B, K) is haze and darkness that the tone view counts."""
-        return bool(self.certainty(self.share("affine", ingredients)).any())
-
     def certainty(self, share: Tensor) -> Tensor:
         """Return the factor by which a share (B,) of haze and darkness counts (`ModelConfig.affine_from`)."""
         start, end = self.config.affine_from
         return ((share - start) / (end - start)).clamp(0, 1)
-
-    def tone_share(self, ingredients: Tensor) -> Tensor | None:
-        """Return how much of ingredients (B, M, K) calls for a tone view, (B,); None if none does, or there is none."""
-        if self.tone is None or not self.is_toned(ingredients[:, -1]):
-            return None
-        return self.share("affine", ingredients[:, -1])
 
     def mix_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each operation.

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 ROWS = 256
@@ -17,11 +17,27 @@ COMPARED = 1024 * 1024
 """Number of pixels by which large photos are compared, at most."""
 CELL = 8
 """Side of the cells in which a photo's grain is measured, px."""
-SHOULDER = 0.2, 0.3
-"""Brightness from which highlights of a dark photo are rolled off, and below which they then stay."""
 
 
-def colour_of(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:
+class Photo(NamedTuple):
+    """A photo split into what is worked on and the rest."""
+
+    array: NDArray[Any]
+    """As it came"""
+    colour: NDArray[Any]
+    """RGB, (H, W, 3)"""
+    alpha: NDArray[Any] | None
+    """(H, W, 1)"""
+    white: float
+
+    @classmethod
+    def of(cls, image: ArrayLike) -> Self:
+        """Split an image; raise `ValueError` for what `split_channels` does not know."""
+        array = np.asarray(image)
+        return cls(array, *split_channels(array))
+
+
+def split_channels(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:
     """Split an image into RGB (H, W, 3), alpha (H, W, 1) or None, and the value of white.
 
     It is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, or floats in [0, 1]; raise `ValueError` if not.
@@ -52,7 +68,7 @@ def _white(array: NDArray[Any]) -> float:
     return 1.0
 
 
-def with_rest(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:
+def merge_channels(restored: NDArray[Any], alpha: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:
     """Bring RGB (H, W, 3) back to the channels of `like`; grey is the mean of the three."""
     if alpha is not None:
         return np.concatenate([restored, alpha], axis=2)
@@ -107,13 +123,16 @@ def grain(photos: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.percentile(cells, 10)))
 
 
-def roll_off(photos: NDArray[np.float32], share: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def roll_off(
+    photos: NDArray[np.float32], share: float, highlights: tuple[float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return photos (n, H, W, 3) in [0, 1] with highlights rolled off as film does, hues kept, and what that took.
 
-    `share` in [0, 1] is how far that goes. The second, (n, H, W, 1) or broadcast to it, is the part of a pixel's
+    Brightness above the first of `highlights` is drawn together below the second; `share` in [0, 1] is how far that
+    goes. The second, (n, H, W, 1) or broadcast to it, is the part of a pixel's
     brightness that was taken. Photos without highlights are returned themselves.
     """
-    start, limit = SHOULDER
+    start, limit = highlights
     if not share or photos.max() <= start:
         return photos, np.zeros((1, 1, 1, 1), np.float32)
     brightest = photos.max(axis=3, keepdims=True)
@@ -129,7 +148,7 @@ def difference(before: NDArray[Any], after: NDArray[Any], peak: float) -> float:
     return float(np.sqrt(np.square(one - other).mean()))
 
 
-def take_back(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:
+def blend(image: NDArray[Any], before: NDArray[Any], strength: float) -> None:
     """Change a photo (H, ...) in place to what is `strength` of the way from `before` to it, some rows at a time."""
     if strength == 1:
         return

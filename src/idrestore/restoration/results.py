@@ -16,7 +16,11 @@ class Result:
     ingredients: dict[str, float]
     """Share of each degradation, the largest first; they sum to 1"""
     again: dict[str, float] | None = None
-    """Shares in what the first pass left, if that was restored in turn"""
+    """Shares in what the first pass left, if there was a second pass"""
+    changed: bool = True
+    """Whether any pixel is another than before"""
+    notes: tuple[str, ...] = ()
+    """What did not go as usual, for people"""
 
 
 class LatentMaps(NamedTuple):

@@ -49,7 +49,7 @@ class Service:
         try:
             restorer = self.restorer(options.model)
             steering = forms.steering(options, restorer.names, found or {})
-            restorer.steer(**({"strength": 1.0, "only": None, "ingredients": None} | steering))
+            restorer.request(**({"strength": 1.0, "only": None, "ingredients": None} | steering))
             rest: dict[str, Any] = {
                 "guard": options.guard,
                 "provenance": options.provenance,

@@ -90,7 +90,7 @@ def extend(
         _clean_photos(validation)
     folder.mkdir(parents=True, exist_ok=True)
     network = add_degradation(model.network, name, operation)
-    recipe = _recipe(network, clean, pairs, steps, Restorer(model).half)
+    recipe = _recipe(network, clean, pairs, steps, Restorer(model).engine.half)
     learned = _learn_cure(network, recipe, folder, progress)
     fit_routers(learned, recipe)
     changes = measure([model, dataclasses.replace(model, network=learned)], validation or pairs, name)

@@ -6,13 +6,10 @@ import torch
 import torch.nn.functional as F
 from small import FAST, network, one_hot, shaken
 
-from idrestore.degradations import NAMES, operation_of
 from idrestore.model.config import ModelConfig
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.affine import TERMS, ToneView, toned
+from idrestore.model.refiners.affine import TERMS, ToneView, apply_grid
 from idrestore.restoration import pixels
-
-OTHERS = [name for name in NAMES if operation_of(name) != "affine"]
 
 
 def rows_of(name):
@@ -25,7 +22,7 @@ def test_it_starts_by_changing_nothing():
     photos = torch.rand(2, 3, 32, 48)
     curves = ToneView(5, 8, 13)(photos, photos, torch.ones(2))
     assert curves.shape == (2, 3 * TERMS, 4, 6)
-    assert torch.equal(toned(photos, curves, (32, 48)), photos)
+    assert torch.equal(apply_grid(photos, curves, (32, 48)), photos)
 
 
 def test_it_knows_the_whole_thumbnail():
@@ -40,7 +37,7 @@ def test_curves_say_what_becomes_of_a_colour():
     photo = torch.tensor([0.2, 0.5, 0.8])[None, :, None, None].expand(1, 3, 4, 6)
     curves = torch.zeros(1, 3, TERMS, 1, 1)
     curves[0, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])[:, None, None]
-    changed = toned(photo, curves.flatten(1, 2), (4, 6))
+    changed = apply_grid(photo, curves.flatten(1, 2), (4, 6))
     red = 0.2 + 0.2 + 2 * 0.5 + 3 * 0.8 + 4 * 0.5**2 + 5
     assert torch.allclose(changed, torch.tensor([red, 0.5, 0.8])[None, :, None, None].expand(1, 3, 4, 6))
 
@@ -48,7 +45,7 @@ def test_curves_say_what_becomes_of_a_colour():
 def test_between_the_curves_it_interpolates_linearly():
     curves = torch.zeros(2, 3, TERMS, 3, 5)
     curves[:, :, -1] = torch.rand(2, 3, 3, 5)
-    changed = toned(torch.zeros(2, 3, 37, 61), curves.flatten(1, 2), (37, 61))
+    changed = apply_grid(torch.zeros(2, 3, 37, 61), curves.flatten(1, 2), (37, 61))
     torch.testing.assert_close(changed, F.interpolate(curves[:, :, -1], (37, 61), mode="bilinear"))
 
 
@@ -56,34 +53,16 @@ def test_between_the_curves_it_interpolates_linearly():
 def test_a_part_is_changed_as_in_the_whole(corner):
     photo, curves = torch.rand(1, 3, 48, 80), torch.randn(1, 3 * TERMS, 3, 5)
     part = (slice(None), slice(None), slice(corner[0], corner[0] + 24), slice(corner[1], corner[1] + 30))
-    whole = toned(photo, curves, (48, 80))[part]
-    torch.testing.assert_close(toned(photo[part], curves, (48, 80), corner), whole)
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_it_is_left_out_where_nothing_calls_for_it(name):
-    model, photo = network(FAST), torch.rand(1, 3, 32, 32)
-    assert model.curves(photo, rows_of(name)) is None
-    assert model.curves(photo, 0.71 * rows_of(name) + 0.29 * rows_of("haze")) is None
-    assert model.curves(photo, 0.6 * rows_of(name) + 0.4 * rows_of("haze")) is not None
-
-
-@pytest.mark.parametrize(("haze", "dark", "factor"), [(0.5, 0.2, 1.0), (0.3, 0.1, 0.5)])
-def test_it_counts_by_the_share_of_haze_and_darkness(haze, dark, factor):
-    model, photo = network(FAST), torch.rand(1, 3, 32, 32)
-    rows = haze * rows_of("haze") + dark * rows_of("low_light") + (1 - haze - dark) * rows_of("noise")
-    restored = model(photo, rows).restored.clamp(0, 1)
-    share = torch.tensor([haze + dark])
-    expected = factor * share * model.tone(photo, restored, share)
-    torch.testing.assert_close(model.curves(photo, rows), expected)
+    whole = apply_grid(photo, curves, (48, 80))[part]
+    torch.testing.assert_close(apply_grid(photo[part], curves, (48, 80), corner), whole)
 
 
 def test_a_network_can_be_given_one():
     model, photo = network(FAST, tone_view=()), torch.rand(1, 3, 32, 32)
-    assert model.curves(photo, rows_of("haze")) is None
+    assert model.colour_grid(photo, rows_of("haze")) is None
     model.add_tone(FAST.tone_view)
     assert model.config == FAST
-    assert not model.curves(photo, rows_of("haze")).any()
+    assert not model.colour_grid(photo, rows_of("haze")).any()
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
 
 

@@ -5,11 +5,10 @@ import torch
 import torch.nn.functional as F
 from small import FAST, network, one_hot, shaken
 
-from idrestore.degradations import NAMES
 from idrestore.model.config import ModelConfig
 from idrestore.model.inference import prepare
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.blur_kernel import RADIUS, REACH, TAPS, KernelView, correlate, inverse, undo
+from idrestore.model.refiners.blur_kernel import RADIUS, REACH, TAPS, KernelView, correlate, deconvolve, wiener_filter
 from idrestore.model.refiners.convolutive import WideView
 
 
@@ -84,18 +83,18 @@ def test_what_a_kernel_did_is_undone():
     inside = (..., slice(TAPS, -TAPS), slice(TAPS, -TAPS))
     before, after = (
         (each - sharp)[inside].square().mean()
-        for each in (degraded, undo(degraded, inverse(motion(), torch.tensor([1e-4]))))
+        for each in (degraded, deconvolve(degraded, wiener_filter(motion(), torch.tensor([1e-4]))))
     )
     assert after < 0.02 * before
 
 
 def test_the_more_noise_the_less_is_undone():
-    gains = [float(inverse(motion(), torch.tensor([noise])).square().sum()) for noise in (1e-4, 1e-2, 1.0)]
+    gains = [float(wiener_filter(motion(), torch.tensor([noise])).square().sum()) for noise in (1e-4, 1e-2, 1.0)]
     assert gains == sorted(gains, reverse=True)
 
 
 def test_brightness_stays():
-    filters = inverse(torch.cat([motion(), delta()]), torch.tensor([1e-3, 1e-2]))
+    filters = wiener_filter(torch.cat([motion(), delta()]), torch.tensor([1e-3, 1e-2]))
     assert filters.shape == (2, 2 * TAPS + 1, 2 * TAPS + 1)
     torch.testing.assert_close(filters.sum(dim=(1, 2)), torch.ones(2), atol=1e-3, rtol=0)
 
@@ -105,13 +104,13 @@ def test_undoing_is_a_convolution_of_the_mirrored_photo(size, mode):
     photos, filters = torch.rand(2, 3, *size), 0.1 * torch.randn(2, 2 * TAPS + 1, 2 * TAPS + 1)
     padded = F.pad(photos.double(), (TAPS,) * 4, mode=mode)
     expected = [blurred(photo[None], kernel[None])[0] for photo, kernel in zip(padded, filters.double(), strict=True)]
-    torch.testing.assert_close(undo(photos, filters), torch.stack(expected).float(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deconvolve(photos, filters), torch.stack(expected).float(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_part_is_filtered_as_in_the_whole():
-    photo, filters = torch.rand(1, 3, 200, 170), inverse(motion(), torch.tensor([1e-3]))
-    whole = undo(photo, filters)[..., 30 + TAPS : 160, 20 + TAPS : 150]
-    part = undo(photo[..., 30:160, 20:150], filters)[..., TAPS:, TAPS:]
+    photo, filters = torch.rand(1, 3, 200, 170), wiener_filter(motion(), torch.tensor([1e-3]))
+    whole = deconvolve(photo, filters)[..., 30 + TAPS : 160, 20 + TAPS : 150]
+    part = deconvolve(photo[..., 30:160, 20:150], filters)[..., TAPS:, TAPS:]
     torch.testing.assert_close(part[..., :-TAPS, :-TAPS], whole[..., :-TAPS, :-TAPS], atol=1e-5, rtol=0)
 
 
@@ -119,11 +118,11 @@ def test_the_wide_view_sees_what_is_undone():
     model, photos = network(FAST), torch.rand(1, 3, 64, 64)
     seen = []
     model.wide.register_forward_pre_hook(lambda _, given: seen.append(given))
-    filters = inverse(*model.read_blur(photos))
-    model(photos, one_hot("blur"), unblur=lambda: filters)
+    filters = wiener_filter(*model.read_blur(photos))
+    model(photos, one_hot("blur"), deconvolution=filters)
     degraded, _, third = seen[0]
     assert torch.equal(degraded, photos)
-    torch.testing.assert_close(third, undo(photos, filters).clamp(0, 1))
+    torch.testing.assert_close(third, deconvolve(photos, filters).clamp(0, 1))
     model(photos, one_hot("blur"))
     assert seen[1][2] is None
 
@@ -142,39 +141,15 @@ def test_what_is_taken_of_it_takes_the_place_of_the_rest():
     assert (view(degraded, restored) - view(degraded, restored, unblurred)).abs().max() > 0.01
 
 
-@pytest.mark.parametrize(("haze", "dark", "is_read"), [(0.2, 0.05, True), (0.3, 0.1, False), (0.0, 0.5, False)])
-def test_no_kernel_is_read_where_brightness_is_wrong(haze, dark, is_read):
-    """What is undone would bring the haze or the darkness back."""
-    model, asked = network(FAST), []
-    rows = haze * one_hot("haze") + dark * one_hot("low_light") + (1 - haze - dark) * one_hot("blur")
-    model(torch.rand(1, 3, 32, 32), rows, unblur=lambda: asked.append(1))
-    assert bool(asked) == is_read
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_kernel_is_read_where_nothing_is_blurred(name):
-    model, asked = network(FAST), []
-    model(torch.rand(1, 3, 32, 32), 0.99 * one_hot(name) + 0.01 * one_hot("blur"), unblur=lambda: asked.append(1))
-    assert len(asked) == (name == "blur")
-
-
 def test_a_network_can_be_given_one():
     model, photo = network(FAST, kernel_view=()), torch.rand(1, 3, 64, 64)
     assert model.read_blur(photo) is None
     before = model(photo, one_hot("blur")).restored
     model.add_kernel(FAST.kernel_view)
     assert model.config == FAST
-    filters = inverse(*model.read_blur(photo))
-    torch.testing.assert_close(model(photo, one_hot("blur"), unblur=lambda: filters).restored, before)
+    filters = wiener_filter(*model.read_blur(photo))
+    torch.testing.assert_close(model(photo, one_hot("blur"), deconvolution=filters).restored, before)
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
-
-
-def test_without_one_nothing_is_asked_for():
-    """Nor is a tone view needed, which is about haze and darkness, too."""
-    model, photo, asked = network(FAST, kernel_view=(), tone_view=()), torch.rand(1, 3, 32, 32), []
-    before = model(photo, one_hot("blur")).restored
-    assert torch.equal(model(photo, one_hot("blur"), unblur=lambda: asked.append(1)).restored, before)
-    assert not asked
 
 
 def test_a_network_that_knows_no_blur_has_none():

@@ -49,7 +49,7 @@ class ToneView(nn.Module):
         return self.output(self.last(middle + self.up(far)))
 
 
-def toned(photos: Tensor, curves: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
+def apply_grid(photos: Tensor, curves: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
     """Change photos (B, 3, H, W) by curves (B, 3 · TERMS, h, w), in fp32: an affine operation on the photo itself.
 
     The curves lie evenly over a picture of `size`, of which the photos are the part whose upper left pixel is `corner`;

@@ -83,7 +83,7 @@ def correlate(crops: Tensor) -> Tensor:
     return torch.stack(by_itself + by_cube)
 
 
-def inverse(kernels: Tensor, noise: Tensor) -> Tensor:
+def wiener_filter(kernels: Tensor, noise: Tensor) -> Tensor:
     """Return Wiener's filters (B, 2 TAPS + 1, 2 TAPS + 1) for what `KernelView` found."""
     side, margin = 2 * TAPS + 1, TAPS - RADIUS
     response = torch.fft.rfft2(F.pad(kernels, (margin,) * 4).roll((-TAPS, -TAPS), dims=(1, 2)))
@@ -120,7 +120,7 @@ def _slopes(planes: Tensor) -> Tensor:
     return torch.stack([planes[:, :-1, 1:] - corner, planes[:, 1:, :-1] - corner], dim=1)
 
 
-def undo(photos: Tensor, filters: Tensor) -> Tensor:
+def deconvolve(photos: Tensor, filters: Tensor) -> Tensor:
     """Filter photos (B, 3, H, W), one filter (B or 1, 2 TAPS + 1, 2 TAPS + 1) each, in fp32.
 
     Photos go on mirrored, or if they are too small for that, as their last pixels.

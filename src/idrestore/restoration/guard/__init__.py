@@ -61,7 +61,7 @@ def keep(mask: Mask, top: int, bottom: int) -> NDArray[np.float32]:
 
 def _brightness(array: NDArray[Any]) -> Plane:
     """Return the brightness in 8 bits, (H, W)."""
-    colour, _, peak = pixels.colour_of(array)
+    colour, _, peak = pixels.split_channels(array)
     plane = np.empty(colour.shape[:2], np.uint8)
     for rows in strips(len(plane)):
         luma = colour[rows].astype(np.float32) @ LUMA

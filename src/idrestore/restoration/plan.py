@@ -1,0 +1,174 @@
+"""What is decided about a photo, once, before any of it is restored; a second pass has a plan of its own."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from idrestore.model.network import Routed
+from idrestore.model.refiners.affine import MULTIPLE
+from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
+from idrestore.restoration import pixels, tiling
+from idrestore.restoration.engine import Engine, Floats, NotFiniteError
+from idrestore.restoration.pixels import Photo
+from idrestore.restoration.request import Request
+from idrestore.restoration.rules import Rules, all_blur, scale_shares
+from idrestore.restoration.tiling import Tile
+
+ROUTING_CROPS = 16
+"""Largest number of crops from which a large photo's ingredients are decided."""
+ROUTING_CROP = 256
+"""Side of such a crop, px. Crops are at full resolution: shrinking would erase noise and thin rain."""
+THUMBNAIL = 288
+"""Side of a square of as many pixels as the thumbnail that the affine refiner sees of a photo, or less."""
+
+
+class Grid(NamedTuple):
+    """How a photo is divided."""
+
+    tiles: Sequence[Tile]
+    """What it is restored in"""
+    num_crops: int
+    """What it is routed by, if it is larger than so many crops and than a tile"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All decisions of a pass over a photo; tiles are restored by nothing else."""
+
+    grid: Grid
+    found: Tensor
+    """(1, M, K): what the routers found, corrected by the rules, or what the user gave"""
+    ingredients: Tensor
+    """(1, M, K): what is undone, which is what was found as far as the user wants"""
+    strength: float
+    """How much of the change is kept, in [0, 1]"""
+    roll_off: float
+    """How far highlights are rolled off, in [0, 1]"""
+    colour_grid: Tensor | None
+    """What the affine refiner changes, over the whole photo; None: nothing"""
+    deconvolution: Tensor | None
+    """The filter that undoes the photo's blur; None: it has none that could be read"""
+    routed: Routed | None = None
+    """What the network knows of the photo already, if that is one tile and routed to these very ingredients"""
+
+
+class Planner(NamedTuple):
+    """Makes plans by a network and rules."""
+
+    engine: Engine
+    rules: Rules
+
+    def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
+        """Decide what is done to a photo; raise `NotFiniteError`."""
+        if request.ingredients is not None:
+            found = request.ingredients.to(self.engine.device)
+            return self._plan(photo, request, grid, found, request.strength)
+        found, routed = self.route(photo, grid)
+        strength = request.strength * self.rules.kept_change(self.shares(found).get("clean", 0.0))
+        return self._plan(photo, request, grid, found, strength, routed)
+
+    def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
+        """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
+        rules, names = self.rules, self.engine.names
+        found_before = self.shares(first.found)
+        if request.ingredients is not None or not rules.may_hide_something(found_before):
+            return None
+        found, routed = self.route(after, grid)
+        shares = self.shares(found)
+        blur = None
+        if not rules.needs_second_pass(found_before, shares):
+            change = pixels.difference(before.colour, after.colour, before.white)
+            blur = self._read_blur(after, grid) if rules.may_hide_blur(found_before, shares, change) else None
+            if blur is None or not rules.is_blurring(blur[0]):
+                return None
+            found, routed = all_blur(names, found), None
+        hidden = names.index(next(iter(self.shares(found))))
+        if request.factors is not None and not request.factors[hidden]:
+            return None
+        return self._plan(after, request, grid, found, first.strength, routed, blur)
+
+    def shares(self, rows: Tensor) -> dict[str, float]:
+        """Return the mean of rows (1, M, K) by name, the largest share first."""
+        named = dict(zip(self.engine.names, rows.mean(dim=1)[0].tolist(), strict=True))
+        return dict(sorted(named.items(), key=lambda item: -item[1]))
+
+    def _plan(
+        self,
+        photo: Photo,
+        request: Request,
+        grid: Grid,
+        found: Tensor,
+        strength: float,
+        routed: Routed | None = None,
+        blur: Blur | None = None,
+    ) -> Plan:
+        """Decide what follows from what was found."""
+        names, rules = self.engine.names, self.rules
+        ingredients = found
+        if request.factors is not None:
+            ingredients, routed = scale_shares(names, found, request.factors), None
+        roll_off = rules.darkness(names, ingredients)
+        return Plan(
+            grid,
+            found,
+            ingredients,
+            strength,
+            roll_off,
+            self._colour_grid(photo, ingredients, roll_off),
+            self._deconvolution(photo, grid, ingredients, blur),
+            routed,
+        )
+
+    def route(self, photo: Photo, grid: Grid) -> tuple[Tensor, Routed | None]:
+        """Return what is found in a photo, (1, M, K), and what to go on from if it is one tile, and nothing else.
+
+        Raise `NotFiniteError`.
+        """
+        crops = self._crops(photo, grid)
+        padded = np.stack([tiling.pad_to_multiple(crop, self.engine.multiple) for crop in crops])
+        routed = self.engine.route(padded)
+        rows = routed.logits.softmax(dim=2)
+        if not rows.isfinite().all():
+            raise NotFiniteError
+        found = rows
+        if self.rules.is_grain_of_interest(self.engine.names, rows):
+            found = self.rules.noise_for_blur(self.engine.names, rows, pixels.grain(padded))
+        return found, routed if found is rows and len(grid.tiles) == 1 else None
+
+    def _crops(self, photo: Photo, grid: Grid) -> Floats:
+        """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""
+        colour = photo.colour
+        if len(grid.tiles) == 1 or math.prod(colour.shape[:2]) <= grid.num_crops * ROUTING_CROP**2:
+            return pixels.scaled(colour[None], photo.white)
+        return pixels.scaled(pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: grid.num_crops], photo.white)
+
+    def _colour_grid(self, photo: Photo, ingredients: Tensor, roll_off: float) -> Tensor | None:
+        """Look at a thumbnail of the whole photo for what its brightness and colours need."""
+        network = self.engine.network
+        if not network.certainty(network.share("affine", ingredients[:, -1])).any():
+            return None
+        height, width = photo.colour.shape[:2]
+        scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
+        multiple = math.lcm(MULTIPLE, self.engine.multiple)
+        size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
+        small = pixels.thumbnail(photo.colour, photo.white, size).permute(0, 2, 3, 1).numpy()
+        seen = pixels.roll_off(small, roll_off, self.rules.highlights)[0]
+        return self.engine.colour_grid(seen, ingredients)
+
+    def _deconvolution(self, photo: Photo, grid: Grid, ingredients: Tensor, blur: Blur | None) -> Tensor | None:
+        """Return the filter that undoes a photo's blur, which is read unless that was done before."""
+        network, last = self.engine.network, ingredients[:, -1]
+        if not self.rules.is_deconvolved(network.share("convolutive", last), network.share("affine", last)):
+            return None
+        blur = blur or self._read_blur(photo, grid)
+        return None if blur is None else wiener_filter(*blur)
+
+    def _read_blur(self, photo: Photo, grid: Grid) -> Blur | None:
+        """Read how a photo was blurred; None if it is too small or the network cannot."""
+        if min(photo.colour.shape[:2]) <= 2 * REACH:
+            return None
+        return self.engine.read_blur(self._crops(photo, grid))

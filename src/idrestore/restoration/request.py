@@ -1,0 +1,88 @@
+"""What a user wishes of a restoration, as numbers."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from idrestore.degradations import canonical
+from idrestore.restoration.guard import Mask
+from idrestore.restoration.rules import scale_shares
+
+
+@dataclass(frozen=True)
+class Request:
+    """A wish; the default leaves everything to the model."""
+
+    strength: float = 1.0
+    """Factor on the change of every pixel"""
+    factors: Tensor | None = None
+    """(K,) factors on the shares of the degradations"""
+    ingredients: Tensor | None = None
+    """(1, M, K) in place of what the routers find"""
+    protect: Mask | None = None
+    """(H, W): where it is True, pixels come back as they were"""
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        num_rows: int = 1,
+        strength: float | Mapping[str, float] = 1.0,
+        only: str | Collection[str] | None = None,
+        ingredients: Mapping[str, float] | None = None,
+        protect: Mask | None = None,
+    ) -> Self:
+        """Turn the wishes of `Restorer.restore` into numbers, for M rows of the degradations `names` of a model.
+
+        Names may be any words of `degradations.DEGRADATIONS`, and `only` one text of them with commas. Raise
+        `ValueError` for what cannot be.
+        """
+        of_each = _known(names, strength) if isinstance(strength, Mapping) else {}
+        only = only.split(",") if isinstance(only, str) else only
+        only = None if only is None else set(_known(names, dict.fromkeys(only, 1.0)))
+        ingredients = None if ingredients is None else _known(names, ingredients)
+        overall = 1.0 if isinstance(strength, Mapping) else strength
+        if not 0 <= overall <= 1:
+            raise ValueError(f"strength: got {overall}, expected 0 to 1")
+        _check(names, "strength", of_each)
+        if only is not None:
+            _check(names, "only", dict.fromkeys(only, 1.0) if only else {"nothing": 1.0})
+            of_each = {name: of_each.get(name, 1.0) if name in only else 0.0 for name in names}
+        if ingredients is not None:
+            _check(names, "ingredients", ingredients)
+        total = 1.0 if ingredients is None else sum(ingredients.values())
+        if total > 1 + 1e-6:
+            raise ValueError(f"ingredients: got a sum of {total:g}, expected at most 1")
+        if (of_each or total < 1 - 1e-6) and "clean" not in names:
+            wish = "ingredients" if total < 1 - 1e-6 else "strength" if only is None else "only"
+            raise ValueError(f"{wish}: this model knows no clean photos, so no share can be taken away")
+        factors = torch.tensor([of_each.get(name, 1.0) for name in names]) if of_each else None
+        rows = None
+        if ingredients is not None:
+            row = torch.tensor([ingredients.get(name, 0.0) for name in names])
+            rows = scale_shares(names, row.expand(1, num_rows, -1), torch.ones(len(names)))
+        return cls(overall, factors, rows, protect)
+
+    def check(self, height: int, width: int) -> None:
+        """Raise `ValueError` for a mask that is not that of a photo of such a size."""
+        mask = self.protect
+        if mask is not None and (mask.shape != (height, width) or mask.dtype != np.bool_):
+            raise ValueError(f"protect: got {mask.dtype} {mask.shape}, expected bool {(height, width)}")
+
+
+def _known(names: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
+    """Return values by the model's names of degradations, whichever words they came with."""
+    return {name if name in names else canonical(name): value for name, value in values.items()}
+
+
+def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None:
+    """Raise `ValueError` for names that the model does not know, and for values outside [0, 1]."""
+    if unknown := set(values) - set(names):
+        raise ValueError(f"{what}: got {', '.join(sorted(unknown))}, expected some of {', '.join(names)}")
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")

@@ -1,0 +1,94 @@
+"""What is decided about a photo before any of it is restored."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from small import FAST, network
+
+from idrestore.degradations import NAMES, operation_of
+from idrestore.restoration.engine import Engine
+from idrestore.restoration.pixels import Photo
+from idrestore.restoration.plan import Grid, Planner
+from idrestore.restoration.request import Request
+from idrestore.restoration.rules import Rules
+from idrestore.restoration.tiling import tiles
+
+OTHERS = [name for name in NAMES if operation_of(name) != "affine"]
+RULES = Rules()
+PHOTO = Photo.of(np.random.default_rng(0).random((64, 80, 3), np.float32))
+
+
+def planner(rules=RULES, **changes):
+    return Planner(Engine(network(FAST, **changes), "cpu", "fp32"), rules)
+
+
+def plan(subject, **ingredients):
+    """Plan for shares that the user gives."""
+    request = Request.of(NAMES, 3, ingredients=ingredients)
+    return subject.first(PHOTO, request, Grid(tiles(64, 80, 256, 96), 16))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_brightness_stays_where_nothing_calls_for_another(name):
+    subject = planner()
+    assert plan(subject, **{name: 1.0}).colour_grid is None
+    assert plan(subject, **{name: 0.71, "haze": 0.29}).colour_grid is None
+    assert plan(subject, **{name: 0.6, "haze": 0.4}).colour_grid is not None
+
+
+@pytest.mark.parametrize(("haze", "dark", "factor"), [(0.5, 0.2, 1.0), (0.3, 0.1, 0.5)])
+def test_the_affine_refiner_counts_by_the_share_of_haze_and_darkness(haze, dark, factor):
+    subject, said = planner(), []
+    subject.engine.network.tone.register_forward_hook(lambda _, __, grid: said.append(grid))
+    found = plan(subject, haze=haze, low_light=dark, noise=1 - haze - dark).colour_grid
+    torch.testing.assert_close(found, factor * (haze + dark) * said[0])
+
+
+@pytest.mark.parametrize(
+    ("shares", "is_read"),
+    [
+        ({"haze": 0.2, "low_light": 0.05, "blur": 0.75}, True),
+        ({"haze": 0.3, "low_light": 0.1, "blur": 0.6}, False),  # what is undone would bring the haze back
+        ({"low_light": 0.5, "blur": 0.5}, False),
+        ({"noise": 0.99, "blur": 0.01}, False),
+        ({"noise": 0.97, "blur": 0.03}, True),
+    ],
+)
+def test_a_photo_is_deconvolved_where_it_is_blurred_and_its_brightness_right(shares, is_read):
+    assert (plan(planner(), **shares).deconvolution is not None) == is_read
+
+
+def test_without_a_blur_kernel_estimator_nothing_is_deconvolved():
+    assert plan(planner(kernel_view=()), blur=1.0).deconvolution is None
+
+
+def test_without_an_affine_refiner_nothing_is_asked_of_it():
+    assert plan(planner(tone_view=()), haze=1.0).colour_grid is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [({"max_deconvolution_haze": 0.1}, "deconvolution"), ({"min_deconvolution_share": 0.6}, "deconvolution")],
+)
+def test_rules_are_replaced_without_a_patch(changes, what):
+    shares = {"haze": 0.25, "blur": 0.5, "noise": 0.25}
+    usual, other = (plan(planner(rules), **shares) for rules in (RULES, dataclasses.replace(RULES, **changes)))
+    assert (getattr(usual, what) is None) != (getattr(other, what) is None)
+
+
+def test_a_wish_scales_what_is_undone_and_not_what_was_found():
+    request = Request.of(NAMES, 3, strength={"rain": 0.5}, ingredients={"rain": 0.6, "noise": 0.4})
+    made = planner().first(PHOTO, request, Grid(tiles(64, 80, 256, 96), 16))
+    rain, clean = NAMES.index("rain"), NAMES.index("clean")
+    torch.testing.assert_close(made.found[..., rain], torch.full((1, 3), 0.6))
+    torch.testing.assert_close(made.ingredients[..., [rain, clean]], torch.full((1, 3, 2), 0.3))
+
+
+def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
+    subject = planner(Rules(grain=(1e8, 1e9)))
+    one, two = (Grid(tiles(64, 80, side, 16), 16) for side in (256, 64))
+    assert subject.first(PHOTO, Request(), one).routed is not None
+    assert subject.first(PHOTO, Request(), two).routed is None
+    assert subject.first(PHOTO, Request.of(NAMES, 3, strength={"rain": 0.5}), one).routed is None
