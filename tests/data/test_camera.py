@@ -65,16 +65,23 @@ def test_any_size(size: tuple[int, int]) -> None:
     assert degraded.shape == crops.shape and degraded.isfinite().all()
 
 
-def test_camera_noise_has_the_colours_of_phones() -> None:
-    """Medians measured on phones: red and blue 1.6 times as noisy as green, correlations 0.12, 0.07, 0.48."""
+@pytest.mark.parametrize(
+    ("share", "red", "red_green", "red_blue"), [(0.0, 1.6, 0.12, 0.48), (1.0, 1.1, 0.7, 0.67)], ids=["phones", "JPEGs"]
+)
+def test_noise_has_the_colours_that_were_measured(
+    monkeypatch: pytest.MonkeyPatch, share: float, red: float, red_green: float, red_blue: float
+) -> None:
+    """Medians over pairs of phones' photos, and of cameras' JPEGs."""
+    monkeypatch.setattr(noise, "JPEGS", share)
     rng = np.random.default_rng(0)
-    factors = np.array([noise.draw_grain(rng).colours for _ in range(400)])
+    factors = np.array([noise.draw_sensor(rng)[0].colours for _ in range(400)])
     covariance = factors @ factors.transpose(0, 2, 1)
     deviation = np.sqrt(np.einsum("nii->ni", covariance))
     assert np.allclose(deviation[:, 1], 1)
-    assert 1.5 < np.median(deviation[:, 0]) < 1.8 and 1.5 < np.median(deviation[:, 2]) < 1.8
+    assert np.median(deviation[:, 0]) == pytest.approx(red, abs=0.1)
     correlation = np.median(covariance / deviation[:, :, None] / deviation[:, None], axis=0)
-    assert correlation[0, 1] == pytest.approx(0.12, abs=0.05) and correlation[0, 2] == pytest.approx(0.45, abs=0.05)
+    assert correlation[0, 1] == pytest.approx(red_green, abs=0.06)
+    assert correlation[0, 2] == pytest.approx(red_blue, abs=0.06)
 
 
 def test_noise_planes_have_the_asked_covariance_smoothed_or_not() -> None:
@@ -87,11 +94,14 @@ def test_noise_planes_have_the_asked_covariance_smoothed_or_not() -> None:
         torch.testing.assert_close(row.cov(), expected @ expected.T, atol=tolerance, rtol=0.05)
 
 
-def test_shadows_are_noisier_than_mid_tones() -> None:
+@pytest.mark.parametrize(("share", "ratio"), [(0.0, 1.5), (1.0, 0.7)], ids=["phones", "JPEGs"])
+def test_noise_of_shadows_over_that_of_mid_tones(monkeypatch: pytest.MonkeyPatch, share: float, ratio: float) -> None:
+    monkeypatch.setattr(noise, "JPEGS", share)
+    monkeypatch.setattr(noise, "LEVEL_EXPONENT", (1.0, 1.0))
     drawn = stacked(noise.Noise, [noise.draw_hint(np.random.default_rng(0))] * 2, torch.device("cpu"))
-    levels = torch.tensor((30 / 255, 120 / 255)).view(2, 1, 1, 1).expand(2, 3, 128, 128)
+    levels = torch.tensor((30 / 255, 96 / 255)).view(2, 1, 1, 1).expand(2, 3, 128, 128)
     deviations = (noise.add(levels, drawn) - levels).std(dim=(1, 2, 3))
-    assert float(deviations[0] / deviations[1]) == pytest.approx(1.55, abs=0.1)
+    assert float(deviations[0] / deviations[1]) == pytest.approx(ratio, abs=0.12)
 
 
 def test_haze_of_no_strength_is_no_haze_and_more_hides_more() -> None:
@@ -113,7 +123,13 @@ def test_darkness_keeps_lamps_and_black_skies() -> None:
     lamp = np.array((0.7, 0.5, 0.05, 0.3, 1.5, 1, 1, 1))
     off = np.array((0.7, 0.5, 0.05, 0.3, 0, 1, 1, 1))
     drawn |= {"lamps": np.stack((lamp, off, off)), "sky": np.array((0.4, 0.0)), "backlit": 0.0}
-    drawn |= {"field": np.zeros((light.FIELD, light.FIELD)), "gamma": 1.0, "cast": np.ones(3)}
+    drawn |= {
+        "field": np.zeros((light.FIELD, light.FIELD)),
+        "gamma": 1.0,
+        "cast": np.ones(3),
+        "glare": 0.0,
+        "window": np.zeros(4),
+    }
     tuple_ = stacked(light.Light, [drawn], torch.device("cpu"))
     crops = torch.full((1, 3, 64, 64), 0.6)
     clean = light.set_scene(crops, tuple_)
@@ -121,6 +137,19 @@ def test_darkness_keeps_lamps_and_black_skies() -> None:
     assert clean[0, :, 45, 32].min() > 0.95 and dark[0, :, 45, 32].min() > 0.95
     assert clean[0, :, :10].max() < 0.35 and dark[0, :, :10].max() < 0.35
     assert float(clean[0, :, 60, 2].mean()) > 0.55 > 0.5 > float(dark[0, :, 60, 2].mean())
+
+
+def test_what_is_bright_against_the_light_stays_as_it_is() -> None:
+    drawn = light.draw(0.8, np.random.default_rng(0)) | {"backlit": 1.0, "window": np.array((0.5, 0.5, 0.2, 0.2))}
+    drawn |= {"field": np.zeros((light.FIELD, light.FIELD)), "gamma": 1.0, "cast": np.ones(3), "glare": 1.0}
+    drawn |= {"sky": np.zeros(2), "lamps": np.zeros((light.NUM_LAMPS, 8)) + 0.1, "threshold": 0.99}
+    drawn["lamps"][:, 4] = 0
+    tuple_ = stacked(light.Light, [drawn], torch.device("cpu"))
+    clean = light.set_scene(torch.full((1, 3, 64, 64), 0.5), tuple_)
+    dark = light.darken(clean, tuple_)
+    assert float(clean[0, :, 32, 32].mean()) > 0.65  # overexposed by a stop, as it will stay
+    torch.testing.assert_close(dark[..., 25:39, 25:39], clean[..., 25:39, 25:39], atol=0.02, rtol=0)
+    assert dark[..., :10].max() < 0.25
 
 
 def test_lines_are_part_of_the_photo() -> None:

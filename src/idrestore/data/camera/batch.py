@@ -17,7 +17,7 @@ from idrestore.data.camera.planes import Draw, Stacked, stacked
 from idrestore.data.degrade import MIXTURE_RELIEF, to_8_bit
 from idrestore.data.jpeg import jpegs
 
-STRENGTHS = {"noise": (1.1, 1.3), "rain": (1.3, 1.5), "haze": (1.2, 1.4), "blur": (1.5, 1.3), "low_light": (1.4, 1.1)}
+STRENGTHS = {"noise": (1.1, 1.3), "rain": (1.5, 1.3), "haze": (1.4, 1.3), "blur": (1.9, 1.2), "low_light": (1.5, 0.9)}
 """Beta distribution of each degradation's strength: from nothing up."""
 KINDS = (*STRENGTHS, "clean")
 LINES = {"clean": 0.35, "rain": 0.25}
@@ -79,7 +79,9 @@ def _drawn(kinds: tuple[str, ...], side: int, rng: np.random.Generator) -> dict[
     if not kinds:
         return {}
     is_clean = kinds == ("clean",)
-    drawn: dict[str, Any] = {"look": look.draw(rng, kinds)}
+    drawn: dict[str, Any] = {}
+    if seen := look.draw(rng, kinds):
+        drawn["look"] = seen
     if rng.random() < max(LINES.get(kind, LINES_ELSEWHERE) for kind in kinds):
         drawn["lines"] = lines.draw(rng)
     relief = MIXTURE_RELIEF ** (len(kinds) - 1)

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from idrestore.data.camera.planes import Draw, along_edges, coarse, enlarged, filtered, spread
+from idrestore.data.camera.planes import Draw, along_edges, coarse, enlarged, filtered, places, spread
+from idrestore.data.camera.tone import encoded, linear_light
 from idrestore.data.physics.chance import Range, log_between
-from idrestore.data.physics.curves import encoded, linear_light
 
 LENGTH: Range = (0.5, 36.0)  # px over the exposure, log scale; hand-held at 1/30 s, 1280 px wide: 3, 7, 14
 DEFOCUS = 0.18  # share of the draws
@@ -94,28 +94,34 @@ def draw(strength: float, side: int, rng: np.random.Generator) -> Draw:
 
 def expose(image: Tensor, blur: Blur) -> Tensor:
     """Blur photos; (n, 3, H, W) and a `Blur` of tensors (n, ...) to the same."""
-    light = torch.where(spread(blur.is_encoded), image, linear_light(image))
-    result = light.clone()
-    for rows, blurred in ((blur.radius == 0, _moved), (blur.radius > 0, _defocused)):
+    linear, focused, alone = ~blur.is_encoded, blur.radius == 0, blur.size[:, 0] < -2
+    light = image.clone()
+    light[linear] = linear_light(light[linear])
+    for rows, blurred in ((focused & alone, _moved), (focused & ~alone, _moved_apart), (~focused, _defocused)):
         if rows.any():
-            result[rows] = blurred(light[rows], Blur(*(column[rows] for column in blur)))
-    return torch.where(spread(blur.is_encoded), result, encoded(result))
+            light[rows] = blurred(light[rows], Blur(*(column[rows] for column in blur)))
+    light[linear] = encoded(light[linear])
+    return light
 
 
 def _moved(light: Tensor, blur: Blur) -> Tensor:
     """Average the frames of all instants."""
-    has_layer = blur.size[:, 0] > -2
-    front = light[has_layer]
-    front = torch.where(spread(blur.is_other[has_layer]), front.flip(-1), front)
-    layer = torch.cat((front, _outline(light, blur)[has_layer]), dim=1)
+    meshes = _meshes(blur.camera, blur.lens, light)
+    total = torch.zeros_like(light)
+    for instant in range(INSTANTS):
+        total += _warped(light, meshes[:, instant])
+    return total / INSTANTS
+
+
+def _moved_apart(light: Tensor, blur: Blur) -> Tensor:
+    """Average the frames of all instants, something in front moving on its own."""
+    front = torch.where(spread(blur.is_other), light.flip(-1), light)
+    layer = torch.cat((front, _outline(light, blur)), dim=1)
     behind, ahead = (_meshes(angles, blur.lens, light) for angles in (blur.camera, blur.layer))
     total = torch.zeros_like(light)
     for instant in range(INSTANTS):
-        frame = _warped(light, behind[:, instant])
-        if len(layer):
-            seen, cover = _warped(layer, ahead[has_layer, instant]).split((3, 1), dim=1)
-            frame[has_layer] = torch.lerp(frame[has_layer], seen, cover)
-        total += frame
+        seen, cover = _warped(layer, ahead[:, instant]).split((3, 1), dim=1)
+        total += torch.lerp(_warped(light, behind[:, instant]), seen, cover)
     return total / INSTANTS
 
 
@@ -151,7 +157,10 @@ def _meshes(angles: Tensor, lens: Tensor, like: Tensor) -> Tensor:
 
 def _warped(planes: Tensor, mesh: Tensor) -> Tensor:
     """Take planes from where the points of a mesh say, (n, 2, MESH, MESH), what is outside being mirrored."""
-    grid = F.interpolate(mesh, size=planes.shape[-2:], mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
+    down, right = places(planes)
+    knots = torch.arange(MESH, device=planes.device)
+    rows, columns = ((1 - (place.view(-1, 1) * (MESH - 1) - knots).abs()).clamp(min=0) for place in (down, right))
+    grid = (rows @ mesh @ columns.T).permute(0, 2, 3, 1)  # linear between the points
     return F.grid_sample(planes, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from idrestore.data.camera.planes import Draw, along_edges, coarse, enlarged, places, spread
+from idrestore.data.camera.tone import encoded, linear_light
 from idrestore.data.physics.chance import Range
-from idrestore.data.physics.curves import encoded, linear_light
 
-BETA = 2.4  # per unit of depth at full strength; falls to nothing with the strength
-BETA_EXPONENT = 1.6
+BETA = 1.7  # per unit of depth at full strength; falls to nothing with the strength
+BETA_EXPONENT = 1.4
 AIRLIGHT: Range = (0.6, 1.0)
 DIM_AIR = 0.12  # share of airlight after sunset, 0.3 to 0.6
 TINTS = ((0.0, 0.0, 0.0), (-0.10, -0.02, 0.06), (0.05, 0.0, -0.14))  # grey, blue, yellow over the airlight
@@ -81,9 +81,12 @@ def scatter(image: Tensor, haze: Haze) -> Tensor:
     airlight = (spread(haze.airlight) * (1 + gradient)).clamp(0, 1)
     blurred = F.avg_pool2d(F.pad(image, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
     scene = torch.lerp(image, blurred, spread(haze.soft) * (1 - transmission))
-    values = scene * transmission + airlight * (1 - transmission)
-    light = linear_light(scene) * transmission + linear_light(airlight) * (1 - transmission)
-    return torch.where(spread(haze.is_encoded), values, encoded(light))
+    result = torch.lerp(airlight, scene, transmission)
+    rows = ~haze.is_encoded
+    if rows.any():
+        light, air = linear_light(scene[rows]), linear_light(airlight[rows])
+        result[rows] = encoded(torch.lerp(air, light, transmission[rows]))
+    return result
 
 
 def depth(image: Tensor, haze: Haze) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from idrestore.data.camera.planes import Draw, enlarged, filtered, gaussian, spread
+from idrestore.data.camera.tone import power
 from idrestore.data.physics.chance import Range
 
 SOFTNESS: Range = (0.2, 0.95)  # standard deviation, px, of phones of 12 to 48 megapixels
@@ -37,14 +38,16 @@ class Look(NamedTuple):
     """(FIELD, FIELD): of the colour's brightness"""
 
 
-def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw:
-    """Draw a look; that of degraded photos varies less, and hides nothing that is to be judged."""
-    share = 0.5 if kinds == ("clean",) else 0.2
+def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw | None:
+    """Draw a look, or none; that of degraded photos varies less, and hides nothing that is to be judged."""
+    share = 0.5 if kinds == ("clean",) else 0.2  # half of the photos that have any have each
     hides_light = not {"haze", "low_light"}.isdisjoint(kinds)
 
     def chosen(value: float, otherwise: float, times: float = 1.0) -> float:
-        return value if rng.random() < share * times else otherwise
+        return value if rng.random() < 0.5 * times else otherwise
 
+    if rng.random() > 2 * share:
+        return None
     contrast = chosen(rng.uniform(*PALE), 1.0, 0.3)
     exponent = chosen(rng.uniform(*DARK), 1.0, 0.4)
     return {
@@ -55,7 +58,7 @@ def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw:
         "black": 0.0 if hides_light else rng.uniform(0, 1 - contrast),
         "exponent": 1.0 if hides_light else exponent,
         "saturation": chosen(rng.uniform(0, 1.3), 1.0, 0.3),
-        "flat": float(rng.random() < 2 * FLAT * share) * (not hides_light),
+        "flat": float(rng.random() < FLAT) * (not hides_light),
         "colour": rng.choice((0.0, 1.0), 3) if rng.random() < 0.3 else rng.uniform(0, 1, 3),
         "change": rng.normal(0, rng.uniform(0, 0.1), (FIELD, FIELD)) * (rng.random() < 0.6),
     }
@@ -63,12 +66,17 @@ def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw:
 
 def dress(image: Tensor, look: Look) -> Tensor:
     """Give clean photos their look; (n, 3, H, W) and a `Look` of tensors (n, ...) to the same, on the 8-bit grid."""
-    soft, halo, radius = spread(look.softness), spread(look.halo), spread(look.halo_radius)
-    if bool((soft + halo).any()):
-        image = filtered(image, lambda f: gaussian(soft)(f) * (1 + halo * (1 - gaussian(radius)(f)))).clamp(0, 1)
+    rows = look.softness + look.halo > 0
+    if rows.any():
+        soft, halo, radius = (spread(column[rows]) for column in (look.softness, look.halo, look.halo_radius))
+        image = image.clone()
+        sharper = filtered(image[rows], lambda f: gaussian(soft)(f) * (1 + halo * (1 - gaussian(radius)(f))))
+        image[rows] = sharper.clamp(0, 1)
     grey = image.mean(dim=1, keepdim=True)
-    image = (grey + spread(look.saturation) * (image - grey)).clamp(1e-6, 1) ** spread(look.exponent)
+    image = power(torch.lerp(grey, image, spread(look.saturation)), spread(look.exponent))
     image = spread(look.black) + spread(look.contrast) * image
-    plain = spread(look.colour) + enlarged(look.change, image)
-    image = torch.lerp(image, plain.expand_as(image), spread(look.flat))
+    rows = look.flat > 0
+    if rows.any():
+        plain = spread(look.colour[rows]) + enlarged(look.change[rows], image)
+        image[rows] = plain.expand_as(image[rows])
     return (image.clamp(0, 1) * 255).round() / 255

@@ -1,7 +1,8 @@
-"""Noise as cameras leave it in sRGB: its colours' covariance, its growth into the shadows, its smoothing.
+"""Noise as cameras leave it in sRGB: its colours' covariance, its growth with the level, its smoothing.
 
-Measured on pairs of phones' photos: red and blue are 1.6 times as noisy as green and go together; shadows are 1.5 times
-as noisy as mid tones.
+Two kinds were measured. Phones, hardly processed: red and blue are 1.6 times as noisy as green and go together, shadows
+are 1.5 times as noisy as mid tones. Cameras' JPEGs: the three channels go together, noise is smooth, and tone
+curves flatten it in shadows and lights.
 """
 
 from typing import NamedTuple
@@ -18,15 +19,48 @@ WHITE = 0.3  # share of plain Gaussian draws, the benchmarks' own noise
 WHITE_SIGMA: Range = (2.0, 55.0)  # 8-bit units, log scale; the benchmarks' 15, 25 and 50 are inside
 SIGMA: Range = (0.7, 24.0)  # of green at mid-grey, 8-bit units, log scale: ISO 100 about 2 to 3.6, ISO 10000 about 22
 HINT: Range = (0.3, 2.0)  # what other photos have of it
-RED_BLUE: Range = (1.3, 2.0)  # standard deviations over green's
-CORRELATION = ((0.12, 0.08), (0.10, 0.12), (0.45, 0.10))  # red-green, green-blue, red-blue: mean and deviation
-LEVELS = (0, 8, 24, 40, 56, 72, 216, 232, 255)
-LEVEL_DEVIATIONS = (1.4, 1.5, 1.64, 1.33, 1.24, 1.0, 1.0, 0.67, 0.4)  # over that of mid-grey, by 8-bit level
-LEVEL_EXPONENT: Range = (0.6, 1.4)  # cameras differ
+JPEGS = 0.5  # share of the others that are as in cameras' JPEGs
 CURVE = 64  # entries of the table that is read by level
-SMOOTHED = 0.65  # share that demosaicking and phones' own denoising leave smooth
-LUMA_SMOOTHING: Range = (0.3, 0.9)  # standard deviation, px
-CHROMA_SMOOTHING: Range = (0.5, 2.5)  # px
+LEVEL_EXPONENT: Range = (0.6, 1.4)  # of the deviations by level: cameras differ
+
+
+class Sensor(NamedTuple):
+    """What noise looks like: how it was measured, in ranges."""
+
+    red_blue: Range
+    """Standard deviations over green's"""
+    correlation: tuple[Range, Range, Range]
+    """Red-green, green-blue, red-blue: mean and deviation each"""
+    levels: tuple[float, ...]
+    """8-bit levels"""
+    deviations: tuple[float, ...]
+    """Standard deviations there, over that of mid-grey"""
+    smoothed: float
+    """Share of the draws that are smoothed"""
+    luma: Range
+    """Smoothing of what the channels have in common: standard deviation, px"""
+    chroma: Range
+    """Smoothing of the rest, px"""
+
+
+PHONE = Sensor(
+    red_blue=(1.3, 2.0),
+    correlation=((0.12, 0.08), (0.10, 0.12), (0.45, 0.10)),
+    levels=(0, 8, 24, 40, 56, 72, 216, 232, 255),
+    deviations=(1.4, 1.5, 1.64, 1.33, 1.24, 1.0, 0.85, 0.67, 0.4),
+    smoothed=0.5,
+    luma=(0.3, 0.9),
+    chroma=(0.5, 2.5),
+)
+JPEG = Sensor(
+    red_blue=(1.0, 1.3),
+    correlation=((0.68, 0.12), (0.68, 0.12), (0.66, 0.12)),
+    levels=(0, 8, 28, 56, 96, 130, 170, 210, 255),
+    deviations=(0.35, 0.4, 0.66, 0.9, 1.0, 0.85, 0.6, 0.4, 0.25),
+    smoothed=1.0,
+    luma=(0.6, 0.9),
+    chroma=(0.6, 1.6),
+)
 SHARPENED: Range = (0.0, 1.2)  # gain of the finest detail in half of the smoothed ones
 
 
@@ -56,29 +90,33 @@ class Noise(NamedTuple):
     seed: Tensor
 
 
-def draw_grain(rng: np.random.Generator) -> Grain:
-    """Draw how a camera's noise looks."""
-    red_green, green_blue, red_blue = (rng.normal(*spread_) for spread_ in CORRELATION)
+def draw_sensor(rng: np.random.Generator) -> tuple[Grain, NDArray[np.float64]]:
+    """Draw how a camera's noise looks, and its table of standard deviations by level, (CURVE,)."""
+    sensor = JPEG if rng.random() < JPEGS else PHONE
+    red_green, green_blue, red_blue = (rng.normal(*each) for each in sensor.correlation)
     correlation = np.array([[1, red_green, red_blue], [red_green, 1, green_blue], [red_blue, green_blue, 1]])
-    deviations = np.array((rng.uniform(*RED_BLUE), 1, rng.uniform(*RED_BLUE)))
-    colours = np.linalg.cholesky(correlation * np.outer(deviations, deviations))
-    smoothed, sharpened = rng.random() < SMOOTHED, rng.random() < 0.5
-    luma, chroma, gain = rng.uniform(*LUMA_SMOOTHING), rng.uniform(*CHROMA_SMOOTHING), rng.uniform(*SHARPENED)
-    return Grain(int(rng.integers(2**62)), colours, smoothed * luma, smoothed * chroma, smoothed * sharpened * gain)
+    deviations = np.array((rng.uniform(*sensor.red_blue), 1, rng.uniform(*sensor.red_blue)))
+    values, axes = np.linalg.eigh(correlation)  # what is drawn may be impossible by a little
+    colours = deviations[:, None] * axes * np.sqrt(values.clip(min=1e-3))
+    colours /= np.linalg.norm(colours[1])
+    smoothed, sharpened = rng.random() < sensor.smoothed, rng.random() < 0.5
+    luma, chroma, gain = rng.uniform(*sensor.luma), rng.uniform(*sensor.chroma), rng.uniform(*SHARPENED)
+    grain = Grain(int(rng.integers(2**62)), colours, smoothed * luma, smoothed * chroma, smoothed * sharpened * gain)
+    curve = np.interp(np.linspace(0, 255, CURVE), sensor.levels, sensor.deviations)
+    return grain, curve ** rng.uniform(*LEVEL_EXPONENT)
 
 
 def draw(strength: float, rng: np.random.Generator) -> Draw:
     """Draw white noise, or a camera's."""
     if rng.random() < WHITE:
-        flat = Grain(int(rng.integers(2**62)), np.eye(3), 0.0, 0.0, 0.0)
-        return _noise(log_between(WHITE_SIGMA, strength), np.ones(CURVE), flat)
-    exponent = rng.uniform(*LEVEL_EXPONENT)
-    return _noise(log_between(SIGMA, strength), _by_level(exponent), draw_grain(rng))
+        flat_ = Grain(int(rng.integers(2**62)), np.eye(3), 0.0, 0.0, 0.0)
+        return _noise(log_between(WHITE_SIGMA, strength), flat_, np.ones(CURVE))
+    return _noise(log_between(SIGMA, strength), *draw_sensor(rng))
 
 
 def draw_hint(rng: np.random.Generator) -> Draw:
     """Draw the little noise that photos have whatever else is wrong with them."""
-    return _noise(rng.uniform(*HINT), _by_level(1.0), draw_grain(rng))
+    return _noise(rng.uniform(*HINT), *draw_sensor(rng))
 
 
 def add(image: Tensor, noise: Noise) -> Tensor:
@@ -116,13 +154,8 @@ def flat(grain: Grain) -> NDArray[np.float64]:
     return np.concatenate((grain.colours.ravel(), (grain.luma, grain.chroma, grain.sharpened)))
 
 
-def _noise(sigma: float, curve: NDArray[np.float64], grain: Grain) -> Draw:
+def _noise(sigma: float, grain: Grain, curve: NDArray[np.float64]) -> Draw:
     return {"sigma": sigma / 255, "curve": curve, "grain": flat(grain), "seed": grain.seed}
-
-
-def _by_level(exponent: float) -> NDArray[np.float64]:
-    """Return the table of standard deviations by level."""
-    return np.interp(np.linspace(0, 255, CURVE), LEVELS, LEVEL_DEVIATIONS) ** exponent
 
 
 def _unit_energy(response: Tensor) -> Tensor:

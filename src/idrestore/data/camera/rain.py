@@ -12,9 +12,9 @@ from idrestore.data.physics.chance import Range, between, log_between
 
 LAYERS = 4  # near, middle, far; splashes
 COVERAGE: Range = (0.02, 0.9)  # sum of the streaks' areas over the photo's, log scale
-BRIGHTNESS: Range = (0.02, 0.8)  # at the middle of the brightest streaks
-LENGTH: Range = (8.0, 60.0)  # px
-WIDTH: Range = (0.4, 1.1)  # standard deviation across, px
+BRIGHTNESS: Range = (0.03, 0.7)  # at the middle of the brightest streaks
+LENGTH: Range = (12.0, 70.0)  # px
+WIDTH: Range = (0.4, 0.95)  # standard deviation across, px
 NEARNESS: Range = (-0.8, 0.8)  # logarithm of a layer's size
 FAINT: Range = (0.4, 0.95)  # brightness falls by up to this much from the nearest drops to the farthest
 SLANT, MAX_SLANT = 16.0, 50.0  # standard deviation and limit from the vertical, degrees
