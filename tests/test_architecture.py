@@ -1,6 +1,7 @@
 """What the design promises of the source as a whole."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -88,3 +89,13 @@ def test_every_public_name_has_a_docstring(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree) or not tree.body
     check(tree.body, path)
+
+
+def test_one_version_is_said_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert project["version"] == idrestore.__version__ == cited[1]
+
+
+def test_the_package_says_that_it_has_types():
+    assert (PACKAGE / "py.typed").is_file()

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small import tiny_file
+from typer.testing import CliRunner
 
 import idrestore
+from idrestore.cli import app, doctor
 from idrestore.files import image
 from idrestore.model.config import PRESETS
 
@@ -213,7 +215,7 @@ def test_train_makes_a_model_that_restores(tmp_path, photo_folder):
     assert "--resume" in err
     best = tmp_path / "run/best.safetensors"
     assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "-m", best)[0] == 0
-    code, out, _ = run("info", best)
+    code, out, _ = run("info", best, "--json")
     assert json.loads(out)["step"] == 4
 
 
@@ -233,6 +235,34 @@ def test_train_refuses_a_wrong_recipe_in_one_line(tmp_path):
     assert (code, len(err.strip().splitlines())) == (2, 1)
     assert "nearest one is 'seed'" in err
     assert not (tmp_path / "run").exists()
+
+
+def test_info_of_a_model_is_a_card_of_ten_lines_for_people():
+    code, out, _ = run("info", "fast")
+    assert code == 0
+    labels = [line[:12].strip() for line in out.splitlines() if line[:12].strip()]
+    assert labels[:4] == ["model", "about", "removes", "licence"]
+    assert len(labels) <= 12
+    assert max(len(line) for line in out.splitlines() if str(Path(idrestore.__file__).parent) not in line) <= 80
+
+
+def test_doctor_says_what_this_machine_can_do(monkeypatch):
+    monkeypatch.setattr(doctor, "SIDE", 64)
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "idrestore", "processor", "memory", "torch", "computing", "libvips", "formats", "model", "speed",
+    ]  # fmt: skip
+    assert "JPEG, PNG, WebP, TIFF, AVIF are read and written" in done.stdout
+
+
+def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
+    monkeypatch.setattr(doctor, "SIDE", 64)
+    monkeypatch.setattr(doctor, "_works", lambda row: row.name != "PNG")
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert "formats: PNG cannot be written and read again" in done.stderr
+    assert "speed" in done.stdout
 
 
 def test_info_tells_what_a_network_costs():

@@ -9,7 +9,8 @@ from idrestore.cli import app
 from idrestore.cli.help import insisting
 from idrestore.degradations import DEGRADATIONS, FIVE
 
-COMMANDS = ["restore", "watch", "explain", "web", "info", "degrade", "train", "extend", "ablate", "evaluate", "export"]
+EVERYDAY = ["restore", "watch", "explain", "web", "info", "doctor"]
+RESEARCH = ["degrade", "train", "extend", "ablate", "evaluate", "export"]
 
 
 def helped(*command):
@@ -18,7 +19,7 @@ def helped(*command):
     return result.output
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("command", [[], *([name] for name in EVERYDAY + RESEARCH)])
 def test_help_fits_eighty_columns_with_nothing_cut_off(command):
     text = helped(*command)
     assert max(map(len, text.splitlines())) <= 80
@@ -28,8 +29,8 @@ def test_help_fits_eighty_columns_with_nothing_cut_off(command):
 
 def test_research_stands_apart_from_what_photographers_need():
     everyday, research = helped().split("Research:")
-    assert all(f"\n  {name} " in everyday for name in ("restore", "watch", "explain", "web", "info"))
-    assert all(f"\n  {name} " in research for name in ("degrade", "train", "extend", "ablate", "evaluate", "export"))
+    assert all(f"\n  {name} " in everyday for name in EVERYDAY)
+    assert all(f"\n  {name} " in research for name in RESEARCH)
 
 
 def test_every_degradation_has_its_flag_with_an_example():

@@ -61,7 +61,7 @@ def connect(address: str | None = None) -> None:
     try:
         import ray.data
     except ImportError as error:
-        raise ImportError('Ray is not installed: pip install ".[cluster]" in the folder of idrestore') from error
+        raise ImportError('Ray is not installed: pip install "idrestore[cluster]"') from error
     ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False)
 
 

@@ -8,6 +8,7 @@ import idrestore
 from idrestore.cli.ablate import ablate_command
 from idrestore.cli.console import EXIT_CODES, out_console, use_any_encoding
 from idrestore.cli.degrade import degrade_command
+from idrestore.cli.doctor import doctor_command
 from idrestore.cli.evaluate import evaluate_command
 from idrestore.cli.explain import explain_command
 from idrestore.cli.export import export_command
@@ -55,6 +56,7 @@ app.command("watch", cls=RestoreCommand)(watch_command)
 app.command("explain", cls=Command)(explain_command)
 app.command("web", cls=Command)(web_command)
 app.command("info", cls=Command)(info_command)
+app.command("doctor", cls=Command)(doctor_command)
 app.command("degrade", cls=Command, rich_help_panel=RESEARCH)(degrade_command)
 app.command("train", cls=Command, rich_help_panel=RESEARCH)(train_command)
 app.command("extend", cls=Command, rich_help_panel=RESEARCH)(extend_command)

@@ -14,7 +14,9 @@ def extend_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new model and its log.")],
     operation: Annotated[str, typer.Option(help="What undoes it: additive, affine or convolutive.")] = "additive",
     model: ModelOption = "fast",
-    degrade: Annotated[str, typer.Option(help="FILE.py:FUNCTION(image, rng) that degrades clean photos.")] = "",
+    degrade: Annotated[
+        str, typer.Option(help="FILE.py:FUNCTION(image, rng) that degrades clean photos; it runs with your rights.")
+    ] = "",
     steps: Annotated[int, typer.Option(help="Steps of training.")] = 600,
     validation: Annotated[Path | None, typer.Option(help="Other pairs, to measure what was gained and lost.")] = None,
 ) -> None:

@@ -1,45 +1,104 @@
 """`idrestore info`: what the models are."""
 
-from typing import Annotated
+import json
+import textwrap
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idrestore.cli.console import out_console, refuse
+from idrestore.cli.console import out_console, refuse, say
+from idrestore.degradations import DEGRADATIONS
+
+if TYPE_CHECKING:
+    from idrestore.model.checkpoint import Model
+    from idrestore.model.network import RestorationNetwork
+
+WIDTH = 80
+LABEL = 12
+"""Letters of a label, with the space behind it."""
+WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}
 
 
 def info_command(
     model: Annotated[str, typer.Argument(help="A shipped model's name, a model file, or with --cost a preset.")] = "",
     cost: Annotated[bool, typer.Option("--cost", help="Parameters and kMAC a pixel, part by part.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="All that the model's card says, for programs.")] = False,
 ) -> None:
-    """Show the shipped models, or one model's card, or what a network costs."""
-    import json
-
-    import idrestore
+    """Show the shipped models, or one model's card, or what a network costs. Example: idrestore info fast"""
     from idrestore.model import checkpoint
-    from idrestore.model import cost as costs
     from idrestore.model.config import PRESETS
-    from idrestore.model.inference import arithmetic
     from idrestore.model.network import RestorationNetwork
 
     if cost and not model:
         refuse(f"--cost: expected a model or a preset, such as {', '.join(PRESETS)}")
     if not model:
-        shipped = ", ".join(checkpoint.SHIPPED) or "none"
-        out_console.print(f"idrestore {idrestore.__version__}; models: {shipped}; presets: {', '.join(PRESETS)}")
-        out_console.print(f"this machine: {arithmetic()}")
-        return
-    if cost and model in PRESETS:
-        network = RestorationNetwork(PRESETS[model])
+        _tell_all()
+    elif cost and model in PRESETS:
+        _tell_cost(RestorationNetwork(PRESETS[model]))
     else:
         try:
             loaded = checkpoint.load(model)
         except checkpoint.CheckpointError as error:
             refuse(str(error))
-        network = loaded.network
-        if not cost:
-            header = {"file": str(loaded.path), "sha256": loaded.sha256, **loaded.card}
-            out_console.print(json.dumps(header, indent=2, ensure_ascii=False), markup=False)
-            return
+        if cost:
+            _tell_cost(loaded.network)
+        elif json:
+            _tell_json(loaded)
+        else:
+            _tell_card(loaded)
+
+
+def _tell_all() -> None:
+    """Print which models and presets there are, and how this machine computes."""
+    import idrestore
+    from idrestore.model import checkpoint
+    from idrestore.model.config import PRESETS
+    from idrestore.model.inference import arithmetic
+
+    shipped = ", ".join(checkpoint.SHIPPED) or "none"
+    say(f"idrestore {idrestore.__version__}; models: {shipped}; presets: {', '.join(PRESETS)}")
+    say(f"this machine: {arithmetic()}")
+
+
+def _tell_card(loaded: "Model") -> None:
+    """Print what people want to know of a model."""
+    from idrestore.model.inference import arithmetic
+
+    card, network = loaded.card, loaded.network
+    parameters = sum(each.numel() for each in network.parameters())
+    removes = [WORDS.get(name, name.replace("_", " ")) for name in network.config.degradations if name != "clean"]
+    training = card.get("training") if isinstance(card.get("training"), dict) else {}
+    assert isinstance(training, dict)
+    trained = [f"{card['step']:,} steps"] if isinstance(card.get("step"), int) else []
+    trained += [f"{training['hours']} hours"] if training.get("hours") else []
+    rows = {
+        "model": ", version ".join(str(card[key]) for key in ("name", "version") if card.get(key)),
+        "about": str(card.get("description", "")),
+        "removes": ", ".join(removes),
+        "licence": str(card.get("licence", "")),
+        "trained on": str(card.get("data", "")),
+        "training": ", ".join(trained),
+        "size": f"{parameters / 1e6:.2f} million parameters, {loaded.path.stat().st_size / 1e6:.1f} MB",
+        "file": str(loaded.path),
+        "SHA-256": loaded.sha256,
+        "here": str(arithmetic()),
+        "more": "--json, --cost",
+    }
+    for label, text in rows.items():
+        for index, line in enumerate(
+            textwrap.wrap(text, WIDTH - LABEL, break_on_hyphens=False, break_long_words=False)
+        ):
+            say(f"{'' if index else label:<{LABEL}}{line}")
+
+
+def _tell_json(loaded: "Model") -> None:
+    header = {"file": str(loaded.path), "sha256": loaded.sha256, **loaded.card}
+    out_console.print(json.dumps(header, indent=2, ensure_ascii=False), markup=False)
+
+
+def _tell_cost(network: "RestorationNetwork") -> None:
+    from idrestore.model import cost as costs
+
     out_console.print("| part | parameters | kMAC/pixel |\n|---|---|---|", markup=False)
     for row in costs.costs(network):
         out_console.print(f"| {row.name} | {row.parameters:,} | {row.kmac:.2f} |", markup=False)

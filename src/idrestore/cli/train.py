@@ -9,7 +9,7 @@ from idrestore.cli.console import SOME_FAILED, Bar, complain, out_console, refus
 
 
 def train_command(
-    recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see recipes/.")],
+    recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see recipes/ (in the installed package, too).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run: log, checkpoints, models.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in this folder.")] = False,
     finish: Annotated[
