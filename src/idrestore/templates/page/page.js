@@ -304,6 +304,7 @@ function showSide() {
   get("#again").hidden = !isChanged || isActive;
   get("#againAll").hidden = get("#again").hidden || photos.length < 2;
   get("#cancel").hidden = !isActive;
+  get("#options").hidden = stage.element.hidden = photo.state === "failed" && !photo.job; // it is no photo
   get("#retry").hidden = !["failed", "cancelled"].includes(photo.state);
   showNotes(photo.job?.notes ?? []);
   showIngredients(photo);
