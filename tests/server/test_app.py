@@ -100,7 +100,8 @@ def error(response):
         ({"provenance": "false", "guard": "no"}, batch.Settings(provenance=False, guard=False)),
         ({"quality": "30"}, batch.Settings(quality=30)),
         ({"controls": "haze=off,rain=auto"}, batch.Settings(strength={"haze": 0.0})),
-        ({"controls": "haze=0.6"}, batch.Settings(ingredients={"haze": 0.6})),
+        ({"controls": "haze=0.6"}, batch.Settings(strength=0.6, ingredients={"haze": 1.0})),
+        ({"controls": "haze=0"}, batch.Settings(strength={"haze": 0.0})),
     ],
 )
 @pytest.mark.parametrize("ending", ["png", "jpg"])

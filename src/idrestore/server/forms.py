@@ -121,12 +121,17 @@ def steering(options: Options, names: Collection[str], found: Mapping[str, float
 
 
 def _settings(controls: Mapping[str, Control], found: Mapping[str, float]) -> dict[str, Any]:
-    """Return the strengths or the ingredients that controls mean."""
-    off = {name for name, value in controls.items() if value == "off"}
-    amounts = {name: value for name, value in controls.items() if isinstance(value, float)}
+    """Return the strengths or the ingredients that controls mean.
+
+    As on the command line, what is insisted on is taken for granted, in the proportion of the amounts, and the photo
+    goes as far of its way as the largest amount says; beside it stays what was found.
+    """
+    off = {name for name, value in controls.items() if value in ("off", 0.0)}
+    amounts = {name: value for name, value in controls.items() if isinstance(value, float) and value}
     if not amounts:
         return {"strength": dict.fromkeys(off, 0.0) or 1.0}
-    # Who insists gives the ingredients: amounts as said, the rest as found, and no more than all in all.
-    shares = {name: share for name, share in found.items() if name != "clean" and name not in off} | amounts
-    total = max(1.0, sum(shares.values()))
-    return {"ingredients": {name: share / total for name, share in shares.items()}}
+    largest = max(amounts.values())
+    shares = {name: share for name, share in found.items() if name != "clean" and name not in off}
+    shares |= {name: amount / largest for name, amount in amounts.items()}
+    total = sum(shares.values())
+    return {"ingredients": {name: share / total for name, share in shares.items()}, "strength": largest}
