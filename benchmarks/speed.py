@@ -148,6 +148,7 @@ def _restorer(case: Case) -> Any:
     from idrestore.restoration import memory
     from idrestore.restoration.restorer import Restorer
 
+    memory.keep_freed()
     budget = memory.parse_bytes(case["memory"]) if case["memory"] else None
     return Restorer(model_of(case["model"]), case["device"], case["precision"], budget=budget)
 

@@ -167,10 +167,15 @@ def add_65(header, _):
         (setting("stem_stride", 0), "unusable configuration"),
         (entry("hub", ["prior"]), "hub"),
         (setting("num_priors", 6), "wrong shape"),
-        (setting("dim", 6 * 2**20), "wrong shape"),  # terabytes
+        (setting("dim", 6 * 2**7), "wrong shape"),  # gigabytes
+        (setting("dim", 6 * 2**20), "dim: got 6291456, expected a whole number from 1 to 1024"),
         (setting("dim", 2**62), "unusable configuration"),
-        (setting("depths", [1, 1, 1, 10**9]), r"unusable configuration \(got depths .*, expected at most 64"),
-        (add_65, r"unusable configuration \(got depths .* 65 additions, expected at most 64"),
+        (setting("depths", [1, 1, 1, 10**9]), r"depths: got .*, expected 4 numbers from 1 to 64"),
+        (add_65, "added: got 65 degradations, expected at most 64"),
+        (setting("overlay_blocks", 10**7), "overlay_blocks: got 10000000, expected a whole number from 0 to 64"),
+        (setting("refinement", 10**7), "refinement: got 10000000"),
+        (setting("wide_view", [1, 10**7]), "wide_view: got .*, expected none, or 2 numbers from 1 to 4096"),
+        (setting("query_stride", 10**7), "query_stride: got 10000000"),
         (setting("wi\ndth", 8), "unknown model setting 'wi"),
         (
             lambda _, tensors: tensors.update({"stem.weight": tensors["stem.weight"].to(torch.float8_e4m3fn)}),
@@ -227,3 +232,11 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
         save(path, network(FAST), {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_loading_leaves_the_callers_random_numbers_alone(intact):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    checkpoint.load(intact)
+    assert torch.equal(torch.rand(3), expected)

@@ -729,3 +729,12 @@ def test_a_result_says_whether_anything_changed(photo):
     untouched = restorer().restore(photo, strength=0.0)
     assert not untouched.changed and untouched.image is not photo
     assert sum(untouched.ingredients.values()) == pytest.approx(1)
+
+
+def test_a_library_leaves_the_allocator_to_its_user(monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "_glibc", lambda function, *_: asked.append(function))
+    Restorer(restorer().model, "cpu", "fp32")
+    assert "mallopt" not in asked
+    memory.keep_freed()
+    assert "mallopt" in asked

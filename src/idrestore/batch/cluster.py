@@ -15,6 +15,7 @@ from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
 from idrestore.batch.settings import Settings
 from idrestore.device import Precision
 from idrestore.model.checkpoint import Model
+from idrestore.restoration import memory
 from idrestore.restoration.restorer import Restorer
 
 TRIES_AFTER_A_CRASH = 3
@@ -34,6 +35,7 @@ class Worker:
     """What an actor is: a model that takes numbers of photos and returns files, or what went wrong."""
 
     def __init__(self, model: Model, placement: Placement, settings: Settings, jobs: Sequence[Job]) -> None:
+        memory.keep_freed()
         self.restorer = Restorer(model, *placement)
         self.settings = settings
         self.jobs = jobs

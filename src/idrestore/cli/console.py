@@ -177,8 +177,10 @@ def load_model(
     model: str, device: str, precision: str, tile: int | None = None, budget: int | None = None
 ) -> "Restorer":
     """Load a model, or refuse."""
+    from idrestore.restoration import memory
     from idrestore.restoration import restorer as restoration
 
+    memory.keep_freed()
     try:
         return restoration.load(model, device, precision, tile, budget)  # type: ignore[arg-type]
     except ValueError as error:

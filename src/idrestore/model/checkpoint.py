@@ -22,8 +22,6 @@ from idrestore.model.network import RestorationNetwork, ingredient_hub
 FORMAT_VERSION = 1
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 """What a model file's tensors may be."""
-DEEPEST = 64
-"""Blocks a level, or additions, above which a header is not believed: making their objects would take forever."""
 METADATA_KEY = "idrestore"
 BEFORE = {"operations_by": "degradation", "affine_from": (0.3, 0.5)}
 """Settings of models made before there was a choice."""
@@ -115,7 +113,8 @@ def load(name_or_path: str | Path = "fast") -> Model:
             raise CheckpointError(f"{path}: tensor {name!r} holds {tensors[name].dtype}, expected 16- or 32-bit floats")
         if not torch.isfinite(tensors[name]).all():
             raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinite values")
-    network = _build(path, header)
+    with torch.random.fork_rng(devices=()):  # what is drawn to start with is replaced: the caller's numbers stay
+        network = _build(path, header)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return Model(network.eval().requires_grad_(False), header["card"], path, digest)
 
@@ -156,9 +155,6 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
         config = ModelConfig.from_mapping(BEFORE | header["config"])
-        if max(*config.depths, config.refinement, len(config.added)) > DEEPEST:
-            sizes = f"depths {config.depths} and {config.refinement}, {len(config.added)} additions"
-            raise ValueError(f"got {sizes}, expected at most {DEEPEST}")
         network = RestorationNetwork(config)
         if header["hub"] == "ingredient":
             network.hub = ingredient_hub(config)

@@ -28,6 +28,18 @@ PLACEMENTS: dict[Placement, tuple[str, ...]] = {
 backbone alone (ablation)."""
 
 
+MOST_BLOCKS, MOST_CHANNELS = 64, 4096
+MOST: dict[str, int] = {
+    "dim": 1024,
+    "refinement": MOST_BLOCKS,
+    "overlay_blocks": MOST_BLOCKS,
+    "stem_stride": 16,
+    "query_stride": 64,
+    "num_priors": 8 * 1024,
+}
+"""Largest numbers that are believed: a model file that claims more would take forever to build, or all memory."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a `RestorationNetwork`; the defaults are those of the paper (supplement, Sec. 3)."""
@@ -95,6 +107,13 @@ class ModelConfig:
     """What routers see of a feature map: channel means, or means and standard deviations."""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
+        self._check_sizes()
+        self._check_views()
+        self._check_degradations()
+
+    def _check_kinds(self) -> None:
+        """Check each field by itself, and make tuples of lists."""
         for field in fields(self):
             value, allowed = getattr(self, field.name), field.type
             if isinstance(value, list):
@@ -102,26 +121,21 @@ class ModelConfig:
             if get_origin(allowed) is Literal and value not in get_args(allowed):
                 raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
             least = 0 if field.name in ("refinement", "overlay_blocks", "num_priors") else 1
-            if allowed is int and (type(value) is not int or value < least):
-                raise ValueError(f"{field.name}: got {value!r}, expected a whole number >= {least}")
+            most = MOST.get(field.name, MOST_CHANNELS)
+            if allowed is int and (type(value) is not int or not least <= value <= most):
+                raise ValueError(f"{field.name}: got {value!r}, expected a whole number from {least} to {most}")
             if allowed is bool and type(value) is not bool:
                 raise ValueError(f"{field.name}: got {value!r}, expected true or false")
-        for name in ("depths", "heads"):
+
+    def _check_sizes(self) -> None:
+        """Check how large the network is."""
+        for name, most in (("depths", MOST_BLOCKS), ("heads", 8 * MOST["dim"])):
             value = getattr(self, name)
-            if not isinstance(value, tuple) or [type(v) for v in value] != [int] * 4 or min(value) < 1:
-                raise ValueError(f"{name}: got {value!r}, expected 4 numbers >= 1, one a level")
+            whole = isinstance(value, tuple) and [type(v) for v in value] == [int] * 4
+            if not whole or min(value) < 1 or max(value) > most:
+                raise ValueError(f"{name}: got {value!r}, expected 4 numbers from 1 to {most}, one a level")
         if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
-        if len(self.affine_from) != 2 or not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
-            raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
-        for name, number in (("wide_view", 2), ("kernel_view", 2), ("tone_view", 3)):
-            value = getattr(self, name)
-            if len(value) not in (0, number) or any(type(width) is not int or width < 1 for width in value):
-                raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers >= 1")
-        if self.kernel_view and not self.wide_view:
-            raise ValueError(f"kernel_view: got {self.kernel_view!r} without a wide_view to look at what it undoes")
-        if self.mixed_top and self.backbone != "convolution":
-            raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
         if self.dim % 2:
             raise ValueError(f"dim: got {self.dim}, expected an even number")
         if self.num_priors and not PLACEMENTS[self.placement]:
@@ -130,6 +144,25 @@ class ModelConfig:
             raise ValueError(f"num_priors: got {self.num_priors}, expected at most 8 dim = {self.prior_width}")
         if any((self.dim << level) % heads for level, heads in enumerate(self.heads)):
             raise ValueError(f"heads: got {self.heads}, expected divisors of each level's channels")
+
+    def _check_views(self) -> None:
+        """Check what is for a single degradation, or kind of them."""
+        if len(self.affine_from) != 2 or not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
+            raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
+        for name, number in (("wide_view", 2), ("kernel_view", 2), ("tone_view", 3)):
+            value = getattr(self, name)
+            whole = all(type(width) is int and 1 <= width <= MOST_CHANNELS for width in value)
+            if len(value) not in (0, number) or not whole:
+                raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers from 1 to {MOST_CHANNELS}")
+        if self.kernel_view and not self.wide_view:
+            raise ValueError(f"kernel_view: got {self.kernel_view!r} without a wide_view to look at what it undoes")
+        if self.mixed_top and self.backbone != "convolution":
+            raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
+
+    def _check_degradations(self) -> None:
+        """Check the degradations that the network knows."""
+        if len(self.added) > MOST_BLOCKS:
+            raise ValueError(f"added: got {len(self.added)} degradations, expected at most {MOST_BLOCKS}")
         if any(len(pair) != 2 or pair[0] in NAMES or pair[1] not in get_args(Operation) for pair in self.added):
             raise ValueError(f"added: got {self.added}, expected pairs of a new name and one of {get_args(Operation)}")
         distinct, known = set(self.degradations), {*NAMES, *dict(self.added)}

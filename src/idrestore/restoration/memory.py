@@ -37,6 +37,7 @@ def keep_freed() -> None:
     """Let the C library keep up to 256 MiB that is freed, but for pieces of 32 MiB, for what is needed next.
 
     Otherwise the system clears page after page for every tensor anew, which is a seventh of a network's time in bf16.
+    It is a setting of the whole process: commands make it, a library leaves it to its user.
     """
     _glibc("mallopt", TRIM_THRESHOLD, 1 << 28)
     _glibc("mallopt", MMAP_THRESHOLD, 1 << 25)

@@ -84,7 +84,6 @@ class Restorer:
             raise ValueError(
                 f"memory: got {budget / 1e9:.2f}G, expected more than the {taken / 1e9:.2f}G taken already"
             )
-        memory.keep_freed()
         self.model = model
         self.rules = rules
         self.tile = tile or TILE

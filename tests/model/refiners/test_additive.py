@@ -58,6 +58,6 @@ def test_a_network_that_knows_neither_noise_nor_rain_has_none():
 
 @pytest.mark.parametrize("value", [-1, 1.5, True])
 def test_their_number_is_checked(value):
-    with pytest.raises(ValueError, match=r"overlay_blocks: got .*, expected a whole number >= 0"):
+    with pytest.raises(ValueError, match=r"overlay_blocks: got .*, expected a whole number from 0 to 64"):
         dataclasses.replace(FAST, overlay_blocks=value)
     assert ModelConfig().overlay_blocks == 0
