@@ -1,22 +1,24 @@
 """All-in-one photo restoration: noise, rain, haze, blur and low light, alone or mixed.
 
 >>> import idrestore
->>> restorer = idrestore.load("fast")  # doctest: +SKIP
->>> result = restorer.restore(image)  # doctest: +SKIP
->>> result.image, result.ingredients  # doctest: +SKIP
+>>> restorer = idrestore.load("fast")
+>>> result = restorer.restore("photo.jpg")  # or an array (H, W, 3)
+>>> result.image.shape, next(iter(result.ingredients)) in restorer.names
+((32, 48, 3), True)
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from idrestore.batch.single import restore_file
     from idrestore.files.image import ImageError, Photo, read, write
     from idrestore.model.checkpoint import CheckpointError
     from idrestore.restoration.restorer import Restorer, load
     from idrestore.restoration.results import Result
 
 __version__ = "0.1.0"
-__all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "write"]
+__all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "restore_file", "write"]
 
 _HOMES = {
     "CheckpointError": "model.checkpoint",
@@ -26,6 +28,7 @@ _HOMES = {
     "Result": "restoration.results",
     "load": "restoration.restorer",
     "read": "files.image",
+    "restore_file": "batch.single",
     "write": "files.image",
 }
 

@@ -30,6 +30,7 @@ from idrestore.batch.plan import Problem, Shard, plan
 from idrestore.batch.report import check_report, write_report
 from idrestore.batch.run import restore_files
 from idrestore.batch.settings import Settings, parse_amount, parse_steering
+from idrestore.batch.single import restore_file
 
 __all__ = [
     "FILE_ERRORS",
@@ -57,6 +58,7 @@ __all__ = [
     "process",
     "read_file",
     "restore",
+    "restore_file",
     "restore_files",
     "summary",
     "writable",

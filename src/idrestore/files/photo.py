@@ -14,7 +14,15 @@ UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 
 
 class ImageError(ValueError):
-    """A picture that cannot be read or written: one line, for people."""
+    """A picture that cannot be read or written: one line, for people.
+
+    >>> import idrestore
+    >>> try:
+    ...     idrestore.read("missing.jpg")
+    ... except idrestore.ImageError as error:
+    ...     print(error)
+    missing.jpg cannot be read (No such file or directory): check the name and the permissions
+    """
 
 
 @dataclass(frozen=True)
@@ -30,9 +38,14 @@ class Encoding:
     """Of WebP, which has both kinds"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Photo:
-    """A picture and what its file said of it; raise `ImageError` if the arrays do not fit."""
+    """A picture and what its file said of it; raise `ImageError` if the arrays do not fit.
+
+    >>> import numpy as np
+    >>> Photo(np.zeros((2, 3, 3), np.uint8))
+    Photo(PNG, uint8 (2, 3, 3), metadata: none)
+    """
 
     pixels: Pixels
     """(H, W, 3) uint8 or uint16, RGB in the file's own profile, upright."""
@@ -50,6 +63,12 @@ class Photo:
     """How its file was encoded"""
     notes: tuple[str, ...] = ()
     """What reading changed or left out, in words."""
+
+    def __repr__(self) -> str:
+        """Say what it is; pixels and metadata would fill pages."""
+        said = ", ".join(sorted(self.metadata)) or "none"
+        alpha = "" if self.alpha is None else " and alpha"
+        return f"Photo({self.format}, {self.pixels.dtype} {self.pixels.shape}{alpha}, metadata: {said})"
 
     def __post_init__(self) -> None:
         shape, dtype, alpha = self.pixels.shape, self.pixels.dtype, self.alpha

@@ -57,6 +57,9 @@ def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "
     CMYK becomes sRGB and of several pages the first is read; `Photo.notes` says so. A path is read piece by piece,
     as far as the pixels need. Raise `ImageError`, which names bytes `name`, for anything but a whole picture of at
     most `max_pixels`.
+
+    >>> read("photo.jpg").pixels.shape
+    (32, 48, 3)
     """
     with _opened(source, name) as (row, file):
         opened = row.open(file)

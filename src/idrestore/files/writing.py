@@ -33,6 +33,11 @@ def write(
     The suffix of `path` decides the format: PNG and TIFF are lossless; `quality` (1 to 100) is by
     default 95 for JPEG (4:4:4) and WebP, 90 for AVIF. The file appears whole or not at all: raise
     `ImageError`, with `path` as it was, if anything fails or it exists without `overwrite`.
+
+    >>> import idrestore
+    >>> photo = idrestore.read("photo.jpg")
+    >>> write(255 - photo.pixels, "negative.png", photo)
+    ()
     """
     path = Path(path)
     if path.exists() and not overwrite:

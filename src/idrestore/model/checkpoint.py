@@ -43,7 +43,14 @@ SHIPPED: dict[str, Shipped] = {
 
 
 class CheckpointError(ValueError):
-    """A model file that cannot be used; the message is one line for people."""
+    """A model file that cannot be used; the message is one line for people.
+
+    >>> try:
+    ...     load("missing.safetensors")
+    ... except CheckpointError as error:
+    ...     print(error)
+    no model 'missing.safetensors': expected one of fast or the path of a .safetensors file
+    """
 
 
 @dataclass(frozen=True)

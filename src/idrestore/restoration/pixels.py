@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -11,12 +12,18 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from idrestore.files import photo
+
 ROWS = 256
 """Rows of a photo that are worked on in floats at a time."""
 COMPARED = 1024 * 1024
 """Number of pixels by which large photos are compared, at most."""
 CELL = 8
 """Side of the cells in which a photo's grain is measured, px."""
+
+
+Picture = ArrayLike | str | Path | photo.Photo
+"""What can be restored: an array, a file's path, or what `idrestore.read` gave."""
 
 
 class Photo(NamedTuple):
@@ -31,10 +38,21 @@ class Photo(NamedTuple):
     white: float
 
     @classmethod
-    def of(cls, image: ArrayLike) -> Self:
+    def of(cls, image: Picture) -> Self:
         """Split an image; raise `ValueError` for what `split_channels` does not know."""
-        array = np.asarray(image)
+        array = array_of(image)
         return cls(array, *split_channels(array))
+
+
+def array_of(picture: Picture) -> NDArray[Any]:
+    """Return the array of a picture, RGBA if there is transparency; raise `ImageError` for a file that is none."""
+    if isinstance(picture, str | Path):
+        from idrestore.files import image  # loads libvips, which arrays do not need
+
+        picture = image.read(picture)
+    if not isinstance(picture, photo.Photo):
+        return np.asarray(picture)
+    return picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
 
 
 def split_channels(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None, float]:

@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from idrestore.device import Precision
 from idrestore.model import checkpoint
@@ -55,7 +55,12 @@ class Pass(NamedTuple):
 
 
 class Restorer:
-    """A model ready to restore arrays; holds no state between calls, so threads may share it."""
+    """A model ready to restore arrays; holds no state between calls, so threads may share it.
+
+    >>> import numpy as np
+    >>> load("fast").restore(np.full((32, 48), 0.5), ingredients={"noise": 1.0})
+    Result(float64 (32, 48), noise 100%)
+    """
 
     def __init__(
         self,
@@ -97,7 +102,7 @@ class Restorer:
 
     def restore(
         self,
-        image: ArrayLike,
+        image: pixels.Picture,
         strength: float | Mapping[str, float] = 1.0,
         only: str | Collection[str] | None = None,
         ingredients: Mapping[str, float] | None = None,
@@ -106,8 +111,9 @@ class Restorer:
     ) -> Result:
         """Restore a photo.
 
-        `image` is (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha
-        passes through. `progress` is told how many tiles are done, and of how many.
+        `image` is a file's path, what `idrestore.read` gives, or an array: (H, W), (H, W, 1), (H, W, 3) RGB or
+        (H, W, 4) RGBA of uint8, uint16, or floats in [0, 1]; alpha passes through. `progress` is told how many tiles
+        are done, and of how many.
 
         The routers say what is wrong, and `Rules` what follows. What one degradation hid shows once it is gone: then a
         second pass restores the restored photo. And the cure can be steered:
@@ -142,12 +148,16 @@ class Restorer:
         first = self.run(photo, plan, request, progress)
         return self._finish(photo, first.image, plan, request, progress)
 
-    def find(self, image: ArrayLike) -> dict[str, float]:
+    def restore_all(self, images: Iterable[pixels.Picture], **steering: Any) -> list[Result]:
+        """Restore photos of any sizes, one after the other; `steering` is that of `restore`, the same for all."""
+        return [self.restore(image, **steering) for image in images]
+
+    def find(self, image: pixels.Picture) -> dict[str, float]:
         """Return the ingredients that the routers find in a photo, the largest first, without restoring it."""
         photo = Photo.of(image)
         return self._planner.shares(self._planner.route(photo, self._grid(photo))[0])
 
-    def explain(self, image: ArrayLike, progress: Progress = lambda done, total: None) -> Explanation:
+    def explain(self, image: pixels.Picture, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
 
         `image` and `progress` are those of `restore`.
@@ -347,5 +357,8 @@ def load(
     """Load a shipped model by name, or a model file by path; raise `CheckpointError` if it cannot be used.
 
     The rest is for `Restorer`.
+
+    >>> load("fast").names
+    ('noise', 'rain', 'haze', 'blur', 'low_light', 'clean')
     """
     return Restorer(checkpoint.load(model), device, precision, tile, budget)

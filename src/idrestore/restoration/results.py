@@ -7,9 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """A restored photo and what was found in the degraded one."""
+    """A restored photo and what was found in the degraded one.
+
+    >>> Result(np.zeros((2, 3, 3), np.uint8), {"haze": 0.9, "clean": 0.1})
+    Result(uint8 (2, 3, 3), haze 90%, clean 10%)
+    """
 
     image: NDArray[Any]
     """Same shape and dtype as what came in"""
@@ -21,6 +25,11 @@ class Result:
     """Whether any pixel is another than before"""
     notes: tuple[str, ...] = ()
     """What did not go as usual, for people"""
+
+    def __repr__(self) -> str:
+        """Say what it is; pixels would fill pages."""
+        found = ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.005)
+        return f"Result({self.image.dtype} {self.image.shape}, {found})"
 
 
 class LatentMaps(NamedTuple):

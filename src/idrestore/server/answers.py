@@ -133,7 +133,7 @@ def attachment(name: str) -> str:
     """Return the header that says what a file is called: in any script, and for old clients in ASCII.
 
     >>> attachment("Übung 雨.png")
-    "attachment; filename=\\"Ubung _.png\\"; filename*=utf-8''%C3%9Cbung%20%E9%9B%A8.png"
+    'attachment; filename="Ubung _.png"; filename*=utf-8\\'\\'%C3%9Cbung%20%E9%9B%A8.png'
     """
     letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
     plain = "".join(letter if letter.isascii() and letter not in '"\\%' else "_" for letter in letters)

@@ -1,0 +1,45 @@
+"""One photo, from a file to a file."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from idrestore.batch.manifest import Records
+from idrestore.batch.naming import SUFFIX, Naming
+from idrestore.batch.photo import Job, Outcome, process, read_file
+from idrestore.batch.settings import Settings
+from idrestore.files.image import ImageError
+from idrestore.restoration.restorer import Restorer, load
+
+
+def restore_file(
+    source: str | Path,
+    target: str | Path | None = None,
+    restorer: Restorer | str | Path = "fast",
+    **settings: Any,
+) -> Outcome:
+    """Restore a photo's file, with its metadata, format and depth, as the command does; return what was found.
+
+    Without a `target`, the result lies beside the photo, as photo-restored.jpg. `restorer` is a model's name or file,
+    or what `load` gives: load it once for many photos. `settings` are the fields of `batch.Settings`, such as
+    `strength`, `only`, `ingredients`, `quality` or `overwrite=True`. Raise `ImageError` for a photo that cannot be
+    read, or a result that cannot be written or is there already, and `ValueError` for what cannot be asked for.
+
+    >>> outcome = restore_file("photo.jpg", "better.jpg", ingredients={"haze": 1.0}, strength=0.5)
+    >>> outcome.job.target.name, outcome.ingredients["haze"]
+    ('better.jpg', 1.0)
+    """
+    source = Path(source)
+    job = Job(source, Path(target) if target else source.with_name(Naming(SUFFIX).of(Path(source.name)).name))
+    used = restorer if isinstance(restorer, Restorer) else load(restorer)
+    wishes = Settings(**settings)
+    try:
+        data = read_file(source, wishes)
+    except OSError as error:
+        raise ImageError(f"{source} cannot be read ({error.strerror})") from error
+    records = Records(wishes, used.model.sha256, inputs=[source])
+    records.skip_or_fail(job, hashlib.sha256(data).hexdigest())
+    outcome = records.commit(job, process(used, job, data, wishes), 0.0)
+    if outcome.error:
+        raise ImageError(outcome.error)
+    return outcome
