@@ -5,10 +5,12 @@
 Draws samples of KIND from clean photos, by the plain synthesis and by that of cameras, as crops of 256 px of photos at
 half their size, and reads real sets: folders of pairs, or of degraded photos alone. Prints the 10th, 50th and 90th
 percentile over the photos of what describes KIND. With --half, only every second photo of each set is read: what was
-fitted on one half can be checked on the other.
+fitted on one half can be checked on the other. With --speed PATCH, prints how many samples one processor core
+makes a second instead.
 """
 
 import argparse
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from idrestore.data.layouts import list_photos
-from idrestore.data.loader import Photos, Samples, Synthesis, find_photos
+from idrestore.data.loader import MIXTURE, Photos, Samples, Synthesis, find_photos
 from idrestore.data.pairs import PairedPhotos, read_8_bit
-from idrestore.degradations import FIVE
+from idrestore.degradations import FIVE, NAMES
 
 PATCH, SEED = 256, 11
 SHORT_SIDE = 256  # px to which photos without counterpart are shrunk: crops show as much of a scene
@@ -175,13 +177,33 @@ def column(kind: str, pictures: Iterator[Pictures]) -> dict[str, str]:
     }
 
 
+def speed(photos: Photos, patch: int, number: int = 48) -> None:
+    """Print the samples that one second of processor time makes, of each kind and synthesis."""
+    torch.set_num_threads(1)
+    print("| samples a second | plain | camera |\n|---|---|---|")
+    for kind in (*FIVE, "clean", MIXTURE):
+        rates = []
+        for name in ("plain", "camera"):
+            samples = Samples(photos, NAMES, {kind: 1.0}, patch, SEED, synthesis=name)
+            samples.batch(range(8))
+            start = time.process_time()
+            for first in range(0, number, 8):
+                samples.batch(range(first, first + 8))
+            rates.append(number / (time.process_time() - start))
+        print(f"| {kind} | {' | '.join(f'{rate:.0f}' for rate in rates)} |", flush=True)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("photos", type=Path, nargs="+", help="folders of clean photos, a kind, NAME=DIR...")
     parser.add_argument("--samples", type=int, default=60)
     parser.add_argument("--half", type=int, default=0, choices=(0, 1, 2))
+    parser.add_argument("--speed", type=int, metavar="PATCH")
     given = parser.parse_args()
+    if given.speed:
+        speed(Photos(find_photos(given.photos)[::24], (0.5,), given.speed), given.speed)
+        return
     words = [str(path) for path in given.photos]
     at = next(place for place, word in enumerate(words) if word in DESCRIBE)
     kind, sets = words[at], [word.split("=", 1) for word in words[at + 1 :]]

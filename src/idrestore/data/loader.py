@@ -17,7 +17,7 @@ from idrestore.data.camera import batch as camera
 from idrestore.data.degrade import gaussian_noise, sample, to_8_bit
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import PairedPhotos, read_8_bit
-from idrestore.degradations import FIVE
+from idrestore.degradations import FIVE, NAMES
 
 MIXTURE = "mixture"
 """What a recipe's ratios call a sample of two or three degradations at once."""
@@ -246,6 +246,17 @@ def _developed(draft: Draft) -> Batch:
 def _ignore_interrupts(_: int) -> None:
     """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def validation_batch(
+    photos: Photos, degradations: Sequence[str], patch: int, seed: int, each: int, synthesis: Synthesis = "plain"
+) -> Batch:
+    """Return `each` samples of every degradation that can be synthesised, and of mixtures: a function of the seed."""
+    parts = []
+    for name in (*(name for name in degradations if name in NAMES), MIXTURE):
+        samples = Samples(photos, degradations, {name: 1.0}, patch, seed, synthesis=synthesis)
+        parts.append(samples.batch(range(each)))
+    return Batch(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def find_photos(sources: Sequence[Path]) -> list[Path]:

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos
+from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos, validation_batch
 from idrestore.data.pairs import PairedPhotos
-from idrestore.degradations import NAMES
 from idrestore.device import find_device, is_half
 from idrestore.files import image
 from idrestore.metrics import psnr_batch
@@ -303,13 +302,8 @@ def _large_enough(photos: PairedPhotos, stage: StageConfig) -> PairedPhotos:
 
 def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
     """Return the same few samples of every degradation that can be synthesised, and mixtures, at every call."""
-    size = (config.integrate if config.integrate.steps else config.collect).patch
-    rows = []
-    for name in (*(name for name in config.model.degradations if name in NAMES), MIXTURE):
-        how = config.data.synthesis
-        samples = Samples(photos, config.model.degradations, {name: 1.0}, size, config.seed + 1, synthesis=how)
-        rows += [samples[index] for index in range(each)]
-    return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+    patch = (config.integrate if config.integrate.steps else config.collect).patch
+    return validation_batch(photos, config.model.degradations, patch, config.seed + 1, each, config.data.synthesis)
 
 
 def train(

@@ -83,11 +83,15 @@ class RunFolder:
                 file.write(json.dumps({"step": self.run.step, **entry}) + "\n")
 
     def save_model(self, validation: Batch) -> None:
-        """Validate, and write the averaged weights as the last model, and as the best if they are."""
+        """Validate, and write the averaged weights as the last model, and as the best if they are.
+
+        Clean photos do not count: the PSNR of one that is left alone has no bound, and would outweigh the others.
+        """
         if not self.writes:
             return
         table = self.run.validate(validation)
-        mean = sum(row["output"] for row in table.values()) / len(table)
+        counted = [row["output"] for name, row in table.items() if name != "clean"] or [60.0]
+        mean = sum(counted) / len(counted)
         self.log(event="validation", mean=round(mean, 3), degradations=table)
         card = {"step": self.run.step, "recipe": plain(self.run.config), "validation": table}
         checkpoint.save(self.path / "last.safetensors", self.run.average, card)

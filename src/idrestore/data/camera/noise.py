@@ -15,7 +15,7 @@ from torch import Tensor
 from idrestore.data.camera.planes import Draw, gaussian, normals, spread, squared_frequencies
 from idrestore.data.physics.chance import Range, log_between
 
-WHITE = 0.3  # share of plain Gaussian draws, the benchmarks' own noise
+WHITE = 0.1  # share of plain Gaussian draws, beside those that `data.white` asks for
 WHITE_SIGMA: Range = (2.0, 55.0)  # 8-bit units, log scale; the benchmarks' 15, 25 and 50 are inside
 SIGMA: Range = (0.7, 24.0)  # of green at mid-grey, 8-bit units, log scale: ISO 100 about 2 to 3.6, ISO 10000 about 22
 HINT: Range = (0.3, 2.0)  # what other photos have of it
