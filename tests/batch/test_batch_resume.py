@@ -298,7 +298,7 @@ def umask():
 def test_a_photo_in_which_nothing_changes_is_copied_byte_for_byte(folder):
     class Idle(Brightener):
         def restore(self, pixels, *arguments):
-            return Result(pixels.copy(), {"clean": 1.0})
+            return Result(pixels.copy(), {"clean": 1.0}, changed=False)
 
     jobs, _ = plan([folder / "in"], folder / "out")
     with Manifest(folder / "out") as manifest:

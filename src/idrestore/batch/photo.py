@@ -1,7 +1,6 @@
 """One photo: read, restored, written; each step a function of values, so that any process may do it."""
 
 import hashlib
-import math
 import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -143,9 +142,8 @@ def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: 
     if result.again:
         found = next(f"{name} {share:.0%}" for name, share in result.again.items())
         notes = (*notes, f"looked at again, and restored in turn: {found}")
-    if not all(map(math.isfinite, result.ingredients.values())):
-        raise RuntimeError("what was found in it is not a number: the model's weights are damaged, or too large")
-    if np.array_equal(result.image, photo.pixels):
+    notes = (*notes, *result.notes)
+    if not result.changed:
         return Restored(photo, result.ingredients, decoded.sha256, notes, decoded.data)
     photo = replace(photo, pixels=result.image)
     if settings.provenance:

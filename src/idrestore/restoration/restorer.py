@@ -146,6 +146,7 @@ class Restorer:
             progress(1, 1)
             return Result(photo.array.copy(), self._shares(plan), changed=False)
         first = self.run(photo, plan, request, progress)
+        plan = replace(plan, routed=None)  # features of a whole tile, of no more use
         return self._finish(photo, first.image, plan, request, progress)
 
     def restore_all(self, images: Iterable[pixels.Picture], **steering: Any) -> list[Result]:
