@@ -8,7 +8,16 @@ from small import FAST, network, one_hot, shaken
 from idrestore.model.config import ModelConfig
 from idrestore.model.inference import prepare
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.blur_kernel import RADIUS, REACH, TAPS, KernelView, correlate, deconvolve, wiener_filter
+from idrestore.model.refiners.blur_kernel import (
+    RADIUS,
+    REACH,
+    TAPS,
+    KernelView,
+    correlate,
+    deconvolve,
+    kernels_between,
+    wiener_filter,
+)
 from idrestore.model.refiners.convolutive import WideView
 
 
@@ -174,3 +183,19 @@ def test_it_has_two_widths_or_none(value):
 def test_it_needs_a_wide_view():
     with pytest.raises(ValueError, match=r"kernel_view: got .* without a wide_view"):
         dataclasses.replace(FAST, wide_view=())
+
+
+def test_the_kernel_between_two_photos_is_the_one_that_blurred():
+    clean = torch.rand(2, 3, 96, 110)
+    kernels = kernels_between(clean, torch.stack([clean[0], 0.5 * (clean[1] + clean[1].roll(4, dims=2))]))
+    torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(2))
+    assert kernels[0, RADIUS, RADIUS] > 0.95
+    torch.testing.assert_close(kernels[1, RADIUS, [RADIUS, RADIUS + 4]], torch.full((2,), 0.5), atol=0.05, rtol=0)
+
+
+def test_no_kernel_is_found_where_there_is_nothing_or_it_is_too_large():
+    clean = torch.rand(1, 3, 96, 96)
+    far = 0.5 * (clean + clean.roll(RADIUS + 4, dims=3))
+    assert not kernels_between(clean, far).any()
+    flat = torch.full_like(clean, 0.4)
+    assert not kernels_between(flat, flat).isnan().any()

@@ -104,7 +104,7 @@ def kernels_between(clean: Tensor, degraded: Tensor) -> Tensor:
     slopes = [_slopes(torch.tensordot(grey, photo.transpose(0, 1), 1)) * window for photo in (clean, degraded)]
     sharp, blurred = (torch.fft.rfft2(each) for each in slopes)  # (B, 2, H - 1, ·)
     power = sharp.abs().square().sum(dim=1)
-    ratio = (sharp.conj() * blurred).sum(dim=1) / (power + FIT * power.mean(dim=(1, 2), keepdim=True))
+    ratio = (sharp.conj() * blurred).sum(dim=1) / (power + FIT * power.mean(dim=(1, 2), keepdim=True) + 1e-9)
     around = torch.fft.irfft2(ratio, s=slopes[0].shape[-2:]).roll((WIDE, WIDE), dims=(1, 2))
     fitted = around[:, : 2 * WIDE + 1, : 2 * WIDE + 1]
     fitted = (fitted - 0.02 * fitted.amax(dim=(1, 2), keepdim=True)).clamp(min=0)
