@@ -145,7 +145,7 @@ def test_nothing_that_may_be_a_photo_is_left_out_in_silence(tmp_path):
         "e.apng": png,
         "f": jpeg,
         "g.old": png,
-        "h.gif": b"GIF89a",
+        "h.psd": b"8BPS",
         "i.txt": b"hi",
     }.items():
         write(root / "z.png").with_name(name).write_bytes(data)
@@ -162,7 +162,7 @@ def test_nothing_that_may_be_a_photo_is_left_out_in_silence(tmp_path):
     assert {problem.source.name: problem.message.partition(f"{problem.source} ")[2][:22] for problem in problems} == {
         "f": "holds a picture (as JP",
         "g.old": "holds a picture (as PN",
-        "h.gif": "is a picture of a kind",
+        "h.psd": "is a picture of a kind",
         "pipe.jpg": "is a pipe: expected a ",
         "nowhere.png": "is a link that leads n",
         "round.jpg": "is a link that leads n",

@@ -11,7 +11,7 @@
 
 from idrestore.batch.beside import plan_beside
 from idrestore.batch.manifest import Manifest, ManifestError, Records
-from idrestore.batch.naming import SUBSTITUTES, SUFFIX, Naming, writable
+from idrestore.batch.naming import SUFFIX, Naming, writable
 from idrestore.batch.photo import (
     FILE_ERRORS,
     Encoded,
@@ -31,6 +31,7 @@ from idrestore.batch.report import check_report, write_report
 from idrestore.batch.run import restore_files
 from idrestore.batch.settings import Settings, parse_amount, parse_steering
 from idrestore.batch.single import restore_file
+from idrestore.files.formats import SUBSTITUTES
 
 __all__ = [
     "FILE_ERRORS",

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idrestore.files import image
+from idrestore.files.formats import SUBSTITUTES
 
 SUFFIX = "-restored"
 """What the names of results end in that lie beside their photos."""
-SUBSTITUTES = {".heic": ".jpg", ".heif": ".jpg"}
-"""Endings of formats that can be read but not written, and what is written instead."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,11 @@ from typing import NamedTuple
 from idrestore.batch.naming import Naming
 from idrestore.batch.photo import Job, kind_of
 from idrestore.files import image
-from idrestore.files.formats import FORMATS
+from idrestore.files.formats import recognised
 from idrestore.files.overwriting import Originals, identity
 
-OTHERS = re.compile(
-    rb"GIF8[79]a|BM....\0\0\0\0|8BPS|....ftypcrx |\0\0\0\x0c(JXL|jP) |FUJIFILMCCD-RAW|II(RO|RS|U\0)", re.DOTALL
-)
-"""How pictures begin that are not read: GIF, BMP, Photoshop, JPEG XL, JPEG 2000, and raw files that are no TIFF."""
+OTHERS = re.compile(rb"8BPS")
+"""How pictures begin that are not read: Photoshop."""
 LINKED = "{} is a link to a folder, and not followed: name the folder itself, too"
 
 
@@ -137,10 +135,9 @@ def _why_no_photo(path: Path) -> str:
         if named:
             return ""
         with path.open("rb") as file:
-            head = file.read(64)
+            found, head = recognised(file), file.read(64)
     except OSError as error:
         return _unreadable(path, error) if named else ""
-    found = next((row for row in FORMATS if re.match(row.signature, head, re.DOTALL)), None)
     if found:
         return f"{path} holds a picture (as {found.name}), which its name does not say: end it in {found.suffixes[0]}"
     return f"{path} is a picture of a kind that is not read: convert it" if OTHERS.match(head) else ""

@@ -1,6 +1,8 @@
 """What can be wrong with a picture's container, and how much it may hold beside the pixels."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 MAX_METADATA = 64 << 20
@@ -15,6 +17,19 @@ class DamagedError(ValueError):
 
 class UnsupportedError(ValueError):
     """A sound file of a kind that is not read: its message says what it uses and what to do, without its name."""
+
+
+@contextmanager
+def refusing_damage() -> Iterator[None]:
+    """Turn whatever another library's parser raises into a `DamagedError` of one line."""
+    try:
+        yield
+    except (DamagedError, UnsupportedError, MemoryError):
+        raise
+    except Exception as error:  # what they stumble over is not always foreseen
+        said = error.args[0] if error.args else ""
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(error)  # bytes are LibRaw's
+        raise DamagedError(" ".join(text.split())[:200] or type(error).__name__) from error
 
 
 def length(file: BinaryIO) -> int:

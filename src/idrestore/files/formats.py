@@ -1,12 +1,15 @@
 """The table of picture formats: how a file is recognised, checked and opened, and how one is written."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from idrestore.files import isobmff, jpeg, png, tiff, vips, webp
+from idrestore.files import heif, isobmff, jpeg, pillow, png, raw, tiff, vips, webp
 from idrestore.files.photo import Encoding
+
+_HEAD = 64  # bytes, enough for each signature
 
 
 def _nothing(file: BinaryIO) -> None:
@@ -37,6 +40,10 @@ class Format:
     """Whether its decoder holds all of the file in memory"""
     extras: Callable[[BinaryIO], tuple[bytes, ...]] | None = None
     """Parts of a file that a result of the same format has too, as they are"""
+    is_one: Callable[[BinaryIO], bool] = lambda file: True
+    """Tells whether a file whose first bytes fit really is one"""
+    written_as: str = ""
+    """Ending of the closest format of those that can be written, where this one cannot"""
     encoding: Callable[[BinaryIO], Encoding] = lambda file: Encoding()
     """How its pixels were encoded"""
     notes: Callable[[BinaryIO], tuple[str, ...]] = lambda file: ()
@@ -44,6 +51,17 @@ class Format:
 
 
 FORMATS = (
+    Format(
+        "raw",
+        rb"II\*\0|MM\0\*|IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|....ftypcrx ",
+        16,
+        (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        raw.opened,
+        check=raw.check,
+        is_one=raw.is_raw,
+        read_whole=True,
+        written_as=".tif",
+    ),
     Format(
         "JPEG",
         rb"\xff\xd8\xff",
@@ -111,17 +129,52 @@ FORMATS = (
         rb"....ftyphe[iv][cxms]",
         12,
         (".heic", ".heif"),
-        vips.opener("heif"),
+        heif.opened,
+        written_as=".jpg",
         check=isobmff.check,
         check_whole=isobmff.check_whole,
         read_whole=True,
         notes=isobmff.notes,
     ),
+    Format("GIF", rb"GIF8[79]a", 8, (".gif",), vips.opener("gif"), read_whole=True, written_as=".png"),
+    Format("BMP", b"BM", 8, (".bmp",), pillow.opener("BmpImagePlugin", "BmpImageFile"), written_as=".png"),
+    Format(
+        "JPEG 2000",
+        rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+        16,
+        (".jp2", ".j2k", ".jpx", ".j2c"),
+        pillow.opener("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+        read_whole=True,
+        written_as=".png",
+    ),
+    Format(
+        "JPEG XL",
+        rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a",
+        16,
+        (".jxl",),
+        vips.opener("jxl"),
+        read_whole=True,
+        written_as=".png",
+    ),
 )
 BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 
 SUFFIXES = frozenset(BY_SUFFIX)
-"""Endings, in lower case, that a folder is scanned for; HEIC too, lest it be skipped in silence."""
+"""Endings, in lower case, that a folder is scanned for."""
+
+
+SUBSTITUTES = {suffix: row.written_as for suffix, row in BY_SUFFIX.items() if row.written_as}
+"""Endings of the results of what is read and not written"""
+
+
+def recognised(file: BinaryIO) -> Format | None:
+    """Return the format that a file's content has, None if it is none of ours; the file is at its start then."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    found = (row for row in FORMATS if re.match(row.signature, head, re.DOTALL) and row.is_one(file))
+    row = next(found, None)
+    file.seek(0)
+    return row
 
 
 def is_supported(path: Path | str) -> bool:

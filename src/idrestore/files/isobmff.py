@@ -37,9 +37,11 @@ def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
     """Yield the boxes between two places of a file, each at most as long as the room."""
     for number in range(end):
         check_parts(number)
+        if start + 8 > end:
+            return
         file.seek(start)
         head = file.read(16)
-        if start + 8 > end or len(head) < 8:
+        if len(head) < 8:
             return
         size, kind = struct.unpack_from(">I4s", head)
         skip = 8
@@ -69,7 +71,7 @@ def items(file: BinaryIO) -> tuple[Item, ...]:
     try:
         kinds = dict(_kinds(file, parts[b"iinf"])) if b"iinf" in parts else {}
         places = dict(_places(bytes_at(file, *parts[b"iloc"][1:]))) if b"iloc" in parts else {}
-    except struct.error as error:
+    except (struct.error, IndexError) as error:
         raise DamagedError("its list of pictures is cut short") from error
     return tuple(Item(number, kind, places.get(number, ())) for number, kind in kinds.items())
 

@@ -20,7 +20,6 @@ EXTRAS = "extras"
 """Key of what only the same format holds: whole segments or chunks, a tuple of bytes."""
 
 _KEPT = "(icc-profile|exif|xmp|iptc|photoshop)-data|image-description|resolution-unit|bits-per-sample"
-_KINDS = {bytes: "VipsBlob", str: "VipsRefString", int: "gint"}
 _INCH = 25.4  # mm
 
 
@@ -47,8 +46,7 @@ def of(image: pyvips.Image, row: Format, file: BinaryIO) -> dict[str, Any]:
 
 def put(image: pyvips.Image, photo: Photo, target: Format) -> None:
     """Give a picture that is about to be written what libvips writes of the metadata of `photo`."""
-    for name, value in _for(photo, target).items():
-        image.set_type(pyvips.type_from_name(_KINDS[type(value)]), name, value)
+    vips.set_fields(image, _for(photo, target))
 
 
 def complete(data: bytes, photo: Photo, target: Format) -> bytes:

@@ -1,7 +1,6 @@
 """A photo from its file: exact, upright, with what the file says of it."""
 
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,11 @@ import pyvips
 
 from idrestore.files import colour, jpeg, metadata, tiff, vips
 from idrestore.files.containers import DamagedError, UnsupportedError, length
-from idrestore.files.formats import FORMATS, Format
+from idrestore.files.formats import FORMATS, Format, recognised
 from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
 
 MAX_PIXELS = 300_000_000
 """Default cap, read in the header before decoding: 0.9 GB of memory at 8 bits."""
-_HEAD = 64  # bytes, enough for each signature
 _FIXED, _COPIES = 200 << 20, 4
 """Bytes that decoders take whatever the size, and how often they hold the samples."""
 
@@ -90,18 +88,22 @@ def _opened(source: Path | str | bytes, name: str = "") -> Iterator[tuple[Format
     name = name or ("the picture" if isinstance(source, bytes) else str(source))
     try:
         with _stream(source) as file:
-            row = _sniff(name, file.read(_HEAD))
+            row = _recognised(name, file)
             row.check(file)
             yield row, file
     except UnsupportedError as error:
         raise ImageError(f"{name} {error}") from error
     except pyvips.Error as error:
-        raise ImageError(_explanation(name, row, error)) from error
+        raise _damaged(name, row, vips.cause(error)) from error
     except DamagedError as error:
-        raise ImageError(f"{name} is damaged or cut short ({error}): expected a whole {row.name} file") from error
+        raise _damaged(name, row, str(error)) from error
     except OSError as error:
         advice = "check the name and the permissions"
         raise ImageError(f"{name} cannot be read ({error.strerror}): {advice}") from error
+
+
+def _damaged(name: str, row: Format, cause: str) -> ImageError:
+    return ImageError(f"{name} is damaged or cut short ({cause}): expected a whole {row.name} file")
 
 
 def _stream(source: Path | str | bytes) -> BinaryIO:
@@ -113,20 +115,14 @@ def _stream(source: Path | str | bytes) -> BinaryIO:
     return path.open("rb", 0)
 
 
-def _sniff(name: str, head: bytes) -> Format:
-    for row in FORMATS:
-        if re.match(row.signature, head, re.DOTALL):
-            return row
-    found = f"it starts with {head[:8]!r}" if head else "it is empty"
-    expected = ", ".join(row.name for row in FORMATS)
-    raise ImageError(f"{name} is not a picture ({found}): expected one of {expected}")
-
-
-def _explanation(name: str, row: Format, error: pyvips.Error) -> str:
-    if re.search("not been built in|UnsupportedError codec", error.detail):
-        advice = "convert it to JPEG, PNG or AVIF, or install a libvips with an HEVC decoder"
-        return f"{name} is {row.name}, which this build of libvips cannot decode: {advice}"
-    return f"{name} is damaged or cut short ({vips.cause(error)}): expected a whole {row.name} file"
+def _recognised(name: str, file: BinaryIO) -> Format:
+    row = recognised(file)
+    if row is None:
+        head = file.read(8)
+        found = f"it starts with {head!r}" if head else "it is empty"
+        expected = ", ".join(row.name for row in FORMATS)
+        raise ImageError(f"{name} is not a picture ({found}): expected one of {expected}")
+    return row
 
 
 def _check_size(opened: vips.Opened, max_pixels: int) -> None:

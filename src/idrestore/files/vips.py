@@ -3,10 +3,14 @@
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 import pyvips
+from numpy.typing import NDArray
+
+from idrestore.files.containers import UnsupportedError
 
 # libvips would log every damaged tile; the one line that matters is in the exception.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
@@ -32,6 +36,9 @@ def opener(codec: str, fail_on: str = "error") -> Callable[[BinaryIO], Opened]:
     """Return a function that opens a picture with one of libvips' loaders; it raises `pyvips.Error`."""
 
     def opened(file: BinaryIO) -> Opened:
+        if not pyvips.type_find("VipsOperation", f"{codec}load_source"):
+            advice = "save it as PNG or TIFF first"
+            raise UnsupportedError(f"is {codec.upper()}, which this build of libvips cannot decode: {advice}")
         load = getattr(pyvips.Image, f"{codec}load_source")
         image = load(source(file), access="sequential", fail_on=fail_on)
         width, height = image.width, image.height
@@ -49,6 +56,27 @@ def source(file: BinaryIO) -> pyvips.Source:
         return pyvips.Source.new_from_memory(file.getvalue())
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # which it shares with libvips
     return pyvips.Source.new_from_descriptor(file.fileno())
+
+
+_KINDS = {bytes: "VipsBlob", str: "VipsRefString", int: "gint"}
+_FORMATS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
+
+
+def from_array(samples: NDArray[Any], fields: Mapping[str, Any], cmyk: bool = False) -> pyvips.Image:
+    """Return a picture of (H, W) or (H, W, 1 to 4) uint8 or uint16 that shares the array's memory."""
+    samples = np.ascontiguousarray(np.atleast_3d(samples))
+    height, width, channels = samples.shape
+    image = pyvips.Image.new_from_memory(samples, width, height, channels, _FORMATS[samples.dtype])
+    grey, colour = ("b-w", "srgb") if samples.dtype == np.uint8 else ("grey16", "rgb16")
+    image = image.copy(interpretation="cmyk" if cmyk else grey if channels < 3 else colour)
+    set_fields(image, fields)
+    return image
+
+
+def set_fields(image: pyvips.Image, fields: Mapping[str, Any]) -> None:
+    """Give a picture, which is a copy of one's own, header fields of bytes, text or numbers."""
+    for name, value in fields.items():
+        image.set_type(pyvips.type_from_name(_KINDS[type(value)]), name, value)
 
 
 def orientation(image: pyvips.Image) -> int:

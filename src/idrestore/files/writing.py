@@ -11,7 +11,6 @@ from idrestore.files import atomic, metadata, vips
 from idrestore.files.formats import BY_SUFFIX, Format
 from idrestore.files.photo import ImageError, Photo, Pixels
 
-_VIPS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 _KEEP = pyvips.enums.ForeignKeep.ALL & ~pyvips.enums.ForeignKeep.EXIF, pyvips.enums.ForeignKeep.ALL
 """What libvips writes of the metadata: all but EXIF, and in AVIF a place for that"""
 
@@ -80,14 +79,11 @@ def _target(path: Path) -> Format:
 
 
 def _to_vips(photo: Photo, target: Format) -> pyvips.Image:
-    samples = _samples(photo)
-    # Unlike new_from_array this shares the array's memory.
-    image = pyvips.Image.new_from_memory(samples, *samples.shape[1::-1], samples.shape[2], _VIPS[samples.dtype])
+    image = vips.from_array(_samples(photo), {})
     if image.format == "ushort" and target.bits == 8:
-        image = (image / 257).rint().cast("uchar")
-    grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
+        image = (image / 257).rint().cast("uchar").copy(interpretation="b-w" if photo.grey else "srgb")
     across, down = photo.resolution
-    image = image.copy(interpretation=grey if photo.grey else colour, xres=across, yres=down)
+    image = image.copy(xres=across, yres=down)
     metadata.put(image, photo, target)
     return image
 
