@@ -5,12 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from idrestore.data.camera import batch, blur, haze, light, lines, noise, rain
+from idrestore.data.camera import batch, blur, haze, light, lines, look, noise, rain
 from idrestore.data.camera.batch import develop, draw
 from idrestore.data.camera.planes import stacked
 from idrestore.degradations import FIVE
 
 KINDS = [(name,) for name in (*FIVE, "clean")] + [("noise", "haze"), ("rain", "blur", "low_light")]
+
+NO_LOOK = {"softness": 0.0, "scaled": 2.0, "halo": 0.0, "halo_radius": 1.0, "contrast": 1.0, "black": 0.0}
+NO_LOOK |= {"exponent": 1.0, "saturation": 1.0, "flat": 0.0, "colour": np.full(3, 0.2), "change": np.zeros((3, 3))}
 
 
 def photos(number: int, side: int = 48, seed: int = 0) -> Tensor:
@@ -222,3 +225,25 @@ def test_streaks_are_steep_and_lie_in_the_range() -> None:
     drops = rain.streaks(torch.zeros(20, 3, 96, 96), drawn)
     assert drops.shape == (20, 1, 96, 96) and 0 <= drops.min() <= drops.max() <= 1
     assert drops.diff(dim=3).abs().mean() > 1.5 * drops.diff(dim=2).abs().mean()
+
+
+def test_an_enlarged_photo_has_no_detail_beyond_what_it_had() -> None:
+    image = (torch.rand((1, 3, 96, 96), generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+
+    def detail(photo: Tensor) -> list[float]:
+        spectrum = torch.fft.rfft2(photo[0, 1] - photo[0, 1].mean())[:, 1:].abs()
+        return [float(spectrum[0, :20].mean()), float(spectrum[0, 34:].mean())]
+
+    before, small = (
+        detail(look.dress(image, stacked(look.Look, [NO_LOOK | {"scaled": scaled}], image.device)))
+        for scaled in (2.0, 0.5)
+    )
+    assert small[0] > 0.6 * before[0] and small[1] < 0.15 * before[1]
+
+
+def test_a_photo_of_no_look_stays_as_it_is_but_for_one_colour() -> None:
+    image = photos(2)
+    drawn = stacked(look.Look, [NO_LOOK, NO_LOOK | {"flat": 1.0}], image.device)
+    result = look.dress(image, drawn)
+    torch.testing.assert_close(result[0], image[0], atol=1e-5, rtol=0)
+    assert torch.equal(result[1], torch.full_like(image[1], 0.2))

@@ -19,7 +19,7 @@ from idrestore.data.physics.chance import Range, log_between
 
 STOPS: Range = (0.3, 6.0)  # by how much the darkest parts are underexposed
 EVENLY, AGAINST_LIGHT = 0.4, 0.35  # shares of the draws; nights with lamps have the rest
-WINDOWS = 0.5  # share of uneven scenes that have a bright opening
+WINDOWS = 0.65  # share of uneven scenes that have a bright opening
 NUM_LAMPS = 3
 FIELD = 4  # cells of the uneven light
 GAMMA: Range = (0.85, 1.25)  # on linear light
@@ -95,7 +95,7 @@ def _window(rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw a window, a door, or the sky above an edge."""
     middle = rng.uniform(0, 1, 2)
     half = np.exp(rng.uniform(np.log(0.05), np.log(0.35), 2))
-    if rng.random() < 0.3:
+    if rng.random() < 0.45:
         middle, half = np.array((0.0, 0.5)), np.array((rng.uniform(0.15, 0.6), 1.0))
     return np.concatenate((middle, half))
 

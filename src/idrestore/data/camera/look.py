@@ -11,6 +11,7 @@ from idrestore.data.camera.tone import power
 from idrestore.data.physics.chance import Range
 
 SOFTNESS: Range = (0.2, 0.95)  # standard deviation, px, of phones of 12 to 48 megapixels
+SCALED: Range = (0.4, 0.95)  # size of the photo before it was enlarged
 HALO: Range = (0.2, 1.4)  # gain of sharpening
 HALO_RADIUS: Range = (0.6, 1.6)  # px
 PALE: Range = (0.72, 1.0)  # contrast
@@ -23,6 +24,8 @@ class Look(NamedTuple):
     """Look of a sample."""
 
     softness: Tensor
+    scaled: Tensor
+    """Size of the photo before it was enlarged to this one; 2: it never was"""
     halo: Tensor
     halo_radius: Tensor
     contrast: Tensor
@@ -52,6 +55,7 @@ def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw | None:
     exponent = chosen(rng.uniform(*DARK), 1.0, 0.4)
     return {
         "softness": chosen(rng.uniform(*SOFTNESS), 0.0) * ("blur" not in kinds),
+        "scaled": chosen(rng.uniform(*SCALED), 2.0, 0.4) if "blur" not in kinds else 2.0,
         "halo": chosen(rng.uniform(*HALO), 0.0),
         "halo_radius": rng.uniform(*HALO_RADIUS),
         "contrast": 1.0 if hides_light else contrast,
@@ -66,12 +70,10 @@ def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw | None:
 
 def dress(image: Tensor, look: Look) -> Tensor:
     """Give clean photos their look; (n, 3, H, W) and a `Look` of tensors (n, ...) to the same, on the 8-bit grid."""
-    rows = look.softness + look.halo > 0
+    rows = (look.softness + look.halo > 0) | (look.scaled < 1)
     if rows.any():
-        soft, halo, radius = (spread(column[rows]) for column in (look.softness, look.halo, look.halo_radius))
         image = image.clone()
-        sharper = filtered(image[rows], lambda f: gaussian(soft)(f) * (1 + halo * (1 - gaussian(radius)(f))))
-        image[rows] = sharper.clamp(0, 1)
+        image[rows] = _refined(image[rows], Look(*(column[rows] for column in look))).clamp(0, 1)
     grey = image.mean(dim=1, keepdim=True)
     image = power(torch.lerp(grey, image, spread(look.saturation)), spread(look.exponent))
     image = spread(look.black) + spread(look.contrast) * image
@@ -80,3 +82,14 @@ def dress(image: Tensor, look: Look) -> Tensor:
         plain = spread(look.colour[rows]) + enlarged(look.change[rows], image)
         image[rows] = plain.expand_as(image[rows])
     return (image.clamp(0, 1) * 255).round() / 255
+
+
+def _refined(image: Tensor, look: Look) -> Tensor:
+    """Soften, lose what an enlarged photo never had, and sharpen what is left."""
+    soft, scaled, halo, radius = map(spread, (look.softness, look.scaled, look.halo, look.halo_radius))
+
+    def response(squares: Tensor) -> Tensor:
+        known = torch.sigmoid((scaled / 2 - squares.sqrt()) * 60)
+        return gaussian(soft)(squares) * known * (1 + halo * (1 - gaussian(radius)(squares)))
+
+    return filtered(image, response)
