@@ -272,12 +272,14 @@ class Restorer:
         """Take a second pass if something was hidden, and keep as much of the change as the plan says."""
         image, again = first, None
         after = Photo.of(first)
-        second = self._planner.second(photo, after, plan, request, self._grid(after))
+        second = None
+        if request.ingredients is None and self.rules.may_hide_something(self._shares(plan)):
+            second = self._planner.second(photo, after, plan, request, self._grid(after))
         if second is not None:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
         pixels.blend(image, photo.array, plan.strength)
-        return Result(image, self._shares(plan), again, not np.array_equal(image, photo.array))
+        return Result(image, self._shares(plan), again, not pixels.is_equal(image, photo.array))
 
     @property
     def _planner(self) -> Planner:
