@@ -7,9 +7,9 @@ const [MAIN, SOME] = [0.5, 0.15]; // shares from which an ingredient is the main
 const [SURELY_CLEAN, MAYBE_CLEAN] = [0.5, 0.25]; // shares of clean from which nothing, or only a little, is done
 const ACTIVE = ["sending", "waiting", "working"];
 
-const photos = []; // {file, name, url, state, progress, job, error, controls, tried}
+const photos = []; // {file, name, url, state, progress, job, error, controls, asked, restoredWith}
 let current = null;
-let preview = null; // {controller, part}
+let preview = null; // {controller, said, trouble}
 let polling = null;
 let lost = ""; // why the service cannot be asked
 
@@ -130,7 +130,7 @@ function poll() {
       for (const photo of photos.filter((each) => each.job)) {
         const job = jobs.find(({ id }) => id === photo.job.id);
         if (job) take(photo, job);
-        else Object.assign(photo, { job: null, state: photo.state === "done" ? "done" : "new" });
+        else Object.assign(photo, { job: null, state: "new" }); // the service was started anew: send it again
       }
       lost = "";
     } catch (error) {
@@ -292,8 +292,9 @@ function showSide() {
   const photo = current;
   const isActive = ACTIVE.includes(photo.state);
   const isChanged = photo.job?.version && !same(wanted(photo), photo.restoredWith);
-  get("#said").textContent = isActive ? stateText(photo) : photo.job?.version ? sentence(photo) : text[photo.state];
-  trouble(lost || (photo.state === "failed" ? photo.error : ""));
+  const found = photo.job?.version ? sentence(photo) : text[photo.state];
+  say(get("#said"), isActive ? stateText(photo) : preview?.said || found);
+  say(get("#trouble"), lost || preview?.trouble || (photo.state === "failed" ? photo.error : ""));
   const progress = get("#progress");
   progress.hidden = !isActive;
   showProgress(progress, photo);
@@ -315,9 +316,10 @@ function showNotes(notes) {
   get("#notes ul").replaceChildren(...notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
 }
 
-function trouble(message) {
-  get("#trouble").textContent = message;
-  get("#trouble").hidden = !message;
+function say(element, message) {
+  // What has not changed is not said again by a screen reader.
+  if (element.textContent !== message) element.textContent = message;
+  element.hidden = !message;
 }
 
 const isUnchanged = (photo) => Boolean(photo.job?.unchanged);
@@ -375,8 +377,8 @@ function makeIngredient(name) {
 function setControl(name, value, element) {
   if (value === "auto") delete current.controls[name];
   else current.controls[name] = value === "off" ? "off" : get("input[type=range]", element).value / 100;
-  showSide();
   tryPart();
+  showSide();
 }
 
 function updateIngredient(element, photo) {
@@ -398,30 +400,32 @@ function updateIngredient(element, photo) {
 // The preview of a part
 
 function clearPreview() {
-  preview?.abort();
+  preview?.controller.abort();
   preview = null;
   get(".part", stage.compare).hidden = true;
   get(".frame", stage.compare).hidden = true;
 }
 
 function tryPart() {
-  preview?.abort();
+  preview?.controller.abort();
   const photo = current;
   if (!photo.job || same(wanted(photo), photo.restoredWith)) return clearPreview();
-  const controller = (preview = new AbortController());
+  const mine = (preview = { controller: new AbortController(), said: text.previewing, trouble: "" });
+  const { signal } = mine.controller;
   setTimeout(async () => {
-    if (controller.signal.aborted) return;
-    get("#said").textContent = text.previewing;
+    if (signal.aborted) return;
     get(".frame", stage.compare).classList.add("busy");
     try {
       const body = formOf(photo, seenMiddle());
-      const part = await ask(`/jobs/${photo.job.id}/preview`, { method: "POST", body, signal: controller.signal });
+      const part = await ask(`/jobs/${photo.job.id}/preview`, { method: "POST", body, signal });
       showPart(part, photo.job);
-      get("#said").textContent = text.previewNote;
+      mine.said = text.previewNote;
     } catch (error) {
-      if (error.name !== "AbortError") trouble(error.message);
+      if (error.name === "AbortError") return;
+      Object.assign(mine, { said: "", trouble: error.message });
     }
     get(".frame", stage.compare).classList.remove("busy");
+    showSide();
   }, PREVIEW_DELAY);
 }
 
@@ -508,8 +512,9 @@ get("#cancel").onclick = () => {
   sendNext();
 };
 get("#model").onchange = get("#guard").onchange = () => {
-  showSide();
+  if (!current) return;
   tryPart();
+  showSide();
 };
 // A page that is closed takes its photos with it.
 addEventListener("pagehide", () => photos.length && fetch(`/sessions/${session}`, { method: "DELETE", keepalive: true }));
