@@ -13,6 +13,8 @@ HEAD_TIMEOUT = 10.0
 """Seconds in which the head of a request has to arrive, from the connection or the answer before."""
 LINGER_TIMEOUT = 5.0
 """Seconds in which a client that was answered early may go on sending."""
+NEW_FOR = 0.5
+"""Seconds in which a connection that has sent nothing yet is not taken for idle."""
 STALL_TIMEOUT = 30.0
 """Seconds in which a client has to take at least something of its answer."""
 POLL_INTERVAL = 1.0
@@ -33,10 +35,7 @@ class Connection(H11Protocol):
         self._waits_since = self._stalls_since = self.loop.time()
         self._look()
         if len(self.connections) > MAX_CONNECTIONS:
-            waiting = [each for each in self.connections if isinstance(each, Connection) and each.awaits_client]
-            longest = max(waiting, key=lambda each: (each.awaits_head, -each._waits_since))
-            self.connections.discard(longest)  # it is lost only later, and not to be chosen again
-            longest.transport.abort()
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look no more."""
@@ -79,6 +78,18 @@ class Connection(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+    def _make_room(self) -> None:
+        """End the connection that waits longest: rather one that is idle than one that uploads, and no new one."""
+        settled = self.loop.time() - NEW_FOR
+        waiting = [each for each in self.connections if isinstance(each, Connection) and each.awaits_client]
+        longest = max(
+            (each for each in waiting if each is not self),
+            key=lambda each: (each.awaits_head and each._waits_since < settled, -each._waits_since),
+            default=self,
+        )
+        self.connections.discard(longest)  # it is lost only later, and not to be chosen again
+        longest.transport.abort()
 
     def _look(self) -> None:
         """End the connection if the client lets it wait for too long."""
