@@ -31,6 +31,7 @@ from idrestore.batch.report import check_report, write_report
 from idrestore.batch.run import restore_files
 from idrestore.batch.settings import Settings, parse_amount, parse_steering
 from idrestore.batch.single import restore_file
+from idrestore.batch.verify import Verdict, verify
 from idrestore.files.formats import SUBSTITUTES
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Records",
     "Settings",
     "Shard",
+    "Verdict",
     "check_report",
     "decode",
     "degrade_file",
@@ -62,6 +64,7 @@ __all__ = [
     "restore_file",
     "restore_files",
     "summary",
+    "verify",
     "writable",
     "write_report",
 ]

@@ -18,6 +18,7 @@ from idrestore.cli.info import info_command
 from idrestore.cli.restore import restore_command
 from idrestore.cli.supervise import SUPERVISED, SupervisedCommand
 from idrestore.cli.train import train_command
+from idrestore.cli.verify import verify_command
 from idrestore.cli.watch import watch_command
 from idrestore.cli.web import web_command
 
@@ -53,6 +54,7 @@ def _options(
 
 app.command("restore", cls=SupervisedCommand)(restore_command)
 app.command("watch", cls=RestoreCommand)(watch_command)
+app.command("verify", cls=Command)(verify_command)
 app.command("explain", cls=Command)(explain_command)
 app.command("web", cls=Command)(web_command)
 app.command("info", cls=Command)(info_command)

@@ -1,0 +1,60 @@
+"""Whether what a manifest says is still so: every result is there, as it was written, and can be read whole."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from idrestore.batch.manifest import FOLDER, IN_PLACE, Entry, ManifestError, entries_of_others, latest
+from idrestore.files import image
+
+
+class Verdict(NamedTuple):
+    """What was found of a result."""
+
+    path: Path
+    status: Literal["good", "missing", "changed", "unreadable", "failed"]
+    """Failed: there is no result to look at, as the photo was not restored"""
+    message: str
+    """One line; empty if it is good"""
+
+
+def verify(out: Path) -> Iterator[Verdict]:
+    """Look at every result that the manifests of a folder know.
+
+    Each file is read twice: for its hash, and decoded to the last pixel. Raise `ManifestError`, before the first, if
+    there is no manifest, or one that cannot be read.
+    """
+    if not list((out / FOLDER).glob("manifest*.sqlite")):
+        raise ManifestError(f"{out} has no manifest: expected a folder that restore wrote results to")
+    known = latest(entries_of_others(out / FOLDER))
+    return (_verdict(_path(out, entry), entry) for _, entry in sorted(known.items()))
+
+
+def _verdict(path: Path, entry: Entry) -> Verdict:
+    """Compare a result with its record."""
+    if entry.status not in IN_PLACE:
+        reason = entry.error or "a run was at work on it and came to a sudden end: the same command goes on"
+        return Verdict(path, "failed", f"{path} was not made ({reason})")
+    if not path.is_file():
+        return Verdict(path, "missing", f"{path} is missing: the same command makes it again")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != entry.output_sha256:
+            return Verdict(path, "changed", f"{path} was changed since it was made")
+        width, height = image.size(path)
+        image.read(path, max_pixels=width * height)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Verdict(path, "unreadable", reason if str(path) in reason else f"{path} cannot be read ({reason})")
+    return Verdict(path, "good", "")
+
+
+def _path(out: Path, entry: Entry) -> Path:
+    """Return where a result is; bytes that are no text are spelled out in a manifest."""
+    path = out / entry.output
+    if path.exists():
+        return path
+    return out / re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), entry.output)

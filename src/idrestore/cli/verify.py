@@ -1,0 +1,33 @@
+"""`idrestore verify`: are the results of a folder still what was written?"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idrestore.cli.console import DONE, SOME_FAILED, complain, leave, refuse, say
+
+FAULTS = ("missing", "changed", "unreadable", "failed")
+
+
+def verify_command(
+    out: Annotated[Path, typer.Argument(help="A folder that restore wrote results to.")],
+) -> None:
+    """Read every result of a folder again: say what is missing, changed since it was made, or unreadable."""
+    from idrestore import batch
+
+    try:
+        verdicts = batch.verify(out)
+    except (OSError, batch.ManifestError) as error:
+        refuse(" ".join(str(error).split()))
+    counts: Counter[str] = Counter()
+    for verdict in verdicts:
+        counts[verdict.status] += 1
+        if verdict.message:
+            complain(verdict.message)
+    faults = [
+        f"{counts[status]} {status}" for status in ("missing", "changed", "unreadable", "failed") if counts[status]
+    ]
+    say(", ".join([f"{counts['good']} good", *faults]))
+    leave(SOME_FAILED if faults else DONE)
