@@ -1,10 +1,10 @@
 """What `idrestore restore` makes of a folder when things go wrong: the table of docs/guide/reliability.md.
 
-    python benchmarks/faults.py [FAULT...] [--tries N]
+    python benchmarks/faults.py [FAULT...] [--tries N] [--photos N]
 
-Each fault is made for real, again and again, on a folder of 200 small photos and with a tiny model of random weights.
-Every file under a result's name is compared, byte for byte, with that of an undisturbed run. Filling a disk needs the
-right to mount a tmpfs.
+Each fault is made for real, again and again, on a folder of small photos and with a tiny model of random weights.
+Every file under a result's name is compared, byte for byte, with that of an undisturbed run. Filling a disk, and
+reaching a folder by two paths, need the right to mount.
 """
 
 import argparse
@@ -16,14 +16,15 @@ import random
 import re
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,18 +48,22 @@ class Row(NamedTuple):
 class Run:
     """One command in a process of its own, that can be killed."""
 
-    def __init__(self, arguments: list[object], memory: int = 0) -> None:
+    def __init__(self, arguments: list[object], memory: int = 0, deadly: Collection[str] = ()) -> None:
+        """Start it with so many bytes left; photos of the `deadly` names kill the process that decodes them."""
         self._ours, theirs = CONTEXT.Pipe(duplex=False)
-        self.process = CONTEXT.Process(target=command, args=([str(a) for a in arguments], theirs, memory))
+        self.process = CONTEXT.Process(target=command, args=([str(a) for a in arguments], theirs, memory, deadly))
         self.process.start()
         theirs.close()
 
     def end(self) -> tuple[int, str]:
         """Wait; return the exit code and all that was printed."""
+        said = []
         with contextlib.suppress(EOFError):
-            return self._ours.recv()
+            while True:
+                said.append(self._ours.recv())
         self.process.join()
-        return self.process.exitcode, ""
+        code = said[-1][0] if said else self.process.exitcode
+        return code, "".join(text for _, text in said)
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -66,36 +71,46 @@ class Run:
         self.process.join()
 
 
-def command(arguments: list[str], pipe: object, memory: int) -> None:
-    """Run the command here and send back what came of it."""
+def command(arguments: list[str], pipe: Any, memory: int, deadly: Collection[str]) -> None:
+    """Run the command here, in as many processes as it takes, and send back what came of it."""
     import torch
-    from rich.console import Console
 
     from idrestore import cli
-    from idrestore.cli import console, restore
+    from idrestore.batch import photo
+    from idrestore.cli.supervise import SUPERVISED
 
     torch.set_num_threads(1)
-    printed = io.StringIO()
-    console.error_console = console.out_console = restore.out_console = Console(file=printed, soft_wrap=True)
+    decode, this = photo.decode, os.getpid()
+
+    def dying(source: Path, *rest: Any) -> photo.Decoded:
+        if source.name in deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(source, *rest)
+
+    photo.decode = dying
     if memory:
         in_use = int(re.search(r"VmSize:\s*(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
         resource.setrlimit(resource.RLIMIT_AS, (in_use + memory, in_use + memory))
-    code = 0
-    try:
-        cli.app(["restore", *arguments], standalone_mode=True)
-    except SystemExit as leave:
-        code = leave.code
+    code, printed = 0, io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            cli.app(["restore", *arguments], standalone_mode=True, obj=SUPERVISED)
+        except SystemExit as leave:
+            code = leave.code
     pipe.send((code, printed.getvalue()))
+    if os.getpid() != this:  # the one that did the work
+        os._exit(code)
 
 
 class Bench:
     """A folder of photos, a model, and what the results have to be."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, photos: int) -> None:
         self.root, self.inputs, self.out = root, root / "in", root / "out"
         self.model = root / "tiny.safetensors"
         make_model(self.model)
-        for number in range(PHOTOS):
+        self.photos = photos
+        for number in range(photos):
             make_photo(self.inputs / f"{number % 5}/{number:03}.png", number)
         code, text = self.start("-o", root / "reference").end()
         shutil.move(root / "reference", root / "first")  # it had to import torch, too
@@ -106,8 +121,9 @@ class Bench:
             raise SystemExit(text)
         self.expected = results(root / "reference")
 
-    def start(self, *options: object, memory: int = 0) -> Run:
-        return Run([self.inputs, "-m", self.model, "--device", "cpu", "--precision", "fp32", *options], memory)
+    def start(self, *options: object, memory: int = 0, deadly: Collection[str] = ()) -> Run:
+        arguments = [self.inputs, "-m", self.model, "--device", "cpu", "--precision", "fp32", *options]
+        return Run(arguments, memory, deadly)
 
     def wrong(self, also: dict[str, bytes] | None = None) -> int:
         """Count the files under a result's name that are not that result."""
@@ -120,14 +136,15 @@ class Bench:
 
     def finish(self) -> tuple[int, int]:
         """Run to the end; return how many results are wrong, and lost, counting what is left over and not recorded."""
-        code, _ = self.start("-o", self.out).end()
+        # What two kills have met in turn counts as deadly, and is tried again on request alone.
+        code, _ = self.start("-o", self.out, "--retry-failed").end()
         missing = len(self.expected.keys() - results(self.out).keys())
         connection = sqlite3.connect(self.out / ".idrestore/manifest.sqlite")
         (done,) = connection.execute("SELECT count(*) FROM photos WHERE status != 'failed'").fetchone()
         connection.close()
         wrong = self.wrong() + len(list(self.out.rglob("*.part")))
         shutil.rmtree(self.out)
-        return wrong, missing or abs(done - PHOTOS) or code
+        return wrong, missing or abs(done - self.photos) or code
 
     def moment(self) -> None:
         """Wait until some moment of a run."""
@@ -142,9 +159,9 @@ def killed(bench: Bench, tries: int) -> Row:
         bench.moment()
         run.kill()
         there = len(results(bench.out))
-        midway += 0 < there < PHOTOS
+        midway += 0 < there < bench.photos
         wrong += bench.wrong()
-        if there > 0.9 * PHOTOS:
+        if there > 0.9 * bench.photos:
             bad, missing = bench.finish()
             wrong, lost = wrong + bad, lost + missing
     bad, missing = bench.finish()
@@ -154,7 +171,7 @@ def killed(bench: Bench, tries: int) -> Row:
 def full_disk(bench: Bench, tries: int) -> Row:
     """Run on a disk that is too small; make it larger; run again."""
     wrong = lost = short = 0
-    need = sum(map(len, bench.expected.values())) // 1024 + 4 * PHOTOS  # KiB, blocks of 4
+    need = sum(map(len, bench.expected.values())) // 1024 + 4 * bench.photos  # KiB, blocks of 4
     for _ in range(tries):
         bench.out.mkdir()
         subprocess.run(
@@ -166,7 +183,7 @@ def full_disk(bench: Bench, tries: int) -> Row:
             lost += (
                 bench.unsaid(text)
                 + len(told_done(text) ^ results(bench.out).keys())
-                + (code == 0 and len(results(bench.out)) < PHOTOS)
+                + (code == 0 and len(results(bench.out)) < bench.photos)
             )
             short += code == 1
             subprocess.run(["mount", "-o", "remount,size=64m", bench.out], check=True)
@@ -225,8 +242,8 @@ def changed(bench: Bench, tries: int) -> Row:
     for _ in range(tries):
         run = bench.start("-o", bench.out)
         bench.moment()
-        for path in random.sample(sorted(originals), PHOTOS // 4):
-            swap(path, int(path.stem) + PHOTOS)
+        for path in random.sample(sorted(originals), len(originals) // 4):
+            swap(path, int(path.stem) + bench.photos)
         code, _ = run.end()
         lost += code
         wrong += bench.wrong(also=others)
@@ -284,6 +301,113 @@ def memory(bench: Bench, tries: int) -> Row:
     return Row(f"{MEMORY >> 20} MiB left, a large photo among small ones", tries, wrong, lost, remark)
 
 
+def deadly(bench: Bench, tries: int) -> Row:
+    """Let three photos kill every process that decodes them, as a fault in a decoder does."""
+    wrong = lost = 0
+    for _ in range(tries):
+        names = set(random.sample(sorted(bench.expected), 3))
+        code, text = bench.start("-o", bench.out, deadly=names).end()
+        named = {name for name in names if f"{name}: the process died twice" in text}
+        wrong += bench.wrong() + (code != 1)
+        lost += len(names - named) + len(bench.expected.keys() - results(bench.out).keys() - names)
+        bad, missing = bench.finish()  # with a decoder that was mended
+        wrong, lost = wrong + bad, lost + missing
+    return Row(
+        "three photos that kill the process", tries, wrong, lost, "each named by the one command, the others done"
+    )
+
+
+def huge(bench: Bench, tries: int) -> Row:
+    """Give the process too little memory to decode a photo at all."""
+    wrong = lost = killed = 0
+    large = make_photo(bench.inputs / "huge.png", 0, 9000, 9000, flat=True)
+    for _ in range(tries):
+        code, text = bench.start("-o", bench.out, memory=HUGE).end()
+        killed += "the process was killed" in text
+        wrong += bench.wrong() + (code != 1)
+        lost += ("huge.png" not in text) + len(bench.expected.keys() - results(bench.out).keys())
+        shutil.rmtree(bench.out)
+    large.unlink()
+    remark = f"it is named and the others are done; {killed} times the process was killed by it"
+    return Row(f"{HUGE >> 20} MiB left, a photo of 243 MB among small ones", tries, wrong, lost, remark)
+
+
+def another_path(bench: Bench, tries: int) -> Row:
+    """Let the output folder be the input folder by another path, and pass --overwrite."""
+    wrong = lost = 0
+    originals = {path: path.read_bytes() for path in bench.inputs.rglob("*.png")}
+    for number in range(tries):
+        kind = ("linked folder", "hard links", "mount")[number % 3]
+        with reached(bench, kind):
+            code, text = bench.start("-o", bench.out, "--overwrite").end()
+        wrong += sum(path.read_bytes() != data for path, data in originals.items()) + (code != 1)
+        lost += bench.unsaid(text)
+    remark = "a linked folder, hard links, a bind mount in turn; all refused with a line, no original changed"
+    return Row("output folder that is the input folder, --overwrite", tries, wrong, lost, remark)
+
+
+@contextlib.contextmanager
+def reached(bench: Bench, kind: str) -> Iterator[None]:
+    """Make the output folder lead to the photos."""
+    if kind == "linked folder":
+        bench.out.symlink_to(bench.inputs)
+        yield
+        bench.out.unlink()
+    elif kind == "hard links":
+        shutil.copytree(bench.inputs, bench.out, copy_function=os.link)
+        yield
+        shutil.rmtree(bench.out)
+    else:
+        bench.out.mkdir()
+        subprocess.run(["mount", "--bind", bench.inputs, bench.out], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", bench.out], check=True)
+            bench.out.rmdir()
+    shutil.rmtree(bench.inputs / ".idrestore", ignore_errors=True)
+
+
+def no_photos(bench: Bench, tries: int) -> Row:
+    """Put things that only look like photos, and photos that do not, among the photos."""
+    wrong = lost = 0
+    folder = bench.inputs / "others"
+    for _ in range(tries):
+        photo = make_photo(folder / "good.png", 0)
+        shutil.copy(photo, folder / "unnamed")
+        shutil.copy(photo, folder / "backup.png_old")
+        os.mkfifo(folder / "pipe.jpg")
+        (folder / "nowhere.jpg").symlink_to(folder / "none.jpg")
+        (folder / "elsewhere").symlink_to(bench.root / "first")
+        code, text = bench.start("-o", bench.out).end()
+        names = {path.name for path in folder.iterdir()}
+        lost += sum(name not in text for name in names) + bench.unsaid(text)
+        wrong += bench.wrong() + (code != 1)
+        shutil.rmtree(bench.out)
+        shutil.rmtree(folder)
+    remark = "a pipe, a link to nowhere, a linked folder, pictures without an ending or with an unknown one: named"
+    return Row("what is no photo, or does not look like one", tries, wrong, lost, remark)
+
+
+def damaged_manifest(bench: Bench, tries: int) -> Row:
+    """Damage the manifest of a finished folder, and run again: one line and exit code 2, or all as it was."""
+    wrong = lost = refused = 0
+    for _ in range(tries):
+        bench.start("-o", bench.out).end()
+        path = bench.out / ".idrestore/manifest.sqlite"
+        data = bytearray(path.read_bytes())
+        for _ in range(random.choice((1, 20, 400))):
+            data[random.randrange(len(data))] = random.randrange(256)
+        path.write_bytes(random.choice((bytes(data), bytes(data), bytes(data[: random.randrange(len(data))]))))
+        code, text = bench.start("-o", bench.out).end()
+        refused += code == 2
+        wrong += bench.wrong() + (code not in (0, 1, 2)) + (code == 2 and text.count("\n") != 1)
+        lost += len(bench.expected.keys() - results(bench.out).keys())
+        shutil.rmtree(bench.out)
+    return Row("damaged manifest", tries, wrong, lost, f"{refused} times refused with one line; no result touched")
+
+
+HUGE = 400 << 20
 MEMORY = 800 << 20
 FAULTS: dict[str, tuple[Callable[[Bench, int], Row], int]] = {
     "killed": (killed, 50),
@@ -294,6 +418,11 @@ FAULTS: dict[str, tuple[Callable[[Bench, int], Row], int]] = {
     "twice": (twice, 10),
     "shards": (shards, 10),
     "memory": (memory, 5),
+    "huge": (huge, 3),
+    "deadly": (deadly, 3),
+    "another_path": (another_path, 6),
+    "no_photos": (no_photos, 5),
+    "damaged_manifest": (damaged_manifest, 20),
 }
 """Name → what makes the fault, and how often."""
 
@@ -324,11 +453,12 @@ def make_model(path: Path) -> None:
     checkpoint.save(path, network, {})
 
 
-def make_photo(path: Path, seed: int, height: int = 24, width: int = 32) -> Path:
+def make_photo(path: Path, seed: int, height: int = 24, width: int = 32, flat: bool = False) -> Path:
     from idrestore.files import image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (1, 1, 3) if flat else (height, width, 3), dtype=np.uint8)
+    pixels = np.ascontiguousarray(np.broadcast_to(pixels, (height, width, 3)))
     image.write(pixels, path, image.Photo(pixels), overwrite=True)
     return path
 
@@ -350,18 +480,18 @@ def another_reference(bench: Bench) -> dict[str, bytes]:
     """Return the results of the photos that `changed` puts in."""
     folder = bench.root / "others"
     for path in bench.inputs.rglob("*.png"):
-        make_photo(folder / path.relative_to(bench.inputs), int(path.stem) + PHOTOS)
+        make_photo(folder / path.relative_to(bench.inputs), int(path.stem) + bench.photos)
     arguments = [folder, "-m", bench.model, "--device", "cpu", "--precision", "fp32", "-o", bench.root / "others-out"]
     Run(arguments).end()
     return results(bench.root / "others-out")
 
 
-def rows(names: list[str], tries: int | None) -> Iterator[Row]:
+def rows(names: list[str], tries: int | None, photos: int) -> Iterator[Row]:
     """Make the faults, each in a folder of its own."""
     for name in names:
         make, usual = FAULTS[name]
         with tempfile.TemporaryDirectory() as folder:
-            yield make(Bench(Path(folder)), tries or usual)
+            yield make(Bench(Path(folder), photos), tries or usual)
 
 
 def main() -> None:
@@ -369,13 +499,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", help=", ".join(FAULTS))
     parser.add_argument("--tries", type=int)
+    parser.add_argument("--photos", type=int, default=PHOTOS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random.seed(options.seed)
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # results are compared byte for byte, and say when they were made
     print("| fault | tries | wrong | lost | |\n|---|---|---|---|---|", flush=True)
     bad = 0
-    for row in rows(options.faults or list(FAULTS), options.tries):
+    for row in rows(options.faults or list(FAULTS), options.tries, options.photos):
         print(f"| {row.fault} | {row.tries} | {row.wrong} | {row.lost} | {row.remark} |", flush=True)
         bad += row.wrong + row.lost
     sys.exit(1 if bad else 0)
