@@ -136,6 +136,16 @@ def test_samples_are_turned_in_all_eight_ways_and_pairs_alike(monkeypatch):
     assert run._turned(batch, StageConfig()) is batch
 
 
+def test_a_run_stops_after_its_minutes_and_goes_on(photo_folder, tmp_path):
+    config = recipe(photo_folder)
+    train(config, tmp_path / "run", minutes=0)
+    assert lines(tmp_path / "run")[-1]["step"] == 1
+    train(config, tmp_path / "run", resume=True)
+    train(config, tmp_path / "whole")
+    one, other = (checkpoint.load(tmp_path / name / "last.safetensors").network for name in ("run", "whole"))
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
 def test_a_run_at_a_constant_rate_can_be_ended_any_day(photo_folder, tmp_path):
     optimizer = OptimizerConfig(1e-3, 0.0, warm_up=1, schedule="constant", cool_down=2)
     config = recipe(photo_folder, optimizer=optimizer, log_every=1)

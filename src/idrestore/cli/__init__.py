@@ -15,6 +15,7 @@ from idrestore.cli.export import export_command
 from idrestore.cli.extend import extend_command
 from idrestore.cli.help import Command, Group, RestoreCommand
 from idrestore.cli.info import info_command
+from idrestore.cli.pack import pack_command
 from idrestore.cli.restore import restore_command
 from idrestore.cli.supervise import SUPERVISED, SupervisedCommand
 from idrestore.cli.train import train_command
@@ -61,6 +62,7 @@ app.command("info", cls=Command)(info_command)
 app.command("doctor", cls=Command)(doctor_command)
 app.command("degrade", cls=Command, rich_help_panel=RESEARCH)(degrade_command)
 app.command("train", cls=Command, rich_help_panel=RESEARCH)(train_command)
+app.command("pack", cls=Command, rich_help_panel=RESEARCH)(pack_command)
 app.command("extend", cls=Command, rich_help_panel=RESEARCH)(extend_command)
 app.command("ablate", cls=Command, rich_help_panel=RESEARCH)(ablate_command)
 app.command("evaluate", cls=Command, rich_help_panel=RESEARCH)(evaluate_command)

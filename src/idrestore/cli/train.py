@@ -16,6 +16,7 @@ def train_command(
         int | None,
         typer.Option(min=1, help="With --resume: end in so many steps, the learning rate falling to nothing."),
     ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long; --resume goes on.")] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
@@ -33,7 +34,7 @@ def train_command(
         if photos:
             config = with_photos(config, photos)
         with Bar(config.steps, speaks) as bar:
-            best = training.train(config, out, resume, bar.step, finish)
+            best = training.train(config, out, resume, bar.step, finish, minutes)
     except TrainingStoppedError as error:
         complain(str(error))
         raise typer.Exit(SOME_FAILED) from None

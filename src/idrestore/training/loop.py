@@ -312,12 +312,14 @@ def train(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda step, steps: None,
     finish: int | None = None,
+    minutes: float | None = None,
 ) -> Path:
     """Train by a recipe in `folder`; return the best model's file.
 
     The folder gets `log.jsonl`, `state.pt` (for `resume`), `last.safetensors` and `best.safetensors` (averaged
     weights). Without `resume` it must not hold a run yet; with it, `finish` ends the second stage in so many steps
-    from where the run is, the learning rate falling to its end (`schedule = "constant"`). Under torchrun, N processes
+    from where the run is, the learning rate falling to its end (`schedule = "constant"`). After so many `minutes` it
+    is saved and left, to be resumed. Under torchrun, N processes
     take N batches a step. Raise `TrainingError` if it cannot start, `TrainingStoppedError` if it cannot go on; on
     SIGINT and SIGTERM, save the state after the step at work and raise `KeyboardInterrupt`.
     """
@@ -339,14 +341,14 @@ def train(
             except ValueError as error:
                 raise TrainingError(f"finish: {error}") from None
         try:
-            _take_steps(run, files, progress)
+            _take_steps(run, files, progress, math.inf if minutes is None else time.monotonic() + 60 * minutes)
         except SampleError as error:
             raise TrainingStoppedError(f"{error}; {files.saved}") from None
     return folder / "best.safetensors"
 
 
-def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]) -> None:
-    """Take all steps of both stages that are left."""
+def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None], end_time: float) -> None:
+    """Take all steps of both stages that are left, or those until a time of the monotonic clock."""
     config = run.config
     paths = find_photos([Path(source) for source in config.data.photos])
     smallest = max(stage.patch for stage in (config.collect, config.integrate))
@@ -406,7 +408,19 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
                 if run.step % config.save_every == 0 or run.step == config.steps:
                     files.save_model(validation)
                     files.save_state()
-                if distributed.any_of(interrupted(), run.device) and run.step < config.steps:
-                    files.save_state()
-                    raise KeyboardInterrupt
+                if (
+                    distributed.any_of(interrupted() or time.monotonic() > end_time, run.device)
+                    and run.step < config.steps
+                ):
+                    _leave(files, validation, interrupted())
+                    return
                 asked = time.monotonic()
+
+
+def _leave(files: RunFolder, validation: Batch, interrupted: bool) -> None:
+    """Save what an unfinished run needs to go on; raise `KeyboardInterrupt` if that is why it is left."""
+    if not interrupted:
+        files.save_model(validation)
+    files.save_state()
+    if interrupted:
+        raise KeyboardInterrupt
