@@ -161,8 +161,16 @@ def test_lines_are_part_of_the_photo() -> None:
     draws = [lines.draw(rng) for _ in range(10)]
     result = lines.draw_on(crops, stacked(lines.Lines, draws, crops.device))
     assert ((result - crops).abs().mean(dim=(1, 2, 3)) > 1e-4).all()
-    _, clean = made([("rain",)] * 60, [(9, index) for index in range(60)], photos(60))
-    assert batch.LINES["rain"] > 0 and clean.shape == (60, 3, 48, 48)
+
+
+def test_rain_is_to_be_removed_and_lines_are_not() -> None:
+    kinds, seeds = [("rain",)] * 80, [(9, index) for index in range(80)]
+    rows, _ = draw(kinds, seeds, 48).stages["lines"]
+    assert abs(len(rows) - 80 * batch.LINES["rain"]) < 15
+    crops = photos(80)
+    _, clean = made(kinds, seeds, crops)
+    changed = (clean - crops).abs().amax(dim=(1, 2, 3)) > 0.1
+    assert changed[rows].float().mean() > 0.8
 
 
 def shaken(length: float, lens: tuple[float, float, float] = (0.0, 0.0, 5.0), **changed: object) -> blur.Blur:
