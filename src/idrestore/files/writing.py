@@ -9,10 +9,12 @@ import pyvips
 
 from idrestore.files import atomic, metadata, vips
 from idrestore.files.formats import BY_SUFFIX, Format
-from idrestore.files.photo import ImageError, Photo, Pixels
+from idrestore.files.photo import Encoding, ImageError, Photo, Pixels
 
 _KEEP = pyvips.enums.ForeignKeep.ALL & ~pyvips.enums.ForeignKeep.EXIF, pyvips.enums.ForeignKeep.ALL
 """What libvips writes of the metadata: all but EXIF, and in AVIF a place for that"""
+_LEAST_QUALITY = 75
+"""Of a JPEG whose own is lower: what has been restored is not spoilt again. libjpeg's default"""
 
 
 def check_target(path: Path | str) -> None:
@@ -30,7 +32,8 @@ def write(
     """Write `pixels` with the alpha and metadata of `like`; return what was lost, in words.
 
     The suffix of `path` decides the format: PNG and TIFF are lossless; `quality` (1 to 100) is by
-    default 95 for JPEG (4:4:4) and WebP, 90 for AVIF. The file appears whole or not at all: raise
+    default about that of `like` for JPEG from JPEG, with its chroma sampling and progressive as it was, else 95
+    for JPEG (4:4:4) and WebP, 90 for AVIF; WebP that was lossless stays so. The file appears whole or not at all: raise
     `ImageError`, with `path` as it was, if anything fails or it exists without `overwrite`.
 
     >>> import idrestore
@@ -100,11 +103,24 @@ def _samples(photo: Photo) -> Pixels:
 
 def _options(photo: Photo, target: Format, quality: int | None) -> dict[str, Any]:
     options = {**(target.options or {}), "keep": _KEEP[target.name == "AVIF"]}
+    if photo.format == target.name:
+        options |= _as_before(photo.encoding, target)
     if quality is not None and "Q" in options:
         options["Q"] = quality
+        options.pop("lossless", None)
     if target.name == "AVIF":
         options["bitdepth"] = min(photo.depth, target.bits)
     return options
+
+
+def _as_before(encoding: Encoding, target: Format) -> dict[str, Any]:
+    """Return the options by which a result is encoded as the file that it came from was."""
+    if target.name == "WebP":
+        return {"lossless": True} if encoding.lossless else {}
+    if target.name != "JPEG" or encoding.quality is None:
+        return {}
+    colours = "on" if encoding.halved_colours else "off"
+    return {"Q": max(encoding.quality, _LEAST_QUALITY), "subsample_mode": colours, "interlace": encoding.progressive}
 
 
 def _losses(photo: Photo, target: Format) -> tuple[str, ...]:
