@@ -44,6 +44,8 @@ class Format:
     """Tells whether a file whose first bytes fit really is one"""
     written_as: str = ""
     """Ending of the closest format of those that can be written, where this one cannot"""
+    cicp: Callable[[BinaryIO], tuple[int, int] | None] = lambda file: None
+    """Primaries and transfer of its colours (ITU-T H.273), where they are said without a profile"""
     encoding: Callable[[BinaryIO], Encoding] = lambda file: Encoding()
     """How its pixels were encoded"""
     notes: Callable[[BinaryIO], tuple[str, ...]] = lambda file: ()
@@ -85,6 +87,7 @@ FORMATS = (
         {},
         png.check,
         extras=png.extras,
+        cicp=png.cicp,
         notes=png.notes,
     ),
     Format(
@@ -122,6 +125,7 @@ FORMATS = (
         isobmff.check,
         isobmff.check_whole,
         read_whole=True,
+        cicp=isobmff.cicp,
         notes=isobmff.notes,
     ),
     Format(
@@ -134,6 +138,7 @@ FORMATS = (
         check=isobmff.check,
         check_whole=isobmff.check_whole,
         read_whole=True,
+        cicp=isobmff.cicp,
         notes=isobmff.notes,
     ),
     Format("GIF", rb"GIF8[79]a", 8, (".gif",), vips.opener("gif"), read_whole=True, written_as=".png"),

@@ -113,6 +113,19 @@ def notes(file: BinaryIO) -> tuple[str, ...]:
     return ("only the first of several pages was read",) if brand in _SEQUENCES else ()
 
 
+def cicp(file: BinaryIO) -> tuple[int, int] | None:
+    """Return primaries and transfer (ITU-T H.273) of the first picture that says them, None if none does."""
+    inside = meta(file)
+    for kind in (b"iprp", b"ipco"):
+        found = boxes(file, inside.start, inside.start + inside.length) if inside else iter(())
+        inside = next((box for box in found if box.kind == kind), None)
+    for box in boxes(file, inside.start, inside.start + inside.length) if inside else ():
+        if box.kind == b"colr" and (data := bytes_at(file, box.start, box.length))[:4] == b"nclx" and len(data) >= 8:
+            primaries, transfer = struct.unpack_from(">HH", data, 4)
+            return primaries, transfer
+    return None
+
+
 def _kinds(file: BinaryIO, listed: Box) -> Iterator[tuple[int, bytes]]:
     """Yield number and kind of each item from `iinf`."""
     version = bytes_at(file, listed.start, 4)[0]

@@ -80,6 +80,15 @@ def check(file: BinaryIO) -> None:
         check_metadata(total)
 
 
+def cicp(file: BinaryIO) -> tuple[int, int] | None:
+    """Return primaries and transfer (ITU-T H.273) as the chunk cICP has them, None without one."""
+    for chunk in chunks(file):
+        if chunk.kind == b"cICP" and chunk.length == 4:
+            data = content(file, chunk)
+            return data[0], data[1]
+    return None
+
+
 def notes(file: BinaryIO) -> tuple[str, ...]:
     """Say what is missing though every pixel is there, and what is not read."""
     kinds = {chunk.kind for chunk in chunks(file)}

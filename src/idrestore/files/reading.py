@@ -139,17 +139,21 @@ def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
         found = f"{decoded.bands} channels of {decoded.format} {decoded.interpretation}"
         raise UnsupportedError(f"holds {found}: expected 8- or 16-bit grey, RGB or CMYK; convert it first")
     image = _upright(colour.without_cmyk(decoded))
+    kept = metadata.of(image, row, file)
+    profile, unsaid = colour.described(row.cicp(file), kept.get("icc-profile-data"))
+    if profile is not None:
+        kept["icc-profile-data"] = profile
     pixels, alpha = _arrays(image, row)
     return Photo(
         pixels,
         alpha,
         grey=image.bands < 3,
         format=row.name,
-        metadata=metadata.of(image, row, file),
+        metadata=kept,
         # libvips says unknown with 1 pixel per millimetre.
         resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
         encoding=encoding,
-        notes=tuple(dict.fromkeys((*notes, *_notes(decoded)))),
+        notes=tuple(dict.fromkeys((*notes, *unsaid, *_notes(decoded)))),
     )
 
 
