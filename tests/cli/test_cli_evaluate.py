@@ -106,8 +106,8 @@ def test_a_check_restores_nothing_and_says_what_is_wrong(pairs):
         (["--data", "a=PAIRS", "-o", "r.json", "--versus", "x"], "--versus: got 'x', expected NAME=FOLDER"),
         (["--data", "a=PAIRS", "-o", "r.json", "--versus", "clean=x"], "--versus: got 'clean=x'"),
         (["--data", "a=PAIRS", "-o", "r.json", "--versus", "x=nowhere"], "nowhere: no such folder"),
-        (["--data", "a=PAIRS", "-o", "r.json", "--shard", "1"], "--shard: got '1', expected I/N"),
-        (["--data", "a=PAIRS", "-o", "r.json", "--shard", "3/2"], "shard: got 3 of 2"),
+        (["--data", "a=PAIRS", "-o", "r.json", "--shard", "1"], "shard: got '1', expected NUMBER/TOTAL"),
+        (["--data", "a=PAIRS", "-o", "r.json", "--shard", "3/2"], "shard: got '3/2', expected NUMBER/TOTAL"),
         (["--merge", "nowhere.json", "-o", "r.json"], "nowhere.json"),
     ],
 )

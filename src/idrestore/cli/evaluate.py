@@ -62,6 +62,7 @@ def evaluate_command(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Measure a model on folders of pairs, or of clean photos degraded here."""
+    from idrestore.batch.plan import Shard
     from idrestore.data.pairs import parse_data
     from idrestore.evaluation import evaluate as evaluation
     from idrestore.evaluation import report as reports
@@ -84,7 +85,7 @@ def evaluate_command(
         if protocol not in reports.PROTOCOLS:
             refuse(f"--protocol: got {protocol!r}, expected one of {', '.join(reports.PROTOCOLS)}")
         others = _named_folders(versus or [])
-        part = _shard(shard)
+        part = Shard.parse(shard)
         make_folder(out.parent)
         restorer = load_model(model, device, precision)
         gallery = Gallery(figures, figures_limit) if figures else None
@@ -158,10 +159,3 @@ def _named_folders(texts: list[str]) -> dict[str, Path]:
             refuse(f"--versus: got {text!r}, expected NAME=FOLDER, each name once, not degraded, restored or clean")
         folders[name] = Path(folder)
     return folders
-
-
-def _shard(text: str) -> tuple[int, int]:
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal()):
-        refuse(f"--shard: got {text!r}, expected I/N, such as 1/4")
-    return int(part), int(parts)
