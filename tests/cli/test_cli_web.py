@@ -41,7 +41,7 @@ def test_it_serves_with_a_token_until_it_is_told_to_stop(tmp_path, model):
             assert http.get("/", auth=("anybody", "secret")).status_code == 200
         assert list(tmp_path.glob("idrestore-*"))
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=180)
     assert (process.returncode, out, err) == (0, "", "")
     assert not list(tmp_path.glob("idrestore-*"))
 
@@ -64,7 +64,7 @@ def test_a_missing_extra_is_named():
 
 def refused(arguments, words, **options):
     with start(*arguments, **options) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     assert (process.returncode, out, err.count("\n")) == (2, "", 1), err
     assert words in err
 
@@ -98,7 +98,7 @@ def test_one_interrupt_says_what_it_waits_for_and_a_second_stops_at_once(tmp_pat
             said = process.stderr.readline()
             assert said == "idrestore: stopping: waiting for 1 photo, 60 s at most; Ctrl-C again stops at once\n"
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=120)
             assert (process.returncode, out, err) == (130, "", "")
             with pytest.raises(httpx.TransportError):
                 http.get("/health")
