@@ -11,7 +11,7 @@ from torch import Tensor
 from idrestore.model.network import Routed
 from idrestore.model.refiners.affine import MULTIPLE
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
-from idrestore.restoration import pixels, tiling
+from idrestore.restoration import evidence, pixels, tiling
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.request import Request
@@ -48,6 +48,8 @@ class Plan:
     """How much of the change is kept, in [0, 1]"""
     roll_off: float
     """How far highlights are rolled off, in [0, 1]"""
+    kept_black: float
+    """How far what is black with nothing in it stays so, in [0, 1]"""
     colour_grid: Tensor | None
     """What the affine refiner changes, over the whole photo; None: nothing"""
     deconvolution: Tensor | None
@@ -116,6 +118,7 @@ class Planner(NamedTuple):
             ingredients,
             strength,
             roll_off,
+            rules.kept_black(roll_off, evidence.brightness(photo).lights) if roll_off else 0.0,
             self._colour_grid(photo, ingredients, roll_off),
             self._deconvolution(photo, grid, ingredients, blur),
             routed,
@@ -132,10 +135,18 @@ class Planner(NamedTuple):
         rows = routed.logits.softmax(dim=2)
         if not rows.isfinite().all():
             raise NotFiniteError
-        found = rows
-        if self.rules.is_grain_of_interest(self.engine.names, rows):
-            found = self.rules.noise_for_blur(self.engine.names, rows, pixels.grain(padded))
+        found = self._corrected(rows, photo, padded)
         return found, routed if found is rows and len(grid.tiles) == 1 else None
+
+    def _corrected(self, rows: Tensor, photo: Photo, crops: Floats) -> Tensor:
+        """Return what the routers say, (1, M, K), as far as the photo itself does not speak against it."""
+        rules, names = self.rules, self.engine.names
+        if rules.is_grain_of_interest(names, rows):
+            rows = rules.noise_for_blur(names, rows, pixels.grain(crops))
+        if rules.are_lines_of_interest(names, rows):
+            rows = rules.nothing_for_rain(names, rows, evidence.lines_unlike_rain(crops))
+        rows = rules.noise_for_darkness(names, rows)
+        return rules.darkness_for_nothing(names, rows, evidence.brightness(photo).mean)
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""

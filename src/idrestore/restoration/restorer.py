@@ -20,7 +20,7 @@ from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.refiners.affine import apply_grid
-from idrestore.restoration import guard, memory, pixels, tiling
+from idrestore.restoration import evidence, guard, memory, pixels, tiling
 from idrestore.restoration.engine import Engine, NotFiniteError
 from idrestore.restoration.guard import Mask
 from idrestore.restoration.pixels import Photo
@@ -255,6 +255,9 @@ class Restorer:
             raise NotFiniteError
         if seen is not padded:  # what is light stays light
             changed += np.square(taken[0]) * (padded[0] - changed)
+        if plan.kept_black:
+            empty = evidence.emptiness(padded, self.rules.empty_means, self.rules.empty_deviations)
+            changed += plan.kept_black * empty[0] * (padded[0] - changed)
         return _crop(changed, tile), output
 
     @staticmethod
@@ -278,7 +281,8 @@ class Restorer:
         if second is not None:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
-        pixels.blend(image, photo.array, plan.strength)
+        is_nothing = request.ingredients is None and evidence.is_one_colour(photo)
+        pixels.blend(image, photo.array, 0.0 if is_nothing else plan.strength)
         return Result(image, self._shares(plan), again, not pixels.is_equal(image, photo.array))
 
     @property

@@ -22,10 +22,26 @@ class Rules:
     """Grain (`pixels.grain`, in 8-bit levels) from which blur is taken for noise in part, and as a whole."""
     min_grain_share: float = 0.1
     """Share of blur below which grain is not looked at."""
+    rain_lines: tuple[float, float] = (0.12, 0.24)
+    """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
+    min_rain_share: float = 0.1
+    """Share of rain below which lines are not looked at."""
+    dark_means: tuple[float, float] = (0.15, 0.11)
+    """Mean brightness from which a photo that is called clean is dark in part, and surely ..."""
+    min_dark_share: float = 0.7
+    """... and then has at least this share of low light."""
+    traced_darkness: tuple[float, float] = (0.03, 0.3)
+    """A share of low light between these is taken for noise where that is the largest: strong noise looks like it."""
     dark_shares: tuple[float, float] = (0.3, 0.5)
     """Shares of low light from which highlights are rolled off, and from which they are in full."""
     highlights: tuple[float, float] = (0.2, 0.3)
     """Brightness from which highlights of a dark photo are rolled off, and below which they then stay."""
+    lights: tuple[float, float] = (0.35, 0.5)
+    """Brightness of the brightest parts of a dark photo from which black is kept in part, and fully: it was exposed for
+    its lights, so black is black."""
+    empty_means: tuple[float, float] = (0.05, 0.025)
+    empty_deviations: tuple[float, float] = (0.02, 0.008)
+    """Mean and deviation of a part of a photo from which it is black with nothing in it in part, and surely."""
     min_deconvolution_share: float = SURE
     """Share of blur above which a photo is deconvolved ..."""
     max_deconvolution_haze: float = TOO_HAZY
@@ -73,6 +89,42 @@ class Rules:
         corrected[..., noise] += moved
         corrected[..., blur] -= moved
         return corrected
+
+    def nothing_for_rain(self, names: Sequence[str], rows: Tensor, lines: float) -> Tensor:
+        """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
+        part = ramp(lines, self.rain_lines)
+        if not part:
+            return rows
+        return scale_shares(names, rows, 1 - part * one_hot(names, "rain"))
+
+    def are_lines_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
+        """Tell whether `nothing_for_rain` could change anything."""
+        return {"rain", "clean"} <= set(names) and float(rows[..., names.index("rain")].mean()) >= self.min_rain_share
+
+    def noise_for_darkness(self, names: Sequence[str], rows: Tensor) -> Tensor:
+        """Give a trace of low light in rows (1, M, K) to noise where that is the largest share."""
+        shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
+        trace = shares.get("low_light", 0.0)
+        start, end = self.traced_darkness
+        if max(shares, key=shares.__getitem__) != "noise" or not start <= trace <= end:
+            return rows
+        return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
+
+    def darkness_for_nothing(self, names: Sequence[str], rows: Tensor, mean: float) -> Tensor:
+        """Raise the share of low light in rows (1, M, K) where they say `clean` most of all, and the photo is dark."""
+        shares = rows.mean(dim=1)[0]
+        wanted = self.min_dark_share * ramp(mean, self.dark_means)
+        if not wanted or "low_light" not in names or names[int(shares.argmax())] != "clean":
+            return rows
+        dark = names.index("low_light")
+        raised = rows[..., dark].clamp(min=wanted)  # (1, M)
+        scaled = rows * ((1 - raised) / (1 - rows[..., dark]).clamp(min=1e-6))[..., None]
+        scaled[..., dark] = raised
+        return scaled
+
+    def kept_black(self, darkness: float, lights: float) -> float:
+        """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
+        return darkness * ramp(lights, self.lights)
 
     def is_grain_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether `noise_for_blur` could change anything."""

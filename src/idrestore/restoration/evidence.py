@@ -1,0 +1,125 @@
+"""What can be read from a photo itself, without a network, for or against what the routers find."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from idrestore.restoration.pixels import Photo, scaled
+
+Floats = NDArray[np.float32]
+
+ONE_COLOUR = 2
+"""Levels of 255 by which the pixels of a picture of one colour may differ: JPEG and rounding."""
+SMALLEST_OF_ONE_COLOUR = 64
+"""Shorter side of a picture of which that is asked, px: a smaller one may be a part of anything."""
+SAMPLED = 512
+"""Rows and columns at most from which a photo's brightness is read."""
+LIGHTS = 99.5
+"""Percentile of brightness that lights have."""
+THIN, STRONGEST = 5, 60
+"""A thin line is less than so many pixels wide; lines stronger than so many levels of 255 count no more."""
+NEAR = range(6, 13)
+"""Pixels along a line that tell its direction: most streaks of rain are longer."""
+FAR = 0.25, 0.4
+"""Parts of a photo's shorter side along a line that tell a long one: hardly any streak reaches so far."""
+SMALLEST = 160
+"""Shorter side of a photo from which its lines can be told from rain, px."""
+WINDOW, EDGE = 31, 15
+"""Sides of the windows in which a part of a photo is called black, and over which that fades, twice, px."""
+
+
+class Brightness(NamedTuple):
+    """How bright a photo is, white being 1."""
+
+    mean: float
+    lights: float
+    """Of its brightest parts"""
+
+
+def is_one_colour(photo: Photo) -> bool:
+    """Tell whether all of a photo has one colour: nothing can be known of it, and nothing restored."""
+    if min(photo.colour.shape[:2]) < SMALLEST_OF_ONE_COLOUR:
+        return False
+    colours = photo.colour.reshape(-1, 3)
+    spread = colours.max(axis=0).astype(np.float64) - colours.min(axis=0)
+    return bool((spread <= ONE_COLOUR * photo.white / 255).all())
+
+
+def brightness(photo: Photo) -> Brightness:
+    """Return how bright a photo is, in the mean and where its lights are, if it has any."""
+    down, right = (max(1, length // SAMPLED) for length in photo.colour.shape[:2])
+    grey = scaled(photo.colour[::down, ::right], photo.white).mean(axis=2)
+    return Brightness(float(grey.mean()), float(np.percentile(grey, LIGHTS)))
+
+
+def lines_unlike_rain(crops: Floats) -> float:
+    """Return how much of the thin bright lines in crops (N, H, W, 3) of a photo cannot be rain, as a correlation.
+
+    Rain falls: its streaks lie within 45 degrees of the vertical, and end. Lines across, as a grid has them, and lines
+    that go on for a good part of the photo are something else. How alike a crop's lines are at two places, `NEAR` to
+    each other and `FAR`, is averaged over all pixels, for each direction, and less the median of all directions, which
+    texture without a direction has as well. Of crops under `SMALLEST` it is 0.
+    """
+    side = min(crops.shape[1:3])
+    if side < SMALLEST:
+        return 0.0
+    grey = 255 * torch.from_numpy(crops).mean(dim=3)[:, None]
+    opened = F.max_pool2d(-F.max_pool2d(-grey, THIN, 1, THIN // 2), THIN, 1, THIN // 2)
+    correlation = _correlation((grey - opened)[:, 0].clamp(max=STRONGEST))
+    degrees = np.arange(180)
+    falls = np.abs(degrees - 90) < 45
+    near = _along(correlation, degrees, np.array(NEAR))
+    far = _along(correlation, degrees, np.linspace(FAR[0] * side, FAR[1] * side, 9))
+    excess = near - np.median(near)
+    return float(max(excess[~falls].max(), min(excess[falls].max(), far[falls].max())))
+
+
+def emptiness(photos: Floats, means: tuple[float, float], deviations: tuple[float, float]) -> Floats:
+    """Return how surely each pixel of photos (N, H, W, 3) is black with nothing in it, (N, H, W, 1) in [0, 1].
+
+    It is if a window about it has a mean and a deviation below the second of `means` and `deviations`, and is not if
+    either is above the first.
+    """
+    grey = torch.from_numpy(photos).mean(dim=3)[:, None]
+    mean = _window_mean(grey, WINDOW)
+    deviation = (_window_mean(grey.square(), WINDOW) - mean.square()).clamp(min=0).sqrt()
+    empty = _ramp(mean, means) * _ramp(deviation, deviations)
+    return _window_mean(_window_mean(empty, EDGE), EDGE)[:, 0, ..., None].numpy()
+
+
+def _correlation(planes: Tensor) -> Tensor:
+    """Return how planes (N, H, W) of one photo correlate with themselves, shifted by (2H, 2W), negative ones last."""
+    planes = planes - planes.mean()
+    height, width = planes.shape[1:]
+    sizes = 2 * height, 2 * width
+    sums = torch.fft.irfft2(torch.fft.rfft2(planes, s=sizes).abs().square().mean(dim=0), s=sizes)
+    pairs = [
+        length - torch.arange(2 * length).minimum(2 * length - torch.arange(2 * length)) for length in (height, width)
+    ]
+    correlation: Tensor = sums / torch.outer(*(number.clamp(min=1).float() for number in pairs))
+    return correlation / correlation[0, 0].clamp(min=1e-6)
+
+
+def _along(correlation: Tensor, degrees: NDArray[np.int_], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean correlation at such distances in each direction."""
+    radians = np.radians(degrees)[:, None]
+    down, right = (np.round(distances * part(radians)).astype(int) for part in (np.sin, np.cos))
+    values = correlation[down % correlation.shape[0], right % correlation.shape[1]]
+    return np.asarray(values.numpy().mean(axis=1), np.float64)
+
+
+def _window_mean(planes: Tensor, side: int) -> Tensor:
+    """Return the mean of planes (N, 1, H, W) in windows about each pixel, as far as they lie inside."""
+    half = side // 2
+    across = F.avg_pool2d(planes, (1, side), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(across, (side, 1), 1, (half, 0), count_include_pad=False)
+
+
+def _ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Return 0 at the first of the limits, 1 at the second, and linearly between them."""
+    start, end = limits
+    return ((values - start) / (end - start)).clamp(0, 1)

@@ -1,0 +1,150 @@
+"""What can be read from a photo itself."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import FAST, network
+
+from idrestore.degradations import NAMES
+from idrestore.model.checkpoint import Model
+from idrestore.restoration import evidence
+from idrestore.restoration.pixels import Photo
+from idrestore.restoration.restorer import Restorer
+from idrestore.restoration.rules import Rules
+
+RULES = Rules()
+
+
+def texture(height=200, width=240, seed=0):
+    """Return a photo without direction, (1, H, W, 3)."""
+    return np.random.default_rng(seed).uniform(0.3, 0.35, (1, height, width, 1)).astype(np.float32).repeat(3, axis=3)
+
+
+def streaks(slant, length, seed=0):
+    """Return a photo with bright streaks of such a slant from the vertical, in degrees, and length."""
+    photo, rng = texture(), np.random.default_rng(seed)
+    along = np.arange(length)
+    for _ in range(8000 // length):
+        top, left = rng.integers(0, 200), rng.integers(0, 240)
+        down = (top + along * np.cos(np.radians(slant))).astype(int) % 200
+        right = (left + along * np.sin(np.radians(slant))).astype(int) % 240
+        photo[0, down, right] = 0.9
+    return photo
+
+
+def grid(across, down):
+    photo = texture()
+    if across:
+        photo[:, ::20] = 0.9
+    if down:
+        photo[:, :, ::20] = 0.9
+    return photo
+
+
+@pytest.mark.parametrize("slant", [0, 15, -30])
+def test_rain_is_not_taken_for_lines(slant):
+    assert evidence.lines_unlike_rain(streaks(slant, 22)) < RULES.rain_lines[0]
+
+
+@pytest.mark.parametrize("photo", [grid(True, True), grid(True, False), grid(False, True), streaks(80, 22)])
+def test_grids_blinds_bars_and_what_lies_across_are_no_rain(photo):
+    assert evidence.lines_unlike_rain(photo) > RULES.rain_lines[1]
+
+
+def test_texture_is_no_line():
+    assert evidence.lines_unlike_rain(texture()) < RULES.rain_lines[0]
+    assert evidence.lines_unlike_rain(np.zeros((2, 200, 200, 3), np.float32)) < RULES.rain_lines[0]
+    assert evidence.lines_unlike_rain(grid(True, True)[:, :150]) == 0
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_one_colour_is_one_colour_in_any_type(kind):
+    white = np.iinfo(kind).max if kind != np.float32 else 1
+    picture = np.full((64, 70, 3), [0, white // 2, white], kind)
+    assert not evidence.is_one_colour(Photo.of(picture[:63]))
+    assert evidence.is_one_colour(Photo.of(picture))
+    picture[3, 4, 1] += kind(3 * white / 255)
+    assert not evidence.is_one_colour(Photo.of(picture))
+
+
+def test_brightness_knows_lights():
+    picture = np.full((300, 400, 3), 10, np.uint8)
+    picture[:30, :40] = 255
+    found = evidence.brightness(Photo.of(picture))
+    assert found.mean == pytest.approx((10 * 0.99 + 255 * 0.01) / 255, abs=1e-4)
+    assert found.lights == 1
+
+
+def test_black_sky_is_empty_and_what_is_dark_but_there_is_not():
+    photo = np.full((1, 200, 200, 3), 0.01, np.float32)
+    photo[:, 120:] = 0.04 + 0.05 * (texture(80, 200) > 0.325)
+    empty = evidence.emptiness(photo, RULES.empty_means, RULES.empty_deviations)[0, ..., 0]
+    assert empty.shape == (200, 200)
+    assert empty[:80].min() > 0.99
+    assert empty[140:].max() < 0.01
+
+
+# ---- what follows
+
+
+def rows(**shares):
+    return torch.tensor([[[shares.get(name, 0.0) for name in NAMES]] * 3])
+
+
+def shares(found):
+    return {
+        name: pytest.approx(share, abs=1e-6) for name, share in zip(NAMES, found.mean(dim=1)[0].tolist(), strict=True)
+    }
+
+
+def test_lines_take_rain_for_nothing():
+    found = rows(rain=0.8, noise=0.2)
+    assert RULES.nothing_for_rain(NAMES, found, 0.1) is found
+    assert shares(RULES.nothing_for_rain(NAMES, found, 0.18)) == shares(rows(rain=0.4, noise=0.2, clean=0.4))
+    assert shares(RULES.nothing_for_rain(NAMES, found, 0.5)) == shares(rows(noise=0.2, clean=0.8))
+
+
+def test_a_trace_of_darkness_is_noise_where_noise_is_strongest():
+    traced = RULES.noise_for_darkness(NAMES, rows(noise=0.6, low_light=0.2, clean=0.2))
+    assert shares(traced) == shares(rows(noise=0.8, clean=0.2))
+    for kept in (rows(noise=0.5, low_light=0.4), rows(noise=0.2, low_light=0.3, rain=0.5), rows(noise=0.99)):
+        assert RULES.noise_for_darkness(NAMES, kept) is kept
+
+
+def test_a_dark_photo_in_which_nothing_was_found_is_dark():
+    clean = rows(clean=0.8, blur=0.2)
+    assert shares(RULES.darkness_for_nothing(NAMES, clean, 0.05)) == shares(rows(low_light=0.7, clean=0.24, blur=0.06))
+    assert shares(RULES.darkness_for_nothing(NAMES, clean, 0.13)) == shares(rows(low_light=0.35, clean=0.52, blur=0.13))
+    assert RULES.darkness_for_nothing(NAMES, clean, 0.2) is clean
+    noisy = rows(noise=0.6, clean=0.4)
+    assert RULES.darkness_for_nothing(NAMES, noisy, 0.05) is noisy
+
+
+def test_black_is_kept_where_a_dark_photo_has_lights():
+    assert RULES.kept_black(1.0, 0.3) == 0
+    assert RULES.kept_black(1.0, 0.6) == 1
+    assert RULES.kept_black(0.0, 0.6) == 0
+
+
+def test_a_picture_of_one_colour_comes_back_as_it_is():
+    rules = dataclasses.replace(RULES, clean_shares=(2.0, 3.0))
+    subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32", rules=rules)
+    picture = np.full((64, 80, 3), 77, np.uint8)
+    assert (subject.restore(picture).image == picture).all()
+    assert (subject.restore(picture, ingredients={"low_light": 1.0}).image != picture).any()
+
+
+def test_a_black_sky_comes_back_as_it_was_and_the_rest_does_not():
+    night = np.full((128, 128, 3), 3, np.uint8)
+    night[100:116, 4:20] = 230  # a lamp
+    model = Model(network(FAST).eval(), {}, Path("small"), "")
+    kept, lifted = (
+        Restorer(model, "cpu", "fp32", rules=rules).restore(night, ingredients={"low_light": 1.0}).image
+        for rules in (RULES, dataclasses.replace(RULES, lights=(2.0, 3.0)))
+    )
+    assert (kept[:50, 70:] == night[:50, 70:]).all()
+    assert (lifted[:50, 70:] != night[:50, 70:]).any()
+    np.testing.assert_array_equal(kept[100:116, 4:20], lifted[100:116, 4:20])
