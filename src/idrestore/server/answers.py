@@ -141,4 +141,5 @@ def attachment(name: str) -> str:
 
 
 def media_type(photo: batch.Job) -> str:
+    """Return the media type of a photo's result, such as image/jpeg."""
     return f"image/{str(format_named(photo.target)).lower()}"

@@ -116,6 +116,7 @@ async def checked(service: Service, upload: UploadFile, max_pixels: int) -> tupl
 
 
 def bytes_of(upload: UploadFile) -> bytes:
+    """Return all bytes of an uploaded file, from its first on."""
     upload.file.seek(0)
     return upload.file.read()
 
