@@ -256,7 +256,7 @@ def test_photos_that_are_too_small_for_it_have_no_kernel():
     assert subject.restore(image, ingredients={"blur": 0.8}).image.shape == image.shape
 
 
-def test_progress_counts_tiles():
+def test_progress_counts_tiles(once):
     told = []
     restorer().restore(np.zeros((300, 300, 3), np.uint8), progress=lambda *at: told.append(at))
     assert told == [(done, told[-1][1]) for done in range(1, told[-1][1] + 1)]
