@@ -18,7 +18,7 @@ from typing import Any, Literal, Self, get_args
 from idrestore.batch.photo import Encoded, Job, Outcome, failure, printable
 from idrestore.batch.plan import Shard
 from idrestore.batch.settings import Settings
-from idrestore.files import atomic, image
+from idrestore.files import atomic, companions, image
 from idrestore.files.image import ImageError
 from idrestore.files.overwriting import Identity, Originals, identity
 
@@ -221,6 +221,8 @@ class Records:
             found = image.unwritable(job.target, error) if isinstance(error, OSError) else error
             return failure(job, found, seconds)
         self._remember(job)
+        notes = companions.accompany(job.source, job.target, self.settings.keep_dates)
+        outcome = replace(outcome, notes=(*outcome.notes, *notes))
         with suppress(ManifestError):  # "writing" is enough for the next run to see that it was done
             self._record(job, made.input_sha256, "unchanged" if made.unchanged else "done", digest, outcome)
         self._started.pop(job, None)

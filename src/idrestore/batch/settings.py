@@ -35,6 +35,8 @@ class Settings:
     """Of lossy formats, 1 to 100; None: as `image.write` chooses"""
     max_pixels: int = dataclasses.field(default=MAX_PIXELS, metadata=HOW)
     """Refuse larger photos before decoding them"""
+    keep_dates: bool = dataclasses.field(default=False, metadata=HOW)
+    """Give results the dates of their photos' files"""
     overwrite: bool = dataclasses.field(default=False, metadata=HOW)
     """Replace files that an earlier run did not make"""
     retry_failed: bool = dataclasses.field(default=False, metadata=HOW)

@@ -66,6 +66,9 @@ class Options:
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=FILES, help="Replace files that are no results of ours.")
     ] = False
+    keep_dates: Annotated[
+        bool, typer.Option("--keep-dates", rich_help_panel=FILES, help="Give results the dates of the photos' files.")
+    ] = False
     recursive: Annotated[bool, typer.Option(rich_help_panel=FILES, help="Search folders to the bottom.")] = True
     provenance: Annotated[
         bool, typer.Option(rich_help_panel=FILES, help="Write into the metadata that, and how, it was restored.")
@@ -119,6 +122,7 @@ class Options:
             provenance=self.provenance,
             quality=self.quality,
             max_pixels=self.max_pixels,
+            keep_dates=self.keep_dates,
             overwrite=self.overwrite,
             retry_failed=self.retry_failed,
             workers=self.workers,
