@@ -90,7 +90,7 @@ def test_transparency_and_further_pictures_of_heic():
     file = io.BytesIO()
     several.save(file, quality=95)
     photo = image.read(file.getvalue())
-    assert photo.notes == ("only the first of several pages was read",)
+    assert photo.notes == ("only the first of several pictures was read",)
     assert distance(photo.pixels, PIXELS) < 6
 
 
@@ -179,7 +179,7 @@ def test_bmp_is_read(mode):
 
 def test_of_gif_the_first_frame_is_read():
     picture = Image.fromarray(PIXELS).quantize(64)
-    for others, notes in (([], ()), ([picture.rotate(180)], ("only the first of several pages was read",))):
+    for others, notes in (([], ()), ([picture.rotate(180)], ("only the first frame of an animation was read",))):
         photo = image.read(saved(picture, "GIF", save_all=True, append_images=others))
         np.testing.assert_array_equal(photo.pixels, np.asarray(picture.convert("RGB")))
         assert (photo.format, photo.notes) == ("GIF", notes)

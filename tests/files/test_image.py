@@ -427,7 +427,8 @@ def test_first_of_several_pages_is_read(tmp_path, suffix):
     picture.write_to_file(str(tmp_path / f"a{suffix}"), Q=95)
     photo = image.read(tmp_path / f"a{suffix}")
     assert distance(photo.pixels, gradient()) < 0.02
-    assert photo.notes == ("only the first of several pages was read",)
+    what = "of several pages" if suffix == ".tif" else "frame of an animation"
+    assert photo.notes == (f"only the first {what} was read",)
     image.write(photo.pixels, tmp_path / f"b{suffix}", like=photo)
     assert image.read(tmp_path / f"b{suffix}").notes == ()
 
@@ -438,7 +439,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def test_sequences_are_noted():
-    note = ("only the first of several pages was read",)
+    note = ("only the first frame of an animation was read",)
     png = to_vips(gradient(), "srgb").pngsave_buffer(keep="none")
     animated = png[:33] + png_chunk(b"acTL", struct.pack(">II", 2, 0)) + png[33:]
     assert image.read(animated).notes == note

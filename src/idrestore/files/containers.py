@@ -9,6 +9,10 @@ MAX_METADATA = 64 << 20
 """Bytes of metadata in a file, unpacked, beyond which it is refused; Pillow's bound for the texts of a PNG."""
 MAX_PARTS = 1_000_000
 """Segments, chunks, tags or boxes of a file, beyond which it is refused: each takes a microsecond."""
+ANIMATION = "only the first frame of an animation was read"
+GAIN_MAP = "the HDR gain map was left out"
+VIDEO = "the video of a motion photo was left out"
+"""Notes on what several formats hold"""
 
 
 class DamagedError(ValueError):

@@ -53,7 +53,7 @@ def _decoded(picture: Any) -> pyvips.Image:
 def _notes(picture: Any, pictures: int) -> tuple[str, ...]:
     others = sorted({str(kind).rpartition(":")[2] for kind in picture.info.get("aux", {})} - {"alpha"})
     notes = {
-        "only the first of several pages was read": pictures > 1,
+        "only the first of several pictures was read": pictures > 1,
         "the depth map was left out": bool(picture.info.get("depth_images")),
         f"auxiliary pictures were left out: {', '.join(others)}": bool(others),
     }

@@ -5,7 +5,16 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at, check_metadata, check_parts, length
+from idrestore.files.containers import (
+    ANIMATION,
+    GAIN_MAP,
+    DamagedError,
+    UnsupportedError,
+    bytes_at,
+    check_metadata,
+    check_parts,
+    length,
+)
 
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1")
 _MAX_FILE = 1 << 30  # bytes: libheif holds the whole file
@@ -110,7 +119,11 @@ def check_whole(file: BinaryIO) -> None:
 def notes(file: BinaryIO) -> tuple[str, ...]:
     """Say what is not read."""
     brand = bytes_at(file, 0, 12)[8:]
-    return ("only the first of several pages was read",) if brand in _SEQUENCES else ()
+    found = {
+        ANIMATION: brand in _SEQUENCES,
+        GAIN_MAP: any(item.kind == b"tmap" for item in items(file)),  # ISO 21496-1
+    }
+    return tuple(note for note, applies in found.items() if applies)
 
 
 def cicp(file: BinaryIO) -> tuple[int, int] | None:

@@ -7,7 +7,15 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from idrestore.files.containers import DamagedError, UnsupportedError, check_metadata, check_parts, length
+from idrestore.files.containers import (
+    GAIN_MAP,
+    VIDEO,
+    DamagedError,
+    UnsupportedError,
+    check_metadata,
+    check_parts,
+    length,
+)
 from idrestore.files.photo import Encoding
 
 SOS, DQT, COM = 0xDA, 0xDB, 0xFE
@@ -19,7 +27,7 @@ EXIF = b"Exif\0\0"
 _WRITTEN_ANEW = (b"\xe1" + EXIF, b"\xe1http://ns.adobe.com/xap/1.0/\0", b"\xe2ICC_PROFILE\0")
 _LEFT_OUT = {
     b"\xe2MPF\0": "other pictures in the file were left out",
-    b"\xe2urn:iso:std:iso:ts:21496:-1\0": "the HDR gain map was left out",
+    b"\xe2urn:iso:std:iso:ts:21496:-1\0": GAIN_MAP,
     b"\xebJP": "content credentials (C2PA) were left out: they vouch for the original alone",
 }
 """How segments begin, marker first, that would be wrong in a result, and what to say"""
@@ -28,6 +36,8 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _HARMLESS = ("extraneous bytes before marker", "Adobe color transform", "JFIF revision", "Invalid SOS parameters")
 _END = b"\xff\xd9"
 _PIECE = 1 << 20  # bytes
+_MP4 = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt|MSNV)", re.DOTALL)
+_SAMSUNG = b"SEFT"
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without content
 # T.81, table K.1, in zigzag order: what libjpeg scales by the quality.
 _LUMINANCE = (
@@ -173,10 +183,24 @@ def _end_notes(file: BinaryIO) -> tuple[str, ...]:
         return ()
     while place < end:  # something hangs behind, or the end is missing
         file.seek(place)
-        if _END in file.read(_PIECE):
-            return ()
+        found = file.read(_PIECE).find(_END)
+        if found >= 0:
+            return _trailer_notes(file, place + found + len(_END))
         place += _PIECE - 1
     return ("the end of the file is missing; every pixel is there",)
+
+
+def _trailer_notes(file: BinaryIO, place: int) -> tuple[str, ...]:
+    """Name what hangs behind the picture, which phones put there; padding and what nobody knows are not named."""
+    end = length(file)
+    file.seek(end - len(_SAMSUNG))
+    samsung = ("Samsung's data behind the picture were left out",) if file.read() == _SAMSUNG else ()
+    while place < end:
+        file.seek(place)
+        if _MP4.search(file.read(_PIECE)):
+            return (VIDEO, *samsung)
+        place += _PIECE - 16  # a box's head may lie across two pieces
+    return samsung
 
 
 def mended(file: BinaryIO, complaint: str) -> tuple[BinaryIO, str]:

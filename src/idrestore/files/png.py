@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-from idrestore.files.containers import MAX_METADATA, check_metadata, check_parts, length
+from idrestore.files.containers import ANIMATION, MAX_METADATA, check_metadata, check_parts, length
 
 _SIGNATURE = 8  # bytes
 _PIECE = 1 << 20  # bytes of compressed text that are looked at in one go
@@ -93,7 +93,7 @@ def notes(file: BinaryIO) -> tuple[str, ...]:
     """Say what is missing though every pixel is there, and what is not read."""
     kinds = {chunk.kind for chunk in chunks(file)}
     ended = () if b"IEND" in kinds else ("the end of the file is missing; every pixel is there",)
-    return (*ended, "only the first of several pages was read") if b"acTL" in kinds else ended
+    return (*ended, ANIMATION) if b"acTL" in kinds else ended
 
 
 def _unpacked(file: BinaryIO, chunk: Chunk, limit: int) -> int:

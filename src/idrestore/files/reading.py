@@ -9,8 +9,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pyvips
 
-from idrestore.files import colour, jpeg, metadata, tiff, vips
-from idrestore.files.containers import DamagedError, UnsupportedError, length
+from idrestore.files import colour, jpeg, metadata, tiff, vips, xmp
+from idrestore.files.containers import ANIMATION, GAIN_MAP, VIDEO, DamagedError, UnsupportedError, length
 from idrestore.files.formats import FORMATS, Format, recognised
 from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
 
@@ -18,6 +18,14 @@ MAX_PIXELS = 300_000_000
 """Default cap, read in the header before decoding: 0.9 GB of memory at 8 bits."""
 _FIXED, _COPIES = 200 << 20, 4
 """Bytes that decoders take whatever the size, and how often they hold the samples."""
+
+_SEVERAL = {
+    "TIFF": "only the first of several pages was read",
+    "WebP": ANIMATION,
+    "GIF": ANIMATION,
+    "AVIF": "only the first of several pictures was read",
+}
+"""What to say of formats whose pages libvips counts"""
 
 
 class Header(NamedTuple):
@@ -78,7 +86,7 @@ def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "
 def thumbnail(source: Path | bytes, side: int, quality: int = 60) -> bytes:
     """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
     with _opened(source) as (row, file):
-        image = row.open(file).decode().thumbnail_image(side, size="down", export_profile="srgb")
+        image = _decoded(row, file, row.open(file)).thumbnail_image(side, size="down", export_profile="srgb")
         return bytes(image.webpsave_buffer(Q=quality, keep=pyvips.enums.ForeignKeep.NONE))
 
 
@@ -134,7 +142,7 @@ def _check_size(opened: vips.Opened, max_pixels: int) -> None:
 
 def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
     encoding, notes = row.encoding(file), (*opened.notes, *row.notes(file))
-    decoded = opened.decode()
+    decoded = _decoded(row, file, opened)
     if not colour.is_known(decoded):
         found = f"{decoded.bands} channels of {decoded.format} {decoded.interpretation}"
         raise UnsupportedError(f"holds {found}: expected 8- or 16-bit grey, RGB or CMYK; convert it first")
@@ -153,8 +161,18 @@ def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
         # libvips says unknown with 1 pixel per millimetre.
         resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
         encoding=encoding,
-        notes=tuple(dict.fromkeys((*notes, *unsaid, *_notes(decoded)))),
+        notes=tuple(dict.fromkeys((*notes, *unsaid, *_notes(decoded, row)))),
     )
+
+
+def _decoded(row: Format, file: BinaryIO, opened: vips.Opened) -> pyvips.Image:
+    """Decode a picture, without channels that libvips would take for transparency."""
+    image = opened.decode()
+    kept = tiff.known_channels(file) if row.name == "TIFF" else ()
+    if not kept or kept[-1] >= image.bands:
+        return image
+    bands = [image.extract_band(each) for each in kept]
+    return bands[0].bandjoin(bands[1:]).copy(interpretation=image.interpretation) if bands[1:] else bands[0]
 
 
 def _upright(image: pyvips.Image) -> pyvips.Image:
@@ -173,12 +191,14 @@ def _arrays(image: pyvips.Image, row: Format) -> tuple[Pixels, Pixels | None]:
     return np.ascontiguousarray(three), alpha
 
 
-def _notes(image: pyvips.Image) -> tuple[str, ...]:
+def _notes(image: pyvips.Image, row: Format) -> tuple[str, ...]:
     pages, inner = vips.field(image, "n-pages", 1), vips.field(image, "n-subifds", 0)
+    packet = vips.field(image, "xmp-data", b"")
     notes = {
-        "only the first of several pages was read": pages > 1,
+        _SEVERAL.get(row.name, ""): pages > 1 and row.name in _SEVERAL,
         "pictures inside the TIFF were not read; of a camera's raw file this is a preview": inner,
         "CMYK was converted to sRGB": image.interpretation == "cmyk",
-        "the HDR gain map was left out": b"hdrgm:Version" in vips.field(image, "xmp-data", b""),
+        GAIN_MAP: xmp.has_gain_map(packet),
+        VIDEO: xmp.has_video(packet),
     }
     return tuple(note for note, applies in notes.items() if applies)

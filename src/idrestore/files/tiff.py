@@ -16,7 +16,7 @@ from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at,
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR = 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
-SUB_DIRECTORIES, DNG_VERSION = 330, 50706
+SUB_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 330, 338, 50706
 EXIF_POINTER = 34665
 """Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
 
@@ -157,8 +157,21 @@ def check_whole(file: BinaryIO) -> None:
 def notes(file: BinaryIO) -> tuple[str, ...]:
     """Say what is not read."""
     page = next(directories(file), None)
-    layers = page is not None and _LAYERS in page.entries
-    return ("Photoshop's layers were left out: they show the photo as it was",) if layers else ()
+    found = {
+        "Photoshop's layers were left out: they show the photo as it was": page is not None and _LAYERS in page.entries,
+        "a channel that is not transparency was left out (a scanner's infrared, for instance)": known_channels(file),
+    }
+    return tuple(note for note, applies in found.items() if applies)
+
+
+def known_channels(file: BinaryIO) -> tuple[int, ...]:
+    """Return which channels of the first page are colours or transparency; empty if all are."""
+    page = next(directories(file), None)
+    extras = page.integers(EXTRA_SAMPLES) if page is not None else ()
+    if page is None or 0 not in extras:  # 0: not specified (TIFF 6.0, section 18)
+        return ()
+    first = page.integer(SAMPLES, 1) - len(extras)
+    return (*range(first), *(first + place for place, kind in enumerate(extras) if kind)) if first > 0 else ()
 
 
 def exif_of(file: BinaryIO) -> bytes:
