@@ -250,3 +250,13 @@ def test_a_header_tells_size_and_depth_without_pixels(made):
 def test_a_header_tells_sixteen_bits_and_how_it_is_held():
     header = image.inspect(tiff(PIXELS.astype(np.uint16) * 257, metadata=None, extratags=[(274, "H", 1, 6, True)]))
     assert (header.width, header.height, header.depth) == (96, 128, 16)
+
+
+def test_a_complaint_that_is_no_text_does_not_spoil_the_next_photo():
+    """libvips quotes the property's name, and pyvips would raise the same for each failure from then on."""
+    picture = pyvips.Image.new_from_array(np.dstack([PIXELS, PIXELS[..., 0]]))
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        image.read(picture.heifsave_buffer(compression="av1").replace(b"auxC", b"au_\xcb"))
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        image.read(jpeg()[:500])
+    np.testing.assert_array_equal(image.read(png()).pixels, PIXELS)

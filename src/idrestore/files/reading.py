@@ -72,7 +72,8 @@ def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "
         _check_size(opened, max_pixels)
         row.check_whole(file)
         try:
-            return _photo(row, file, opened)
+            with vips.readable_errors():
+                return _photo(row, file, opened)
         except pyvips.Error as error:
             if row.name == "TIFF":
                 mended = tiff.mended(file)
@@ -98,7 +99,8 @@ def _opened(source: Path | str | bytes, name: str = "") -> Iterator[tuple[Format
         with _stream(source) as file:
             row = _recognised(name, file)
             row.check(file)
-            yield row, file
+            with vips.readable_errors():
+                yield row, file
     except UnsupportedError as error:
         raise ImageError(f"{name} {error}") from error
     except pyvips.Error as error:

@@ -3,7 +3,8 @@
 import io
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -95,6 +96,20 @@ def fields(image: pyvips.Image) -> list[str]:
         return list(image.get_fields())
     except UnicodeDecodeError:
         return [f"{name}-data" for name in ("icc-profile", "exif", "xmp", "iptc") if image.get_typeof(f"{name}-data")]
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn a complaint that quotes a file's own bytes into a `pyvips.Error`.
+
+    pyvips cannot decode such a one as UTF-8, and does not forget it: each later failure would raise the same.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        said = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
+        pyvips.vips_lib.vips_error_clear()
+        raise pyvips.Error("libvips", said) from error
 
 
 def cause(error: pyvips.Error) -> str:

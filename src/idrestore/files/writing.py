@@ -61,7 +61,9 @@ def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = 
     photo = replace(like, pixels=pixels)
     destination = pyvips.Target.new_to_memory()
     try:
-        getattr(_to_vips(photo, target), f"{target.saver}save_target")(destination, **_options(photo, target, quality))
+        with vips.readable_errors():
+            image = _to_vips(photo, target)
+            getattr(image, f"{target.saver}save_target")(destination, **_options(photo, target, quality))
     except pyvips.Error as error:
         raise ImageError(f"{path} cannot be written as {target.name} ({vips.cause(error)})") from error
     return metadata.complete(destination.get("blob"), photo, target), _losses(photo, target)
