@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from idrestore.cli import app
@@ -56,6 +57,15 @@ def test_every_degradation_has_its_flag_with_an_example():
 )
 def test_flags_take_an_amount_only_if_one_follows(typed, read):
     assert insisting(typed.split()) == read.split()
+
+
+@pytest.mark.parametrize("typed", [["--haze", "--no-haze"], ["--no-fog", "a.jpg", "--haze", "50%"]])
+def test_a_wish_and_its_contrary_are_refused(typed, capsys):
+    with pytest.raises(typer.Exit) as refused:
+        insisting(typed)
+    assert refused.value.exit_code == 2
+    assert "--haze and --no-haze contradict each other" in capsys.readouterr().err
+    assert insisting(["--haze", "--haze", "50%"])  # said twice is no contradiction
 
 
 def test_a_command_misspelt_is_no_photo(tmp_path, monkeypatch):

@@ -75,6 +75,8 @@ def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]
     try:
         parsed["strength"] = parse_amount(strength)
     except ValueError:
+        if "=" not in strength:
+            raise ValueError(f"strength: got {strength!r}, expected 0 to 1, 60%, or NAME=NUMBER") from None
         parsed["strength"] = _parse_shares("strength", strength)
     return parsed | {"ingredients": _parse_shares("ingredients", ingredients) if ingredients else None}
 

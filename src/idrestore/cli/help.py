@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from idrestore.cli import configuration
-from idrestore.cli.console import WRONG_USAGE, complain
+from idrestore.cli.console import WRONG_USAGE, complain, refuse
 from idrestore.degradations import FIVE, canonical
 
 AMOUNT = re.compile(r"(\d+\.?\d*|\.\d+)%?")
@@ -96,7 +96,11 @@ def insisting(args: Iterable[str]) -> list[str]:
             value = NOTHING
         elif not equals:
             value = rest.pop(0) if rest and AMOUNT.fullmatch(rest[0]) else ALL
-        result.append(f"--{name.replace('_', '-')}={value}")
+        option = f"--{name.replace('_', '-')}="
+        earlier = {each.removeprefix(option) == NOTHING for each in result if each.startswith(option)}
+        if earlier - {value == NOTHING}:
+            refuse(f"{option[:-1]} and --no-{option[2:-1]} contradict each other: expected one of them")
+        result.append(option + value)
     return result
 
 

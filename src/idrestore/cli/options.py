@@ -61,7 +61,9 @@ class Options:
     ] = ""
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, rich_help_panel=FILES, help="Of JPEG and WebP (by default 95) and AVIF (90)."),
+        typer.Option(
+            min=1, max=100, rich_help_panel=FILES, help="Of JPEG, WebP and AVIF; by default near the photo's."
+        ),
     ] = None
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=FILES, help="Replace files that are no results of ours.")
@@ -99,7 +101,7 @@ class Options:
     precision: PrecisionOption = "auto"
     max_pixels: MaxPixelsOption = 300_000_000
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file of defaults and presets. Default: idrestore/config.toml of yours.")
+        Path | None, typer.Option(help="A TOML file of defaults and presets. Default: ~/.config/idrestore/config.toml")
     ] = None
     preset: Annotated[str, typer.Option(help="A preset of that file, such as night for its [presets.night].")] = ""
 
