@@ -109,5 +109,5 @@ def test_names_that_only_look_alike_do_not_match(tmp_path):
 
 
 def test_pictures_of_formats_that_are_not_read_are_found(tmp_path):
-    touch(*(tmp_path / name for name in ("a.png", "b.bmp", "sub/c.MAT", "notes.txt", ".hidden.bmp")))
-    assert unreadable(tmp_path) == [tmp_path / "b.bmp", tmp_path / "sub/c.MAT"]
+    touch(*(tmp_path / name for name in ("a.png", "b.ppm", "sub/c.MAT", "notes.txt", ".hidden.ppm")))
+    assert unreadable(tmp_path) == [tmp_path / "b.ppm", tmp_path / "sub/c.MAT"]

@@ -211,11 +211,11 @@ def test_a_check_names_everything_that_is_wrong(tmp_path):
         if clean is not None:
             save(tmp_path / "target" / f"{name}.png", clean)
     (tmp_path / "target" / "broken.png").write_bytes((tmp_path / "target" / "broken.png").read_bytes()[:300])
-    touch(tmp_path / "input" / "odd.bmp")
+    touch(tmp_path / "input" / "odd.ppm")
     seen = []
     count, wrong = check(SetSpec(tmp_path), lambda done, total: seen.append((done, total)))
     assert count == 3
-    assert [path.name for path, _ in wrong] == ["alone.png", "odd.bmp", "broken.png", "size.png"]
+    assert [path.name for path, _ in wrong] == ["alone.png", "odd.ppm", "broken.png", "size.png"]
     messages = [message for _, message in wrong]
     assert messages[0] == "has no counterpart"
     assert messages[1].startswith("is in a format that is not read")

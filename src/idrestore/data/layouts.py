@@ -37,7 +37,7 @@ COUNTERPARTS: tuple[tuple[str, str], ...] = (
 """A degraded photo's name without suffix, and the clean one's; the first that exists counts."""
 ORIGINALS = ("original_png", "original", "hr")
 """Subfolders, in any case, in which CBSD68 and Urban100 keep the clean photos beside degraded ones."""
-UNREADABLE = frozenset({".bmp", ".gif", ".ppm", ".pgm", ".jp2", ".mat", ".npy", ".dng", ".arw", ".nef", ".cr2"})
+UNREADABLE = frozenset({".ppm", ".pgm", ".mat", ".npy"})
 """Endings of pictures that some data sets have and that are not read."""
 
 
