@@ -288,6 +288,7 @@ def test_help_and_import_are_light():
         (["--only", "snow"], "--only: got snow, expected some of noise"),
         (["--ingredients", "rain=0.7,noise=0.5"], "--ingredients: got a sum of 1.2, expected at most 1"),
         (["--ingredients", "rain"], "--ingredients: got 'rain', expected NAME=NUMBER"),
+        (["--pages", "all", "--format", "png"], "--pages: got all with --format png, which holds one"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused_before_anything_is_done(tmp_path, model, flags, words):

@@ -427,8 +427,8 @@ def test_first_of_several_pages_is_read(tmp_path, suffix):
     picture.write_to_file(str(tmp_path / f"a{suffix}"), Q=95)
     photo = image.read(tmp_path / f"a{suffix}")
     assert distance(photo.pixels, gradient()) < 0.02
-    what = "of several pages" if suffix == ".tif" else "frame of an animation"
-    assert photo.notes == (f"only the first {what} was read",)
+    pages, frames = "of several pages was read (--pages all restores all)", "frame of an animation was read"
+    assert photo.notes == (f"only the first {pages if suffix == '.tif' else frames}",)
     image.write(photo.pixels, tmp_path / f"b{suffix}", like=photo)
     assert image.read(tmp_path / f"b{suffix}").notes == ()
 

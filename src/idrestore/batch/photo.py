@@ -5,6 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,7 +17,7 @@ from idrestore.batch.settings import Settings
 from idrestore.data.degrade import mix
 from idrestore.data.layouts import Pair
 from idrestore.data.pairs import read_8_bit, to_pixels, write_pair
-from idrestore.files import image
+from idrestore.files import image, pages
 from idrestore.files.formats import format_named
 from idrestore.files.image import ImageError
 from idrestore.files.provenance import add_provenance
@@ -74,6 +75,8 @@ class Decoded(NamedTuple):
     sha256: str
     data: bytes
     """The file itself: the result, if nothing is to be restored"""
+    pages: int = 1
+    """Of a TIFF of which all are to be restored; `photo` is the first"""
 
 
 class Restored(NamedTuple):
@@ -85,6 +88,8 @@ class Restored(NamedTuple):
     notes: tuple[str, ...]
     unchanged: bytes = b""
     """The photo's file, if restoring changed no pixel; else empty"""
+    pages: bytes = b""
+    """The result's file, if all pages of several were wanted; else empty"""
 
 
 class Encoded(NamedTuple):
@@ -116,13 +121,76 @@ def kind_of(path: Path) -> str:
     return next((words for words, is_one in kinds.items() if is_one(mode)), "a device")
 
 
-def decode(source: Path, data: bytes, settings: Settings) -> Decoded:
-    """Decode a file's bytes; raise `ImageError`."""
-    return Decoded(image.read(data, settings.max_pixels, str(source)), hashlib.sha256(data).hexdigest(), data)
+def decode(source: Path, data: bytes, settings: Settings, target: Path | None = None) -> Decoded:
+    """Decode a file's bytes; raise `ImageError`, also if `target` cannot hold all pages that are wanted."""
+    number = pages.number(data, str(source), settings.max_pixels) if settings.pages == "all" else 1
+    if number > 1 and target is not None and format_named(target) != "TIFF":
+        found = f"{source} has {number} pages, and {target.name} holds one"
+        raise ImageError(f"{found}: expected a result that ends in .tif, or --pages first")
+    first = next(pages.alone(data)) if number > 1 else data
+    photo = image.read(first, settings.max_pixels, str(source))
+    return Decoded(photo, hashlib.sha256(data).hexdigest(), data, number)
 
 
 def restore(restorer: Restorer, decoded: Decoded, settings: Settings, progress: Progress) -> Restored:
-    """Restore a photo, what is to be left alone excepted; where memory is short, in smaller and smaller tiles."""
+    """Restore a photo, what is to be left alone excepted; where memory is short, in smaller and smaller tiles.
+
+    Of a TIFF of several pages, if all are wanted, one after the other: only what is encoded stays in memory.
+    """
+    if decoded.pages == 1:
+        return _restore_one(restorer, decoded, settings, progress)
+    made = _Pages(decoded.pages)
+    for number, data in enumerate(pages.alone(decoded.data), 1):
+        photo = image.read(data, settings.max_pixels, f"page {number}")
+        page = Decoded(photo, decoded.sha256, data)
+        if pages.is_mask(data):
+            restored = Restored(photo, {}, decoded.sha256, ("a mask was kept as it is",), data)
+        else:
+            restored = _restore_one(restorer, page, settings, partial(_tell, progress, number, decoded.pages))
+        made.add(restored, data)
+    return made.together(decoded)
+
+
+def _tell(progress: Progress, number: int, of: int, done: int, total: int) -> None:
+    progress((number - 1) * total + done, of * total)
+
+
+class _Pages:
+    """Restored pages of one file, as far as they are done."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.files: list[tuple[bytes, bytes]] = []
+        self.notes: dict[str, list[int]] = {}
+        self.shares: list[Mapping[str, float]] = []
+        self.changed = False
+
+    def add(self, restored: Restored, original: bytes) -> None:
+        """Encode the next page, and drop its pixels."""
+        data, lost = image.encode(restored.photo.pixels, "page.tif", restored.photo)
+        self.files.append((data, original))
+        self.changed |= not restored.unchanged
+        if restored.ingredients:
+            self.shares.append(restored.ingredients)
+        for note in dict.fromkeys((*restored.photo.notes, *restored.notes, *lost)):
+            self.notes.setdefault(note, []).append(len(self.files))
+
+    def together(self, decoded: Decoded) -> Restored:
+        """Return the whole file, with the mean of what was found."""
+        names = dict.fromkeys(name for shares in self.shares for name in shares)
+        found = {name: sum(shares.get(name, 0) for shares in self.shares) / len(self.shares) for name in names}
+        notes = (*([f"{self.number} pages were restored"] if self.changed else []), *map(self._said, self.notes))
+        photo = replace(decoded.photo, notes=())
+        unchanged = b"" if self.changed else decoded.data
+        whole = pages.joined(self.files) if self.changed else decoded.data
+        return Restored(photo, found, decoded.sha256, notes, unchanged, whole)
+
+    def _said(self, note: str) -> str:
+        where = self.notes[note]
+        return note if len(where) == self.number else f"page {', '.join(map(str, where))}: {note}"
+
+
+def _restore_one(restorer: Restorer, decoded: Decoded, settings: Settings, progress: Progress) -> Restored:
     photo = decoded.photo
     mask, notes = left_alone(photo.pixels, settings)
     progress(0, 1)  # whoever limits the time may have had enough
@@ -178,6 +246,9 @@ def encode(restored: Restored, job: Job, settings: Settings) -> Encoded:
     A photo that is unchanged, and keeps its format, is its own file, byte for byte.
     """
     photo = restored.photo
+    if restored.pages:
+        unchanged = bool(restored.unchanged)
+        return Encoded(restored.pages, restored.input_sha256, restored.ingredients, restored.notes, unchanged)
     if restored.unchanged and settings.quality is None and format_named(job.target) == photo.format:
         return Encoded(restored.unchanged, restored.input_sha256, restored.ingredients, restored.notes, True)
     data, lost = image.encode(photo.pixels, job.target, photo, settings.quality)
@@ -194,7 +265,7 @@ def process(
 ) -> Encoded:
     """Decode, restore and encode in one go; raise one of `FILE_ERRORS`, or what `progress` raises."""
     # Nothing here keeps the degraded photo in memory while the restored one is encoded.
-    return encode(restore(restorer, decode(job.source, data, settings), settings, progress), job, settings)
+    return encode(restore(restorer, decode(job.source, data, settings, job.target), settings, progress), job, settings)
 
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:

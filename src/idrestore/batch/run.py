@@ -91,7 +91,7 @@ def _prepare(records: Records, job: Job) -> Work | Outcome:
     except FILE_ERRORS as error:
         return one.failure(job, error, perf_counter() - start)
     try:
-        return Work(job, one.decode(job.source, data, records.settings), perf_counter() - start)
+        return Work(job, one.decode(job.source, data, records.settings, job.target), perf_counter() - start)
     except FILE_ERRORS as error:
         return _failed(records, job, error, digest, perf_counter() - start)
 

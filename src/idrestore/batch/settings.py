@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from idrestore.files.image import MAX_PIXELS
 
@@ -31,6 +31,8 @@ class Settings:
     """A picture of the photos' size; what is white in it is left alone"""
     provenance: bool = True
     """Write into the results' metadata that, and how, they were restored"""
+    pages: Literal["first", "all"] = "first"
+    """Which of the pages of a TIFF are restored"""
     quality: int | None = None
     """Of lossy formats, 1 to 100; None: as `image.write` chooses"""
     max_pixels: int = dataclasses.field(default=MAX_PIXELS, metadata=HOW)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -59,6 +59,9 @@ class Options:
     format: Annotated[
         str, typer.Option(rich_help_panel=FILES, help="Format of results, such as png; by default the photo's own.")
     ] = ""
+    pages: Annotated[
+        Literal["first", "all"], typer.Option(rich_help_panel=FILES, help="Which pages of a TIFF are restored.")
+    ] = "first"
     quality: Annotated[
         int | None,
         typer.Option(
@@ -111,6 +114,8 @@ class Options:
 
         if self.protect is not None and not self.protect.is_file():
             refuse(f"--protect: {self.protect} is no file: expected a picture of the photo's size")
+        if self.pages == "all" and self.format.lower().lstrip(".") not in ("", "tif", "tiff"):
+            refuse(f"--pages: got all with --format {self.format}, which holds one: expected --format tif, or none")
         try:
             wish = batch.parse_steering(self.strength, self.only, self.ingredients)
             wish |= insisted(self.amounts, wish, restorer.names)
@@ -122,6 +127,7 @@ class Options:
             guard=self.guard,
             protect=self.protect,
             provenance=self.provenance,
+            pages=self.pages,
             quality=self.quality,
             max_pixels=self.max_pixels,
             keep_dates=self.keep_dates,

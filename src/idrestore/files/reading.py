@@ -20,7 +20,7 @@ _FIXED, _COPIES = 200 << 20, 4
 """Bytes that decoders take whatever the size, and how often they hold the samples."""
 
 _SEVERAL = {
-    "TIFF": "only the first of several pages was read",
+    "TIFF": "only the first of several pages was read (--pages all restores all)",
     "WebP": ANIMATION,
     "GIF": ANIMATION,
     "AVIF": "only the first of several pictures was read",

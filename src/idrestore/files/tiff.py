@@ -16,6 +16,7 @@ from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at,
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR = 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+SUBFILE, PAGE_NUMBER = 254, 297
 SUB_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 330, 338, 50706
 EXIF_POINTER = 34665
 """Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
@@ -66,8 +67,10 @@ class Entry(NamedTuple):
 class Directory:
     """The tags of one picture in a file; where the file is cut short, those that are whole."""
 
-    def __init__(self, file: BinaryIO, order: str, entries: Mapping[int, Entry]) -> None:
+    def __init__(self, file: BinaryIO, order: str, entries: Mapping[int, Entry], place: int, link: int) -> None:
         self.file, self.order, self.entries = file, order, entries
+        self.place, self.link = place, link
+        """Where it begins, and where it says what the next one's place is"""
 
     def integers(self, tag: int) -> tuple[int, ...]:
         """Return a tag's values, none if it has none; raise `DamagedError` if they lie behind the file's end."""
@@ -86,11 +89,11 @@ class Directory:
         return bytes_at(self.file, entry.start, entry.size)
 
 
-def directories(file: BinaryIO) -> Iterator[Directory]:
-    """Yield the directory of each page, at most 64; nothing where the file is too short for any."""
+def directories(file: BinaryIO, most: int = _MAX_DIRECTORIES) -> Iterator[Directory]:
+    """Yield the directory of each page, at most so many; nothing where the file is too short for any."""
     order, big, place = _head(file)
     seen: set[int] = set()
-    while place and place not in seen and len(seen) < _MAX_DIRECTORIES:
+    while place and place not in seen and len(seen) < most:
         seen.add(place)
         directory, place = _directory(file, order, big, place)
         if directory is not None:
@@ -256,7 +259,8 @@ def _directory(file: BinaryIO, order: str, big: bool, place: int) -> tuple[Direc
         entry = Entry(kind, many, place + head + at + size - room)  # a value that fits stands in the entry
         entries.setdefault(tag, entry if entry.size <= room else entry._replace(start=elsewhere))
     following = file.read(room)
-    return Directory(file, order, entries), struct.unpack(order + pointer, following.ljust(room, b"\0"))[0]
+    link = place + head + size * count
+    return Directory(file, order, entries, place, link), struct.unpack(order + pointer, following.ljust(room, b"\0"))[0]
 
 
 class _Pieces(NamedTuple):
