@@ -7,6 +7,7 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)  # sums in one order, and the other cores left alone
+pyvips.cache_set_max(0)  # a file that a test writes again is read again
 settings.register_profile("idrestore", deadline=None)  # timings are benchmarks, never tests
 settings.load_profile("idrestore")
 

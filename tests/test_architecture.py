@@ -47,6 +47,37 @@ def test_importing_the_package_is_light():
     assert python(f"import sys, idrestore; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 
+def test_a_library_leaves_its_callers_process_as_it_is(tmp_path):
+    """Photos are restored beside other work: settings of the whole process are the caller's."""
+    code = f"""
+import logging, pyvips, torch, idrestore
+
+def settings():
+    levels = {{name: logging.getLogger(name).level for name in ("", "pyvips", "torch.onnx", "idrestore")}}
+    return pyvips.cache_get_max(), levels, torch.get_rng_state().tolist(), torch.get_num_threads()
+
+before = settings()
+pyvips.Image.black(40, 32, bands=3).write_to_file(r"{tmp_path}/photo.png")
+idrestore.restore_file(r"{tmp_path}/photo.png", r"{tmp_path}/restored.png")
+print(before[0] > 0, settings() == before)
+"""
+    assert python(code) == "True True"
+
+
+def test_commands_keep_no_photo_open(tmp_path):
+    code = f"""
+import pyvips
+from typer.testing import CliRunner
+from idrestore.cli import app
+
+pyvips.Image.black(40, 32, bands=3).write_to_file(r"{tmp_path}/photo.png")
+result = CliRunner().invoke(app, ["COMMAND", r"{tmp_path}/photo.png", "-o", r"{tmp_path}/out"OPTIONS])
+print(result.exit_code, pyvips.cache_get_max())
+"""
+    assert python(code.replace("COMMAND", "restore").replace("OPTIONS", "")) == "0 0"
+    assert python(code.replace("COMMAND", "degrade").replace("OPTIONS", ", '--kind', 'noise'")) == "0 0"
+
+
 def test_loading_a_model_loads_no_compiler():
     """It would take a second of every start."""
     code = "import sys, idrestore; idrestore.load('fast')._bytes_per_pixel; print('torch._dynamo' in sys.modules)"

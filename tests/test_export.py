@@ -1,6 +1,7 @@
 """A file for other engines: what it does, what it says of itself, and what goes wrong in a line."""
 
 import dataclasses
+import logging
 import sys
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def test_the_paper_s_transformer_exports_too(tmp_path):
     compared = export.export(model_of(config), tmp_path / "paper.onnx")
     assert {each.routed for each in compared} == {True, False}
     assert len({(each.height, each.width) for each in compared}) == len(export.SIZES)
+
+
+def test_exporting_leaves_the_callers_log_and_random_numbers_alone(tmp_path):
+    model, log = model_of(FAST), logging.getLogger("torch.onnx")
+    before = log.level, torch.get_rng_state().tolist()
+    export.export(model, tmp_path / "model.onnx")
+    assert (log.level, torch.get_rng_state().tolist()) == before
 
 
 def test_it_says_what_its_numbers_mean(exported, session):

@@ -3,6 +3,8 @@
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,6 +101,20 @@ class _RestoredAndLogits(nn.Module):
         return output.restored, output.logits
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from speaking of its own inside, and of torchvision, which is not needed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _to_onnx(model: Model) -> bytes:
     """Return the file's content; whoever runs it finds names and sizes in its metadata."""
     config = model.network.config
@@ -106,12 +122,10 @@ def _to_onnx(model: Model) -> bytes:
     height, width = (side * multiple for side in SIZES[1])
     rows = (1, config.num_rows, len(config.degradations))
     height_and_width = {2: multiple * torch.export.Dim("rows"), 3: multiple * torch.export.Dim("columns")}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # that torchvision is missing is no news
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own inside
+    with _quiet():
         program = torch.onnx.export(
             _RestoredAndLogits(model.network).eval(),
-            (torch.rand(1, 3, height, width), torch.zeros(rows)),
+            (torch.zeros(1, 3, height, width), torch.zeros(rows)),
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_shapes=(height_and_width, None),

@@ -288,6 +288,12 @@ def flat(state, where=""):
         yield where, state
 
 
+def test_training_leaves_the_callers_random_numbers_alone(tmp_path, photo_folder):
+    before = torch.get_rng_state()
+    train(recipe(photo_folder), tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("step", [2, COLLECT + 1, COLLECT + 3], ids=["collect", "boundary", "integrate"])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, photo_folder, finished, step):
     """Bit for bit. The state of step 3 is that of collect's end, before the boundary."""

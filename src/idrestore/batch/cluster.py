@@ -14,6 +14,7 @@ from idrestore.batch.manifest import Manifest, Records, clean_up
 from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
 from idrestore.batch.settings import Settings
 from idrestore.device import Precision
+from idrestore.files import vips
 from idrestore.model.checkpoint import Model
 from idrestore.restoration import memory
 from idrestore.restoration.restorer import Restorer
@@ -35,6 +36,7 @@ class Worker:
     """What an actor is: a model that takes numbers of photos and returns files, or what went wrong."""
 
     def __init__(self, model: Model, placement: Placement, settings: Settings, jobs: Sequence[Job]) -> None:
+        vips.keep_no_results()
         memory.keep_freed()
         self.restorer = Restorer(model, *placement)
         self.settings = settings

@@ -17,9 +17,11 @@ def ablate_command(
 ) -> None:
     """Train variants of a recipe with several seeds and compare them; the same command goes on where it was stopped."""
     from idrestore.data.pairs import parse_data
+    from idrestore.files import vips
     from idrestore.files.overwriting import check_free
     from idrestore.training import ablate
 
+    vips.keep_no_results()
     try:
         if not any(out.glob("*/*/log.jsonl")):  # else it is the same command going on
             check_free([out / "table.md", out / "table.json"], advice="choose another folder")

@@ -177,9 +177,11 @@ def load_model(
     model: str, device: str, precision: str, tile: int | None = None, budget: int | None = None
 ) -> "Restorer":
     """Load a model, or refuse."""
+    from idrestore.files import vips
     from idrestore.restoration import memory
     from idrestore.restoration import restorer as restoration
 
+    vips.keep_no_results()
     memory.keep_freed()
     try:
         return restoration.load(model, device, precision, tile, budget)  # type: ignore[arg-type]

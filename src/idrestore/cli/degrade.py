@@ -18,7 +18,9 @@ def degrade_command(
     """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
     from idrestore import batch
     from idrestore.data import degrade as physics
+    from idrestore.files import vips
 
+    vips.keep_no_results()
     strengths = {}
     for part in kind.split("+"):
         name, _, own = part.partition("@")

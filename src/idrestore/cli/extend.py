@@ -25,6 +25,7 @@ def extend_command(
 
     from idrestore.data.layouts import list_photos
     from idrestore.degradations import Operation
+    from idrestore.files import vips
     from idrestore.files.overwriting import check_free
     from idrestore.model import checkpoint
     from idrestore.training import extend
@@ -36,6 +37,7 @@ def extend_command(
         refuse(f"--steps: got {steps}, expected at least 2")
     if not name.isidentifier() or name != name.lower():
         refuse(f"--name: got {name!r}, expected small letters, digits and underscores")
+    vips.keep_no_results()
     try:
         made = [out / f"{stem}.safetensors" for stem in (name, "start", "last", "best")]
         check_free(made, advice="choose another folder")

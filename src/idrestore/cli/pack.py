@@ -15,8 +15,10 @@ def pack_command(
 ) -> None:
     """Make copies of photos, each as large as a limit on all lets it be, to train on another machine."""
     from idrestore.data.loader import find_photos
+    from idrestore.files import vips
     from idrestore.training.packing import pack
 
+    vips.keep_no_results()
     try:
         found = find_photos(photos)
         if not found:

@@ -20,12 +20,14 @@ def train_command(
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe, both stages; a run that was stopped continues exactly with --resume."""
+    from idrestore.files import vips
     from idrestore.files.overwriting import check_free
     from idrestore.training import distributed
     from idrestore.training import loop as training
     from idrestore.training.recipe import TrainConfig, with_photos
     from idrestore.training.run_folder import TrainingError, TrainingStoppedError
 
+    vips.keep_no_results()
     speaks = distributed.rank() == 0
     try:
         config = TrainConfig.from_toml(recipe)

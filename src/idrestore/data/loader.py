@@ -222,6 +222,7 @@ def batches(
         batch_sampler=([*range(start, start + size)] for start in starts),
         num_workers=workers,
         collate_fn=collate,
+        generator=torch.Generator(),  # else the loader would draw from the caller's; samples have seeds of their own
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_interrupts,
         # Pairs are read by libvips, whose threads do not survive a fork: a forked worker would wait for ever.

@@ -1,7 +1,6 @@
 """libvips, set up for photos that are read once: its loaders, its header fields and its errors."""
 
 import io
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +12,13 @@ from numpy.typing import NDArray
 
 from idrestore.files.containers import UnsupportedError
 
-# libvips would log every damaged tile; the one line that matters is in the exception.
-logging.getLogger("pyvips").setLevel(logging.ERROR)
-# A photo is read once: a cache of operations would only keep whole photos in memory.
-pyvips.cache_set_max(0)
+
+def keep_no_results() -> None:
+    """Let libvips forget what each operation made: a photo is read once, and its file would stay open for long.
+
+    It is a setting of the whole process: commands make it, a library leaves it to its user.
+    """
+    pyvips.cache_set_max(0)
 
 
 class Opened(NamedTuple):

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, cast, get_args
+from typing import NamedTuple, Self, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +101,13 @@ class RestorationNetwork(nn.Module):
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
+
+    @classmethod
+    def from_seed(cls, config: ModelConfig, seed: int = 0) -> Self:
+        """Return a network whose first weights are drawn from a seed; the caller's random numbers stay as they are."""
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(seed)
+            return cls(config)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

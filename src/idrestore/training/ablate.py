@@ -276,7 +276,7 @@ def _check_recipe(job: _Job) -> None:
 
 
 def _cost(recipe: TrainConfig) -> Cost:
-    return costs(RestorationNetwork(recipe.model))[-1]
+    return costs(RestorationNetwork.from_seed(recipe.model))[-1]
 
 
 def _tell(progress: Callable[[int, int], None], done: int, total: int, step: int, _: int) -> None:

@@ -123,9 +123,7 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
         raise ExtensionError("the model has no routers, which a new degradation needs")
     names = (*old.config.degradations, name)
     added = (*old.config.added, (name, operation))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        new = RestorationNetwork(dataclasses.replace(old.config, degradations=names, added=added))
+    new = RestorationNetwork.from_seed(dataclasses.replace(old.config, degradations=names, added=added))
     if isinstance(old.hub, IngredientHub):
         new.hub = ingredient_hub(new.config)
     assert isinstance(new.hub, PriorHub | IngredientHub)

@@ -40,8 +40,7 @@ class Run:
         self.config = config
         self.device = device or find_device(config.device)
         self.half = is_half(config.precision, self.device)
-        torch.manual_seed(config.seed)  # the only global draw: the network's first weights
-        self.network = RestorationNetwork(config.model)
+        self.network = RestorationNetwork.from_seed(config.model, config.seed)
         if config.start:
             self._start_from(checkpoint.load(config.start).network)
         if config.learn:
