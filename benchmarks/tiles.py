@@ -90,12 +90,12 @@ def _print_reach(restorer: Restorer, photos: Sequence[Picture], ingredients: Seq
     """Print how much the network's result changes at each distance from a cut in the middle."""
     differences = []
     network = restorer.engine.network
-    tone, network.tone = network.tone, None  # it sees the whole photo, which a cut changes
+    refiner, network.affine_refiner = network.affine_refiner, None  # it sees the whole photo, which a cut changes
     for photo, shares in zip(photos, ingredients, strict=True):
         cut = photo.shape[1] // 2
         left = restorer.restore(photo[:, :cut], ingredients=shares).image
         differences.append(np.abs(restorer.restore(photo, ingredients=shares).image[:, :cut] - left)[:, ::-1] * 255)
-    network.tone = tone
+    network.affine_refiner = refiner
     at = np.concatenate(differences)  # (rows of all photos, distance from the cut, 3)
     print("| px from the cut | mean | 99.99 % |\n|---|---|---|")
     for distance in [distance for distance in DISTANCES if distance < at.shape[1]]:

@@ -54,7 +54,7 @@ def hub_attention(query_stride=1):
 
 
 def ask(attention, x, hub):
-    return attention(x, attention.recall(hub))
+    return attention(x, attention.keys_and_values(hub))
 
 
 def test_hub_attention_asks_for_every_pixel():

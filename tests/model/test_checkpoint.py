@@ -151,6 +151,29 @@ def add_65(header, _):
     header["config"]["added"] = [(name, "affine") for name in names]
 
 
+def with_old_names(header, tensors):
+    """Call settings and tensors as they were called before version 0.2."""
+    for old, new in checkpoint.RENAMED.items():
+        if new in header["config"]:
+            header["config"][old] = header["config"].pop(new)
+        for name in [name for name in tensors if old.endswith(".") and name.startswith(new)]:
+            tensors[old + name.removeprefix(new)] = tensors.pop(name)
+
+
+def test_a_file_with_old_names_is_the_same_model(intact, tmp_path):
+    """Nothing is called as before in a file of today, and everything in one of old is found."""
+    old = rewritten(intact, tmp_path / "old.safetensors", with_old_names)
+    with safe_open(old, framework="pt") as file:
+        header, names = json.loads(file.metadata()[METADATA_KEY]), set(file.keys())
+    olds = {"overlay.0.first.weight", "wide.look.bias", "wide.take.bias", "wide.stem.bias", "kernel.pool.bias"}
+    assert olds | {"tone.stem.bias"} <= names
+    assert {"mixed_top", "overlay_blocks", "wide_view", "kernel_view", "tone_view"} <= header["config"].keys()
+    today, found = load(intact).network, load(old).network
+    assert found.config == today.config == FAST
+    assert found.state_dict().keys() == today.state_dict().keys()
+    assert all(torch.equal(found.state_dict()[name], tensor) for name, tensor in today.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -172,9 +195,12 @@ def add_65(header, _):
         (setting("dim", 2**62), "unusable configuration"),
         (setting("depths", [1, 1, 1, 10**9]), r"depths: got .*, expected 4 numbers from 1 to 64"),
         (add_65, "added: got 65 degradations, expected at most 64"),
-        (setting("overlay_blocks", 10**7), "overlay_blocks: got 10000000, expected a whole number from 0 to 64"),
+        (setting("additive_refiner", 10**7), "additive_refiner: got 10000000, expected a whole number from 0 to 64"),
         (setting("refinement", 10**7), "refinement: got 10000000"),
-        (setting("wide_view", [1, 10**7]), "wide_view: got .*, expected none, or 2 numbers from 1 to 4096"),
+        (
+            setting("deblurring_refiner", [1, 10**7]),
+            "deblurring_refiner: got .*, expected none, or 2 numbers from 1",
+        ),
         (setting("query_stride", 10**7), "query_stride: got 10000000"),
         (setting("wi\ndth", 8), "unknown model setting 'wi"),
         (

@@ -26,9 +26,9 @@ def calls(module):
 
 @both
 @pytest.mark.parametrize("hub", ["prior", "ingredient"])
-def test_with_nothing_negligible_it_is_the_same_function(config, hub):
+def test_with_every_share_counted_it_is_the_same_function(config, hub):
     model, batch, rows = network(config, hub), photos(2), mixture(2)
-    prepared = prepare(model, negligible=0)
+    prepared = prepare(model, min_share=0)
     for ingredients in (None, rows, one_hot("blur", 2)):
         expected, actual = model(batch, ingredients), prepared(batch, ingredients)
         torch.testing.assert_close(actual.restored, expected.restored, atol=1e-5, rtol=0)
@@ -57,10 +57,10 @@ def test_the_network_it_came_from_stays_as_it_was(config):
     prepare(model, half=True)
     assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert all(block.negligible is None for block in model.prior_blocks.values())
+    assert all(block.min_share is None for block in model.prior_blocks.values())
 
 
-def test_a_photos_tiles_recall_the_hub_once_and_another_photo_anew():
+def test_a_photos_tiles_ask_the_hub_once_and_another_photo_anew():
     prepared = prepare(network(FAST, "ingredient"))
     asked = calls(prepared.hub)
     first, second = mixture(1), mixture(1)
@@ -71,17 +71,17 @@ def test_a_photos_tiles_recall_the_hub_once_and_another_photo_anew():
     assert len(asked) == 9
 
 
-def test_what_is_recalled_follows_the_ingredients():
+def test_keys_and_values_follow_the_ingredients():
     model = network(FAST, "ingredient")
-    prepared, batch, rows = prepare(model, negligible=0), photos(), (mixture(1), mixture(1))
+    prepared, batch, rows = prepare(model, min_share=0), photos(), (mixture(1), mixture(1))
     for ingredients in (*rows, *rows):
         expected = model(batch, ingredients).restored
         torch.testing.assert_close(prepared(batch, ingredients).restored, expected, atol=1e-5, rtol=0)
 
 
 @both
-def test_negligible_operations_are_not_computed(config):
-    prepared = prepare(network(config), negligible=0.1)
+def test_operations_of_a_small_share_are_not_computed(config):
+    prepared = prepare(network(config), min_share=0.1)
     for block in prepared.prior_blocks.values():
         operations = block.operations
         of_blur = (
@@ -98,9 +98,9 @@ def test_negligible_operations_are_not_computed(config):
 @both
 def test_a_share_of_nothing_can_be_left_out_bit_for_bit(config):
     model, batch = network(config), photos()
-    everything, prepared = prepare(model), prepare(model, negligible=0)
+    everything, prepared = prepare(model), prepare(model, min_share=0)
     for block in everything.prior_blocks.values():
-        block.negligible = None
+        block.min_share = None
     for name in NAMES:
         assert torch.equal(prepared(batch, one_hot(name)).restored, everything(batch, one_hot(name)).restored)
 
@@ -112,7 +112,7 @@ def test_half_stays_within_45_db_of_the_whole(config):
     with torch.no_grad():
         for weight in model.output.parameters():
             weight.mul_(0.05)  # a shaken network changes a photo by several times white
-    whole, half = prepare(model, negligible=0), prepare(model, half=True, negligible=0)
+    whole, half = prepare(model, min_share=0), prepare(model, half=True, min_share=0)
     with torch.inference_mode():
         expected = whole(batch).restored
         with torch.autocast("cpu", torch.bfloat16):

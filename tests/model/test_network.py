@@ -19,7 +19,12 @@ from idrestore.training.losses import LossWeights, losses
 SIZE = 16
 FIELDS = (fields.Attention, fields.Operations, fields.OperationsBy, fields.Predictor)
 CHOICES = list(itertools.product(*map(get_args, FIELDS)))
-OF_WHOLE_PHOTOS = ("kernel.", "wide.look.", "wide.take.", "tone.")
+OF_WHOLE_PHOTOS = (
+    "blur_kernel_estimator.",
+    "deblurring_refiner.unblurred_stem.",
+    "deblurring_refiner.blend_mask.",
+    "affine_refiner.",
+)
 both = pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
 hubs = pytest.mark.parametrize("hub", ["prior", "ingredient"])
 placements = pytest.mark.parametrize("placement", [name for name, levels in PLACEMENTS.items() if levels])
@@ -110,7 +115,7 @@ def test_the_photo_is_what_is_changed(config):
     model, photo = network(config), photos()
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name.startswith(("output.", "wide.output.")):
+            if name.startswith(("output.", "deblurring_refiner.output.")):
                 weight.zero_()
     assert torch.equal(model(photo).restored, photo)
 
@@ -212,7 +217,7 @@ def test_what_was_routed_is_restored_from_there(config, placement):
 
 
 def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
-    """Each of a batch by the filter and the curves that are read of itself."""
+    """Each of a batch by the filter and the grid that are read of itself."""
     model = network(FAST)
     batch = photos(3, 64, 80)
     rows = torch.stack([0.6 * one_hot("blur")[0] + 0.4 * one_hot("noise")[0], one_hot("haze")[0], one_hot("rain")[0]])
@@ -224,10 +229,10 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
         photo, shares = batch[index : index + 1], rows[index : index + 1]
         deconvolution = wiener_filter(*model.read_blur(photo)) if model.is_unblurred(shares) else None
         tile = model(photo, shares, deconvolution).restored
-        curves = model.colour_grid(photo, shares[:, None].expand(-1, 3, -1))
-        tile = tile if curves is None else apply_grid(tile, curves, (64, 80))
-        assert (curves is not None) == (index == 1)
-        if index != 1:  # the curves of a photo are those of its thumbnail, which is restored without a filter
+        grid = model.colour_grid(photo, shares[:, None].expand(-1, 3, -1))
+        tile = tile if grid is None else apply_grid(tile, grid, (64, 80))
+        assert (grid is not None) == (index == 1)
+        if index != 1:  # the grid of a photo are those of its thumbnail, which is restored without a filter
             torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)
 
 

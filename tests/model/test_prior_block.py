@@ -84,7 +84,7 @@ def test_latents_are_what_enters_asks_and_leaves(config):
     x, photo = photo_and_features()
     w = mixture(2)
     output = mpl(x, photo, hub, mpl.route(x, False), w)
-    h_p = mpl.hub_attention(mpl.attention(x, photo).features, mpl.recall(hub, w))
+    h_p = mpl.hub_attention(mpl.attention(x, photo).features, mpl.keys_and_values(hub, w))
     context = torch.cat([mpl.features_to_context(x), mpl.priors_to_context(h_p)], dim=1)
     assert torch.equal(output.latents.features, x)
     assert torch.equal(output.latents.degradation, h_p)

@@ -41,7 +41,7 @@ def test_brightness_stays_where_nothing_calls_for_another(name):
 @pytest.mark.parametrize(("haze", "dark", "factor"), [(0.5, 0.2, 1.0), (0.3, 0.1, 0.5)])
 def test_the_affine_refiner_counts_by_the_share_of_haze_and_darkness(haze, dark, factor):
     subject, said = planner(), []
-    subject.engine.network.tone.register_forward_hook(lambda _, __, grid: said.append(grid))
+    subject.engine.network.affine_refiner.register_forward_hook(lambda _, __, grid: said.append(grid))
     found = plan(subject, haze=haze, low_light=dark, noise=1 - haze - dark).colour_grid
     torch.testing.assert_close(found, factor * (haze + dark) * said[0])
 
@@ -61,11 +61,11 @@ def test_a_photo_is_deconvolved_where_it_is_blurred_and_its_brightness_right(sha
 
 
 def test_without_a_blur_kernel_estimator_nothing_is_deconvolved():
-    assert plan(planner(kernel_view=()), blur=1.0).deconvolution is None
+    assert plan(planner(blur_kernel_estimator=()), blur=1.0).deconvolution is None
 
 
 def test_without_an_affine_refiner_nothing_is_asked_of_it():
-    assert plan(planner(tone_view=()), haze=1.0).colour_grid is None
+    assert plan(planner(affine_refiner=()), haze=1.0).colour_grid is None
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from idrestore.restoration.request import Request
 from idrestore.restoration.restorer import Restorer
 from idrestore.restoration.rules import Rules
 
-TINY = dataclasses.replace(PRESETS["tiny"], tone_view=())
+TINY = dataclasses.replace(PRESETS["tiny"], affine_refiner=())
 RULES = {"now": Rules()}
 """Those in force"""
 
@@ -203,15 +203,15 @@ def test_tiles_do_not_show():
 
 
 def test_what_the_whole_photo_shows_is_the_same_in_all_tiles(monkeypatch):
-    """The tone view sees one thumbnail, and its curves lie over the photo, not over the tiles."""
+    """The affine refiner sees one thumbnail, and its colour grid lies over the photo, not over the tiles."""
     monkeypatch.setattr(plan, "THUMBNAIL", 64)
     image = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
     seen = []
 
     def restored(tile):
-        subject = restorer(tile=tile, change=0, tone_view=(6, 8, 10))
-        subject.engine.network.tone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        torch.nn.init.normal_(subject.engine.network.tone.output.bias, 0, 0.05)
+        subject = restorer(tile=tile, change=0, affine_refiner=(6, 8, 10))
+        subject.engine.network.affine_refiner.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        torch.nn.init.normal_(subject.engine.network.affine_refiner.output.bias, 0, 0.05)
         return subject.restore(image, ingredients={"haze": 0.8}).image.astype(int)
 
     whole, tiled = restored(1024), restored(256)
@@ -233,7 +233,7 @@ def test_blur_is_read_once_a_photo(monkeypatch, tile, num_crops, size):
     subject.routing_crops = num_crops
     read = subject.engine.network.read_blur
     monkeypatch.setattr(subject.engine.network, "read_blur", lambda crops: seen.append(crops) or read(crops))
-    subject.engine.network.wide.register_forward_pre_hook(
+    subject.engine.network.deblurring_refiner.register_forward_pre_hook(
         lambda _, given: undone.append((given[0] - given[2]).abs().max())
     )
     subject.restore(image, ingredients={"noise": 1})

@@ -19,7 +19,7 @@ from idrestore.training.loop import Run, TrainingError, TrainingStoppedError, he
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 
-MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), tone_view=())
+MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), affine_refiner=())
 COLLECT, INTEGRATE = 3, 3
 TOLD = StageConfig(told=1.0)
 
@@ -415,10 +415,12 @@ def test_a_run_starts_from_a_model(tmp_path, photo_folder, finished, hub):
 
 def test_mixed_weights_start_as_those_of_all(tmp_path):
     """So a network can go on learning with weights of its own for each degradation, and restores as before at first."""
-    plain = dataclasses.replace(MODEL, mixed_top=False)
+    plain = dataclasses.replace(MODEL, per_degradation_top=False)
     before = shaken(RestorationNetwork(plain), 0.02)
     checkpoint.save(tmp_path / "plain.safetensors", before, {})
-    run = Run(recipe(model=dataclasses.replace(plain, mixed_top=True), start=str(tmp_path / "plain.safetensors")))
+    run = Run(
+        recipe(model=dataclasses.replace(plain, per_degradation_top=True), start=str(tmp_path / "plain.safetensors"))
+    )
     photo = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(run.network(photo).restored, before(photo).restored)
@@ -430,14 +432,21 @@ def test_mixed_weights_start_as_those_of_all(tmp_path):
 
 
 def test_parts_can_be_added_to_what_is_trained_already(tmp_path):
-    plain = dataclasses.replace(MODEL, overlay_blocks=0, wide_view=(), kernel_view=())
+    plain = dataclasses.replace(MODEL, additive_refiner=0, deblurring_refiner=(), blur_kernel_estimator=())
     narrow = dataclasses.replace(plain, degradations=("noise", "blur", "haze"))
     before = shaken(RestorationNetwork(narrow), 0.02)
     checkpoint.save(tmp_path / "narrow.safetensors", before, {})
-    model = dataclasses.replace(narrow, overlay_blocks=2, wide_view=(3, 4), kernel_view=(2, 3), tone_view=(3, 4, 5))
+    model = dataclasses.replace(
+        narrow, additive_refiner=2, deblurring_refiner=(3, 4), blur_kernel_estimator=(2, 3), affine_refiner=(3, 4, 5)
+    )
     run = Run(recipe(model=model, start=str(tmp_path / "narrow.safetensors")))
     network = run.network
-    assert None not in (network.overlay, network.wide, network.kernel, network.tone)
+    assert None not in (
+        network.additive_refiner,
+        network.deblurring_refiner,
+        network.blur_kernel_estimator,
+        network.affine_refiner,
+    )
     photo = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(run.network(photo).restored, before(photo).restored)

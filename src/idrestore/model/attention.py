@@ -74,19 +74,19 @@ class HubAttention(nn.Module):
         self.to_keys_and_values = nn.Linear(prior_width, 2 * dim)
         self.project = nn.Conv2d(dim, dim, 1)
 
-    def recall(self, hub: Tensor) -> KeysAndValues:
+    def keys_and_values(self, hub: Tensor) -> KeysAndValues:
         """Return what the priors of a hub (B, L, D) are asked by and what they answer."""
         keys, values = self.to_keys_and_values(self.normalise_hub(hub)).chunk(2, dim=-1)
         return KeysAndValues(self._split(keys), self._split(values))
 
-    def forward(self, x: Tensor, recalled: KeysAndValues) -> Tensor:
-        """Take features (B, C, H, W) and what was recalled of a hub; return h_p (B, C, H, W)."""
+    def forward(self, x: Tensor, priors: KeysAndValues) -> Tensor:
+        """Take features (B, C, H, W) and the keys and values of a hub's priors; return h_p (B, C, H, W)."""
         size = x.shape[-2:]
         if self.query_stride > 1:
             x = F.avg_pool2d(x, self.query_stride, ceil_mode=True)
         q = self._split(self.to_queries(self.norm(x)).flatten(2).transpose(1, 2))  # (B, heads, N, d)
-        scores = (q @ recalled.keys.transpose(-2, -1)) * x.shape[1] ** -0.5
-        answer = scores.softmax(dim=-1).to(recalled.values.dtype) @ recalled.values
+        scores = (q @ priors.keys.transpose(-2, -1)) * x.shape[1] ** -0.5
+        answer = scores.softmax(dim=-1).to(priors.values.dtype) @ priors.values
         rows = answer.transpose(1, 2).flatten(2)  # (B, N, C), in channels_last order as it is
         h_p = self.project(rows.transpose(1, 2).unflatten(2, x.shape[-2:]))
         if self.query_stride > 1:

@@ -23,6 +23,20 @@ FORMAT_VERSION = 1
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 """What a model file's tensors may be."""
 METADATA_KEY = "idrestore"
+RENAMED = {
+    "mixed_top": "per_degradation_top",
+    "overlay_blocks": "additive_refiner",
+    "wide_view": "deblurring_refiner",
+    "kernel_view": "blur_kernel_estimator",
+    "tone_view": "affine_refiner",
+    "overlay.": "additive_refiner.",
+    "wide.look.": "deblurring_refiner.unblurred_stem.",
+    "wide.take.": "deblurring_refiner.blend_mask.",
+    "wide.": "deblurring_refiner.",
+    "kernel.": "blur_kernel_estimator.",
+    "tone.": "affine_refiner.",
+}
+"""Settings, and beginnings of tensors' names (with a dot), as older files have them, and as they are called now."""
 BEFORE = {"operations_by": "degradation", "affine_from": (0.3, 0.5)}
 """Settings of models made before there was a choice."""
 HUBS = ("prior", "ingredient")
@@ -141,7 +155,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             text = (file.metadata() or {}).get(METADATA_KEY)
             if text is None:
                 raise CheckpointError(f"{path}: not written by idrestore (no {METADATA_KEY!r} entry)")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {_renamed(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(text)
     except CheckpointError:
         raise
@@ -154,6 +168,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return header, tensors
 
 
+def _renamed(tensor: str) -> str:
+    """Return a tensor's name as it is called now."""
+    before = next((each for each in RENAMED if each.endswith(".") and tensor.startswith(each)), "")
+    return RENAMED.get(before, "") + tensor.removeprefix(before)
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
@@ -161,10 +181,11 @@ def _one_line(error: Exception) -> str:
 def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
-        config = ModelConfig.from_mapping(BEFORE | header["config"])
+        settings = {RENAMED.get(name, name): value for name, value in header["config"].items()}
+        config = ModelConfig.from_mapping(BEFORE | settings)
         network = RestorationNetwork(config)
         if header["hub"] == "ingredient":
             network.hub = ingredient_hub(config)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
     return network

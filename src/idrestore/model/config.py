@@ -32,7 +32,7 @@ MOST_BLOCKS, MOST_CHANNELS = 64, 4096
 MOST: dict[str, int] = {
     "dim": 1024,
     "refinement": MOST_BLOCKS,
-    "overlay_blocks": MOST_BLOCKS,
+    "additive_refiner": MOST_BLOCKS,
     "stem_stride": 16,
     "query_stride": 64,
     "num_priors": 8 * 1024,
@@ -60,22 +60,23 @@ class ModelConfig:
     """The photo is pixel-unshuffled by this much before level 1: 2 quarters the cost of everything after."""
     double_top: bool = True
     """Decoder level 1 keeps the concatenated skip's doubled width, as Restormer does."""
-    mixed_top: bool = False
+    per_degradation_top: bool = False
     """Decoder level 1 and what follows have weights of their own for each degradation, mixed by the ingredients
-    (`model/mixing.py`), and look at the photo again instead of at what encoder level 1 saw; for `convolution` only."""
-    overlay_blocks: int = 0
+    (`model/per_degradation.py`), and look at the photo again instead of at what encoder level 1 saw; for
+    `convolution` only."""
+    additive_refiner: int = 0
     """Residual blocks between decoder level 2 and level 1 that only noise and rain, which lie over the photo, use."""
-    wide_view: tuple[int, ...] = ()
-    """Channels, at a quarter and at an eighth of the photo's size, of a second view of the photo that blur is undone
-    by (`model/refiners/convolutive.py`); empty: none."""
-    kernel_view: tuple[int, ...] = ()
-    """Channels, near and far, of what reads a photo's blur kernel, so that the wide view sees the photo with the blur
-    undone as well (`model/refiners/blur_kernel.py`); empty: none."""
+    deblurring_refiner: tuple[int, ...] = ()
+    """Channels, at a quarter and at an eighth of the photo's size, of what refines blurred photos
+    (`model/refiners/convolutive.py`); empty: none."""
+    blur_kernel_estimator: tuple[int, ...] = ()
+    """Channels, near and far, of what reads a photo's blur kernel, so that the deblurring refiner sees the photo with
+    its blur undone as well (`model/refiners/blur_kernel.py`); empty: none."""
     affine_from: tuple[float, float] = (0.02, 0.1)
-    """Shares of haze and darkness up to which the tone view is left out, and from which it counts in full."""
-    tone_view: tuple[int, ...] = ()
-    """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of a view of the whole photo that haze
-    and darkness are undone by (`model/refiners/affine.py`); empty: none."""
+    """Shares of haze and darkness up to which the affine refiner is left out, and from which it counts in full."""
+    affine_refiner: tuple[int, ...] = ()
+    """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of what refines hazy and dark
+    photos by a thumbnail of the whole (`model/refiners/affine.py`); empty: none."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()
@@ -94,7 +95,7 @@ class ModelConfig:
     operations_by: OperationsBy = "physics"
     """One operation a physics, on the sum of its degradations' shares, so that only the hub tells noise from rain and
     haze from low light, as published; or one a degradation (ablation, and models made before there was a choice). It
-    holds for the convolutions of a mixed top too."""
+    holds for `per_degradation_top` too."""
     routing: Routing = "learned"
     """`even` has no routers: all degradations have the same share unless ingredients are given (ablation)."""
     predictor: Predictor = "separate"
@@ -109,7 +110,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         self._check_kinds()
         self._check_sizes()
-        self._check_views()
+        self._check_refiners()
         self._check_degradations()
 
     def _check_kinds(self) -> None:
@@ -120,7 +121,7 @@ class ModelConfig:
                 object.__setattr__(self, field.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
             if get_origin(allowed) is Literal and value not in get_args(allowed):
                 raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
-            least = 0 if field.name in ("refinement", "overlay_blocks", "num_priors") else 1
+            least = 0 if field.name in ("refinement", "additive_refiner", "num_priors") else 1
             most = MOST.get(field.name, MOST_CHANNELS)
             if allowed is int and (type(value) is not int or not least <= value <= most):
                 raise ValueError(f"{field.name}: got {value!r}, expected a whole number from {least} to {most}")
@@ -145,19 +146,24 @@ class ModelConfig:
         if any((self.dim << level) % heads for level, heads in enumerate(self.heads)):
             raise ValueError(f"heads: got {self.heads}, expected divisors of each level's channels")
 
-    def _check_views(self) -> None:
+    def _check_refiners(self) -> None:
         """Check what is for a single degradation, or kind of them."""
         if len(self.affine_from) != 2 or not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
             raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
-        for name, number in (("wide_view", 2), ("kernel_view", 2), ("tone_view", 3)):
+        for name, number in (("deblurring_refiner", 2), ("blur_kernel_estimator", 2), ("affine_refiner", 3)):
             value = getattr(self, name)
             whole = all(type(width) is int and 1 <= width <= MOST_CHANNELS for width in value)
             if len(value) not in (0, number) or not whole:
                 raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers from 1 to {MOST_CHANNELS}")
-        if self.kernel_view and not self.wide_view:
-            raise ValueError(f"kernel_view: got {self.kernel_view!r} without a wide_view to look at what it undoes")
-        if self.mixed_top and self.backbone != "convolution":
-            raise ValueError(f"mixed_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
+        if self.blur_kernel_estimator and not self.deblurring_refiner:
+            raise ValueError(
+                f"blur_kernel_estimator: got {self.blur_kernel_estimator!r}"
+                " without a deblurring_refiner to look at what it undoes"
+            )
+        if self.per_degradation_top and self.backbone != "convolution":
+            raise ValueError(
+                f"per_degradation_top: got true with the backbone {self.backbone!r}, expected 'convolution'"
+            )
 
     def _check_degradations(self) -> None:
         """Check the degradations that the network knows."""
@@ -253,10 +259,10 @@ PRESETS: dict[str, ModelConfig] = {
         refinement=2,
         stem_stride=2,
         double_top=False,
-        mixed_top=True,
-        wide_view=(32, 64),
-        kernel_view=(24, 48),
-        tone_view=(24, 48, 80),
+        per_degradation_top=True,
+        deblurring_refiner=(32, 64),
+        blur_kernel_estimator=(24, 48),
+        affine_refiner=(24, 48, 80),
         degradations=NAMES,
         predictor="shared",
         query_stride=2,
@@ -271,11 +277,11 @@ PRESETS: dict[str, ModelConfig] = {
         heads=(1, 2, 2, 4),
         stem_stride=2,
         double_top=False,
-        mixed_top=True,
-        overlay_blocks=1,
-        wide_view=(6, 10),
-        kernel_view=(4, 6),
-        tone_view=(6, 8, 10),
+        per_degradation_top=True,
+        additive_refiner=1,
+        deblurring_refiner=(6, 10),
+        blur_kernel_estimator=(4, 6),
+        affine_refiner=(6, 8, 10),
         degradations=NAMES,
         num_priors=4,
         predictor="shared",

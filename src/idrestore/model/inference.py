@@ -10,36 +10,38 @@ from torch import Tensor, nn
 from idrestore.device import Arithmetic, Precision, find_device, is_half
 from idrestore.model.hub import FoldedHub, IngredientHub
 from idrestore.model.layers import ResidualBlock, can_fuse
-from idrestore.model.mixing import MixedConv2d, MixedResidualBlock
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.per_degradation import PerDegradationConv2d, PerDegradationResidualBlock
 from idrestore.model.prior_block import MetaPriorBlock
 
 Decided = TypeVar("Decided", bound=Callable[..., Any])
 
 
-def prepare(network: RestorationNetwork, half: bool = False, negligible: float = 0.0) -> RestorationNetwork:
+def prepare(network: RestorationNetwork, half: bool = False, min_share: float = 0.0) -> RestorationNetwork:
     """Return a copy of a network for inference alone, in channels_last memory.
 
-    Operations of a share of at most `negligible` are not computed, nor overlay blocks and wide view; with 0 the
-    function stays the same. `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would
-    convert them at every call; but for the kernel view's, which works in fp32, and for those that are mixed, which are
-    so more exactly. What is decided by ingredients alone is kept: the tiles of a photo have the same.
+    Operations and refiners of a share of at most `min_share` are not computed; with 0 the function stays the same.
+    `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would convert them at every
+    call; but for the blur-kernel estimator's, which works in fp32, and for those that are mixed, which are so more
+    exactly. What is decided by ingredients alone is kept: the tiles of a photo have the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):
         prepared.hub = FoldedHub(prepared.hub.ingredients())
-    prepared.negligible = negligible
+    prepared.min_share = min_share
     for block in prepared.prior_blocks.values():
         assert isinstance(block, MetaPriorBlock)
-        block.negligible = negligible
-        block.recall = _remember(block.recall)  # type: ignore[method-assign]
-    mixed = [module for module in prepared.modules() if isinstance(module, MixedConv2d)]
-    exact = {each for module in (*mixed, prepared.kernel) if module is not None for each in module.modules()}
+        block.min_share = min_share
+        block.keys_and_values = _remember(block.keys_and_values)  # type: ignore[method-assign]
+    mixed = [module for module in prepared.modules() if isinstance(module, PerDegradationConv2d)]
+    exact = {
+        each for module in (*mixed, prepared.blur_kernel_estimator) if module is not None for each in module.modules()
+    }
     fuse = _fuses(half)
     for module in prepared.modules():
         if half and isinstance(module, nn.Conv2d) and module not in exact:
             module.to(torch.bfloat16)
-        if isinstance(module, ResidualBlock | MixedResidualBlock):
+        if isinstance(module, ResidualBlock | PerDegradationResidualBlock):
             module.fuse = fuse
     for convolution in mixed:
         convolution.mixed = _remember(convolution.mixed)  # type: ignore[method-assign]

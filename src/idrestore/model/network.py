@@ -21,8 +21,8 @@ from idrestore.model.layers import (
     Upsample,
     keep_signal,
 )
-from idrestore.model.mixing import mix, through
 from idrestore.model.operations import SeparateOperations, SharedOperations
+from idrestore.model.per_degradation import per_degradation, through
 from idrestore.model.prior_block import (
     Addition,
     EvenRouter,
@@ -32,19 +32,22 @@ from idrestore.model.prior_block import (
     Router,
     SharesOfOperations,
 )
-from idrestore.model.refiners.affine import ToneView, apply_grid
+from idrestore.model.refiners.additive import AdditiveRefiner
+from idrestore.model.refiners.affine import AffineRefiner, apply_grid
 from idrestore.model.refiners.blur_kernel import (
     REACH,
     SURE,
     TOO_HAZY,
     Blur,
-    KernelView,
+    BlurKernelEstimator,
     correlate,
     deconvolve,
     wiener_filter,
 )
-from idrestore.model.refiners.convolutive import WideView
+from idrestore.model.refiners.convolutive import DeblurringRefiner
 
+REFINERS = ("additive_refiner", "deblurring_refiner", "blur_kernel_estimator", "affine_refiner")
+"""Settings of `ModelConfig` that refiners and the estimator come from, in the order in which they are added."""
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
 
 
@@ -96,8 +99,8 @@ class RestorationNetwork(nn.Module):
     It knows no stages: which one it is in is decided by the hub installed as `self.hub`.
     """
 
-    negligible: float | None = None
-    """Shares up to which the overlay blocks and the wide view are left out; None: they never are."""
+    min_share: float | None = None
+    """Shares up to which the additive and the deblurring refiner are left out; None: they never are."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -136,22 +139,15 @@ class RestorationNetwork(nn.Module):
         self.output: nn.Module = nn.Conv2d(top, photo_channels, 3, padding=1, bias=False)
         if config.backbone == "convolution":
             keep_signal(self)
-        if config.mixed_top:
-            self.mix_top()
         for operation in get_args(Operation):
             self.register_buffer(operation, torch.tensor(self._marks(operation)).float(), persistent=False)
-        self.overlay: nn.Module | None = None
-        if config.overlay_blocks:
-            self.add_overlay(config.overlay_blocks)
-        self.wide: WideView | None = None
-        if config.wide_view:
-            self.widen(config.wide_view)
-        self.kernel: KernelView | None = None
-        if config.kernel_view:
-            self.add_kernel(config.kernel_view)
-        self.tone: ToneView | None = None
-        if config.tone_view:
-            self.add_tone(config.tone_view)
+        self.additive_refiner: AdditiveRefiner | None = None
+        self.deblurring_refiner: DeblurringRefiner | None = None
+        self.blur_kernel_estimator: BlurKernelEstimator | None = None
+        self.affine_refiner: AffineRefiner | None = None
+        none = {name: getattr(ModelConfig, name) for name in REFINERS}
+        self.config = dataclasses.replace(config, per_degradation_top=False, **none)
+        self.grow(config)
 
     def forward(
         self,
@@ -164,25 +160,26 @@ class RestorationNetwork(nn.Module):
 
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
         and where a row is zero, the routers decide. `deconvolution` is the filter that undoes blur (`wiener_filter` of
-        `read_blur`), used where blur has a share; curves (`colour_grid`) come afterwards. `routed` is what `route` made
+        `read_blur`), used where blur has a share; the `colour_grid` comes afterwards. `routed` is what `route` made
         of the same photo: the way goes on from there, so ingredients must be those that the routers found.
         """
         output, shares = self._undo(tiles, ingredients, routed)
         restored = output.restored
-        if self.wide is not None and (share := self._share("convolutive", shares)) is not None:
+        if self.deblurring_refiner is not None and (share := self._share(DeblurringRefiner.kind, shares)) is not None:
             unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
-            restored = restored + share[:, None, None, None] * self.wide(tiles, restored.clamp(0, 1), unblurred)
+            change = self.deblurring_refiner(tiles, restored.clamp(0, 1), unblurred)
+            restored = restored + share[:, None, None, None] * change
         return output._replace(restored=restored)
 
     def restore_whole(self, photos: Tensor, ingredients: Tensor | None = None) -> NetworkOutput:
         """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; arguments as in `forward`.
 
-        What is read once of a photo, blur and curves, is read from each.
+        What is read once of a photo, blur and colour grid, is read from each.
         """
         output, shares = self._undo(photos, ingredients)
         blur = self._read_each(photos, shares)
-        restored = self._deblurred(photos, output.restored, shares, blur)
-        return output._replace(restored=self._toned(photos, restored, shares), blur=blur)
+        restored = self._deblur(photos, output.restored, shares, blur)
+        return output._replace(restored=self._refine_colours(photos, restored, shares), blur=blur)
 
     def route(self, crops: Tensor) -> Routed:
         """Ask all routers for one decision on crops (N, 3, H, W) of one photo.
@@ -199,7 +196,7 @@ class RestorationNetwork(nn.Module):
     def _undo(
         self, degraded: Tensor, ingredients: Tensor | None, routed: Routed | None = None
     ) -> tuple[NetworkOutput, Tensor]:
-        """Return what the network makes of photos without its views, and the ingredients (B, K) last in force."""
+        """Return what the network makes of photos without its refiners, and the ingredients (B, K) last in force."""
         way = routed or self._to_decoder2(degraded, ingredients)
         logits, met = list(way.spoken), list(way.met)
         meet = functools.partial(self._meet, "decoder1", degraded, ingredients, logits, met)
@@ -256,34 +253,34 @@ class RestorationNetwork(nn.Module):
 
     def _read_each(self, photos: Tensor, shares: Tensor) -> ReadBlur | None:
         """Read the blur of each photo (B, 3, H, W) that ingredients (B, K) call blurred, if it is large enough."""
-        if self.kernel is None or min(photos.shape[-2:]) <= 2 * REACH:
+        if self.blur_kernel_estimator is None or min(photos.shape[-2:]) <= 2 * REACH:
             return None
         blurred = [k for k, row in enumerate(shares) if self.is_unblurred(row[None])]
         if not blurred:
             return None
-        read = self.kernel(torch.stack([correlate(photos[k : k + 1]) for k in blurred]))
+        read = self.blur_kernel_estimator(torch.stack([correlate(photos[k : k + 1]) for k in blurred]))
         return ReadBlur(torch.tensor(blurred, device=photos.device), *(each.float() for each in read))
 
-    def _deblurred(self, photos: Tensor, restored: Tensor, shares: Tensor, blur: ReadBlur | None) -> Tensor:
-        """Let the wide view change restored photos (B, 3, H, W) by their shares (B, K) of blur."""
-        if self.wide is None:
+    def _deblur(self, photos: Tensor, restored: Tensor, shares: Tensor, blur: ReadBlur | None) -> Tensor:
+        """Let the deblurring refiner change restored photos (B, 3, H, W) by their shares (B, K) of blur."""
+        if self.deblurring_refiner is None:
             return restored
         known, unblurred, seen = restored.clamp(0, 1), None, None
         if blur is not None:
             filtered = deconvolve(photos[blur.photos], wiener_filter(blur.kernels, blur.noise)).clamp(0, 1)
             unblurred = photos.float().index_copy(0, blur.photos, filtered)
             seen = photos.new_zeros(len(photos)).index_fill(0, blur.photos, 1.0)
-        share = self.share("convolutive", shares)[:, None, None, None]
-        return restored + share * self.wide(photos, known, unblurred, seen)
+        share = self.share(DeblurringRefiner.kind, shares)[:, None, None, None]
+        return restored + share * self.deblurring_refiner(photos, known, unblurred, seen)
 
-    def _toned(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
-        """Let the tone view change restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness."""
-        share = self.share("affine", shares)
+    def _refine_colours(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
+        """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness."""
+        share = self.share(AffineRefiner.kind, shares)
         counted = share * self.certainty(share)
-        if self.tone is None or not counted.any():
+        if self.affine_refiner is None or not counted.any():
             return restored
-        curves = counted[:, None, None, None] * self.tone(photos, restored.clamp(0, 1), share)
-        return apply_grid(restored, curves, (photos.shape[-2], photos.shape[-1]))
+        grid = counted[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
+        return apply_grid(restored, grid, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
@@ -301,10 +298,10 @@ class RestorationNetwork(nn.Module):
         ingredients: Tensor,
         meet: Callable[[Tensor], Tensor] = lambda x: x,
     ) -> Tensor:
-        """Return restored photos (B, 3, H, W), the wide view left out, from the features of encoder 1 and decoder 2.
+        """Return restored photos (B, 3, H, W), but not deblurred yet, from the features of encoder 1 and decoder 2.
 
-        `ingredients` (B, K) are those that were last in force, `meet` is a meta-prior block of decoder 1. A mixed top
-        does not look at `encoder1`: it is known by now what to undo.
+        `ingredients` (B, K) are those that were last in force, `meet` is a meta-prior block of decoder 1.
+        Per-degradation convolutions do not look at `encoder1`: it is known by now what to undo.
         """
 
         shares = self.shares(ingredients)
@@ -312,9 +309,9 @@ class RestorationNetwork(nn.Module):
         def top(layers: nn.Module, x: Tensor) -> Tensor:
             return through(layers, x, shares)
 
-        if self.overlay is not None and (share := self._share("additive", ingredients)) is not None:
-            decoder2 = decoder2.lerp(self.overlay(decoder2), share[:, None, None, None].to(decoder2.dtype))
-        if self.config.mixed_top:
+        if self.additive_refiner is not None and (share := self._share(AdditiveRefiner.kind, ingredients)) is not None:
+            decoder2 = decoder2.lerp(self.additive_refiner(decoder2), share[:, None, None, None].to(decoder2.dtype))
+        if self.config.per_degradation_top:
             encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
         decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))
         decoder1 = meet(top(self.blocks["decoder1"], decoder1))
@@ -329,28 +326,30 @@ class RestorationNetwork(nn.Module):
     def _share(self, operation: Operation, ingredients: Tensor) -> Tensor | None:
         """Return `share` of ingredients (B, K); None where that is next to nothing."""
         share = self.share(operation, ingredients)
-        return None if self.negligible is not None and float(share.amax()) <= self.negligible else share
+        return None if self.min_share is not None and float(share.amax()) <= self.min_share else share
 
     def read_blur(self, crops: Tensor) -> Blur | None:
         """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
-        return None if self.kernel is None else self.kernel(correlate(crops)[None])
+        return None if self.blur_kernel_estimator is None else self.blur_kernel_estimator(correlate(crops)[None])
 
     def colour_grid(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
         """Return what `affine.apply_grid` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
         `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`. None if so little of them is
-        haze and darkness that the tone view does not count, or there is none.
+        haze and darkness that the affine refiner does not count, or there is none.
         """
-        share = self.share("affine", ingredients[:, -1])
+        share = self.share(AffineRefiner.kind, ingredients[:, -1])
         counted = share * self.certainty(share)
-        if self.tone is None or not counted.any():
+        if self.affine_refiner is None or not counted.any():
             return None
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
-        return cast("Tensor", counted[:, None, None, None] * self.tone(thumbnails, restored, share))
+        return cast("Tensor", counted[:, None, None, None] * self.affine_refiner(thumbnails, restored, share))
 
     def is_unblurred(self, ingredients: Tensor) -> bool:
         """Tell whether a kernel is to be read for ingredients (B, K): for blur, but for what is dark or hazy."""
-        blurred = self.kernel is not None and bool(self.share("convolutive", ingredients).amax() > SURE)
+        blurred = self.blur_kernel_estimator is not None and bool(
+            self.share(DeblurringRefiner.kind, ingredients).amax() > SURE
+        )
         return blurred and bool(self.share("affine", ingredients).amax() <= TOO_HAZY)
 
     def certainty(self, share: Tensor) -> Tensor:
@@ -358,41 +357,41 @@ class RestorationNetwork(nn.Module):
         start, end = self.config.affine_from
         return ((share - start) / (end - start)).clamp(0, 1)
 
-    def mix_top(self) -> None:
+    def grow(self, wanted: ModelConfig) -> None:
+        """Add the parts that a configuration has and this network lacks; they change nothing yet.
+
+        Those are a top of per-degradation convolutions, refiners of what the network knows, and the estimator of blur
+        kernels.
+        """
+        if wanted.per_degradation_top and not self.config.per_degradation_top:
+            self._split_top()
+        missing = [name for name in REFINERS if getattr(wanted, name) and not getattr(self.config, name)]
+        self.config = dataclasses.replace(self.config, **{name: getattr(wanted, name) for name in missing})
+        if "additive_refiner" in missing and any(self._marks(AdditiveRefiner.kind)):
+            self.additive_refiner = AdditiveRefiner(2 * self.config.dim, self.config.additive_refiner)
+        if "deblurring_refiner" in missing and any(self._marks(DeblurringRefiner.kind)):
+            self.deblurring_refiner = DeblurringRefiner(*self.config.deblurring_refiner)
+        if "blur_kernel_estimator" in missing and self.deblurring_refiner is not None:
+            self.blur_kernel_estimator = BlurKernelEstimator(*self.config.blur_kernel_estimator)
+            self.deblurring_refiner.see_unblurred()
+        if "affine_refiner" in missing and any(self._marks(AffineRefiner.kind)):
+            self.affine_refiner = AffineRefiner(*self.config.affine_refiner)
+
+    def _split_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each operation.
 
         They start as those of all, and those that look at the photo again as the stem's and encoder level 1's.
         """
-        self.config = dataclasses.replace(self.config, mixed_top=True)
-        number = len(self.config.operation_kinds), len(self.config.added)
-        self.detail = mix(nn.Sequential(self.stem, *self.blocks["encoder1"].children()), *number)
-        self.up[0], self.reduce[0] = mix(self.up[0], *number), mix(self.reduce[0], *number)
-        self.blocks["decoder1"] = mix(self.blocks["decoder1"], *number)
-        self.refinement, self.output = mix(self.refinement, *number), mix(self.output, *number)
-
-    def add_overlay(self, blocks: int) -> None:
-        """Give the network so many blocks for noise and rain (`ModelConfig.overlay_blocks`), which change nothing."""
-        self.config = dataclasses.replace(self.config, overlay_blocks=blocks)
-        width = 2 * self.config.dim
-        layers = (ResidualBlock(width, start_as_identity=True) for _ in range(blocks))
-        self.overlay = nn.Sequential(*layers) if any(self._marks("additive")) else None
-
-    def widen(self, channels: tuple[int, ...]) -> None:
-        """Give the network a wide view of such channels (`ModelConfig.wide_view`), which changes nothing yet."""
-        self.config = dataclasses.replace(self.config, wide_view=channels)
-        self.wide = WideView(*channels) if any(self._marks("convolutive")) else None
-
-    def add_kernel(self, channels: tuple[int, ...]) -> None:
-        """Give the network a kernel view of such channels (`ModelConfig.kernel_view`), which changes nothing yet."""
-        self.config = dataclasses.replace(self.config, kernel_view=channels)
-        if self.wide is not None:
-            self.kernel = KernelView(*channels)
-            self.wide.see_unblurred()
-
-    def add_tone(self, channels: tuple[int, ...]) -> None:
-        """Give the network a tone view of such channels (`ModelConfig.tone_view`), which changes nothing yet."""
-        self.config = dataclasses.replace(self.config, tone_view=channels)
-        self.tone = ToneView(*channels) if any(self._marks("affine")) else None
+        self.config = dataclasses.replace(self.config, per_degradation_top=True)
+        split = functools.partial(
+            per_degradation,
+            num_degradations=len(self.config.operation_kinds),
+            num_added=len(self.config.added),
+        )
+        self.detail = split(nn.Sequential(self.stem, *self.blocks["encoder1"].children()))
+        self.up[0], self.reduce[0] = split(self.up[0]), split(self.reduce[0])
+        self.blocks["decoder1"] = split(self.blocks["decoder1"])
+        self.refinement, self.output = split(self.refinement), split(self.output)
 
     def _marks(self, operation: Operation) -> list[bool]:
         """Tell of each known degradation whether such an operation undoes it; `clean` needs none."""

@@ -104,10 +104,10 @@ class Addition(nn.Module):
 class MetaPriorBlock(nn.Module):
     """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients.
 
-    Operations of a share of at most `negligible` are left out; None computes all.
+    Operations of a share of at most `min_share` are left out; None computes all.
     """
 
-    negligible: float | None = None
+    min_share: float | None = None
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class MetaPriorBlock(nn.Module):
         intensified, side_image = self.attention(x, degraded)
         h_p = intensified
         if self.hub_attention is not None:
-            h_p = self.hub_attention(intensified, self.recall(hub, ingredients))
+            h_p = self.hub_attention(intensified, self.keys_and_values(hub, ingredients))
         # The released code interleaves the two halves; a dense convolution reads them in any order.
         context = torch.cat([self.features_to_context(x), self.priors_to_context(h_p)], dim=1)
         pseudo_clean = self.refine(self._operate(x, context, ingredients))
@@ -158,15 +158,15 @@ class MetaPriorBlock(nn.Module):
 
         Weights that are `given` (B, K) make the question idle: where what is idle is left out, they are the answer.
         """
-        if self.negligible is not None and given is not None and bool(given.any(dim=1).all()):
+        if self.min_share is not None and given is not None and bool(given.any(dim=1).all()):
             return given.log()
         routers = (self.router, *(addition.router for addition in self.additions))
         return torch.cat([router(x, one_photo) for router in routers], dim=1)
 
-    def recall(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
+    def keys_and_values(self, hub: Hub, ingredients: Tensor) -> KeysAndValues:
         """Return what the hub knows of ingredients (B, K)."""
         assert self.hub_attention is not None
-        return self.hub_attention.recall(hub(ingredients))
+        return self.hub_attention.keys_and_values(hub(ingredients))
 
     def _operate(self, x: Tensor, context: Tensor, ingredients: Tensor) -> Tensor:
         """Return x + Σ_o w_o · change_o(x); exactly what it was before an addition where that one's share is 0."""
@@ -181,6 +181,6 @@ class MetaPriorBlock(nn.Module):
 
     def _active(self, shares: Tensor) -> list[bool]:
         """Tell which operations are worth their work, by their shares (B, O)."""
-        if self.negligible is None:
+        if self.min_share is None:
             return [True] * shares.shape[1]
-        return (shares.amax(dim=0) > self.negligible).tolist()
+        return (shares.amax(dim=0) > self.min_share).tolist()

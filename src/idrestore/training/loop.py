@@ -56,16 +56,8 @@ class Run:
     def _start_from(self, other: RestorationNetwork) -> None:
         """Take over the parameters, and the hub of the stage that they were trained for."""
         wanted = self.config.model
-        if wanted.mixed_top and not other.config.mixed_top and other.config.backbone == wanted.backbone:
-            other.mix_top()
-        if wanted.overlay_blocks and not other.config.overlay_blocks:
-            other.add_overlay(wanted.overlay_blocks)
-        if wanted.wide_view and not other.config.wide_view:
-            other.widen(wanted.wide_view)
-        if wanted.kernel_view and not other.config.kernel_view:
-            other.add_kernel(wanted.kernel_view)
-        if wanted.tone_view and not other.config.tone_view:
-            other.add_tone(wanted.tone_view)
+        if other.config.backbone == wanted.backbone:
+            other.grow(wanted)
         if other.config != wanted:
             raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
         if isinstance(other.hub, IngredientHub):

@@ -8,7 +8,7 @@ from small import FAST, network, one_hot, shaken
 
 from idrestore.model.config import ModelConfig
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.affine import TERMS, ToneView, apply_grid
+from idrestore.model.refiners.affine import TERMS, AffineRefiner, apply_grid
 from idrestore.restoration import pixels
 
 
@@ -20,61 +20,61 @@ def rows_of(name):
 def test_it_starts_by_changing_nothing():
     torch.manual_seed(0)
     photos = torch.rand(2, 3, 32, 48)
-    curves = ToneView(5, 8, 13)(photos, photos, torch.ones(2))
-    assert curves.shape == (2, 3 * TERMS, 4, 6)
-    assert torch.equal(apply_grid(photos, curves, (32, 48)), photos)
+    grid = AffineRefiner(5, 8, 13)(photos, photos, torch.ones(2))
+    assert grid.shape == (2, 3 * TERMS, 4, 6)
+    assert torch.equal(apply_grid(photos, grid, (32, 48)), photos)
 
 
 def test_it_knows_the_whole_thumbnail():
-    view, photo = shaken(ToneView(5, 8, 13)), torch.rand(1, 3, 320, 16)
+    refiner, photo = shaken(AffineRefiner(5, 8, 13)), torch.rand(1, 3, 320, 16)
     touched = photo.clone()
     touched[..., :16, :] = 1 - touched[..., :16, :]
-    difference = view(touched, touched, torch.ones(1)) - view(photo, photo, torch.ones(1))
+    difference = refiner(touched, touched, torch.ones(1)) - refiner(photo, photo, torch.ones(1))
     assert (difference.abs().amax(dim=(0, 1, 3)) > 0).all()
 
 
-def test_curves_say_what_becomes_of_a_colour():
+def test_grid_say_what_becomes_of_a_colour():
     photo = torch.tensor([0.2, 0.5, 0.8])[None, :, None, None].expand(1, 3, 4, 6)
-    curves = torch.zeros(1, 3, TERMS, 1, 1)
-    curves[0, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])[:, None, None]
-    changed = apply_grid(photo, curves.flatten(1, 2), (4, 6))
+    grid = torch.zeros(1, 3, TERMS, 1, 1)
+    grid[0, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])[:, None, None]
+    changed = apply_grid(photo, grid.flatten(1, 2), (4, 6))
     red = 0.2 + 0.2 + 2 * 0.5 + 3 * 0.8 + 4 * 0.5**2 + 5
     assert torch.allclose(changed, torch.tensor([red, 0.5, 0.8])[None, :, None, None].expand(1, 3, 4, 6))
 
 
-def test_between_the_curves_it_interpolates_linearly():
-    curves = torch.zeros(2, 3, TERMS, 3, 5)
-    curves[:, :, -1] = torch.rand(2, 3, 3, 5)
-    changed = apply_grid(torch.zeros(2, 3, 37, 61), curves.flatten(1, 2), (37, 61))
-    torch.testing.assert_close(changed, F.interpolate(curves[:, :, -1], (37, 61), mode="bilinear"))
+def test_between_the_grid_it_interpolates_linearly():
+    grid = torch.zeros(2, 3, TERMS, 3, 5)
+    grid[:, :, -1] = torch.rand(2, 3, 3, 5)
+    changed = apply_grid(torch.zeros(2, 3, 37, 61), grid.flatten(1, 2), (37, 61))
+    torch.testing.assert_close(changed, F.interpolate(grid[:, :, -1], (37, 61), mode="bilinear"))
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (16, 32), (5, 40)])
 def test_a_part_is_changed_as_in_the_whole(corner):
-    photo, curves = torch.rand(1, 3, 48, 80), torch.randn(1, 3 * TERMS, 3, 5)
+    photo, grid = torch.rand(1, 3, 48, 80), torch.randn(1, 3 * TERMS, 3, 5)
     part = (slice(None), slice(None), slice(corner[0], corner[0] + 24), slice(corner[1], corner[1] + 30))
-    whole = apply_grid(photo, curves, (48, 80))[part]
-    torch.testing.assert_close(apply_grid(photo[part], curves, (48, 80), corner), whole)
+    whole = apply_grid(photo, grid, (48, 80))[part]
+    torch.testing.assert_close(apply_grid(photo[part], grid, (48, 80), corner), whole)
 
 
 def test_a_network_can_be_given_one():
-    model, photo = network(FAST, tone_view=()), torch.rand(1, 3, 32, 32)
+    model, photo = network(FAST, affine_refiner=()), torch.rand(1, 3, 32, 32)
     assert model.colour_grid(photo, rows_of("haze")) is None
-    model.add_tone(FAST.tone_view)
+    model.grow(FAST)
     assert model.config == FAST
     assert not model.colour_grid(photo, rows_of("haze")).any()
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
 
 
 def test_a_network_that_knows_neither_haze_nor_darkness_has_none():
-    assert network(FAST, degradations=("noise", "rain")).tone is None
+    assert network(FAST, degradations=("noise", "rain")).affine_refiner is None
 
 
 @pytest.mark.parametrize("value", [(7,), (7, 8), (7, 0, 9), (7, 11, True)])
 def test_it_has_three_widths_or_none(value):
-    with pytest.raises(ValueError, match=r"tone_view: got .*, expected none, or 3 numbers from 1 to 4096"):
-        dataclasses.replace(FAST, tone_view=value)
-    assert ModelConfig().tone_view == ()
+    with pytest.raises(ValueError, match=r"affine_refiner: got .*, expected none, or 3 numbers from 1 to 4096"):
+        dataclasses.replace(FAST, affine_refiner=value)
+    assert ModelConfig().affine_refiner == ()
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (32, 48), (33, 95), (301, 203)])

@@ -12,13 +12,13 @@ from idrestore.model.refiners.blur_kernel import (
     RADIUS,
     REACH,
     TAPS,
-    KernelView,
+    BlurKernelEstimator,
     correlate,
     deconvolve,
     kernels_between,
     wiener_filter,
 )
-from idrestore.model.refiners.convolutive import WideView
+from idrestore.model.refiners.convolutive import DeblurringRefiner
 
 
 def delta():
@@ -41,7 +41,7 @@ def blurred(photos, kernel):
 
 
 def test_it_starts_from_a_kernel_that_hardly_blurs():
-    kernels, noise = KernelView(4, 6)(torch.randn(2, 8, 2 * REACH + 1, 2 * REACH + 1))
+    kernels, noise = BlurKernelEstimator(4, 6)(torch.randn(2, 8, 2 * REACH + 1, 2 * REACH + 1))
     assert kernels.shape == (2, 2 * RADIUS + 1, 2 * RADIUS + 1)
     torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(2))
     assert (kernels.amax(dim=(1, 2)) == kernels[:, RADIUS, RADIUS]).all()
@@ -51,7 +51,7 @@ def test_it_starts_from_a_kernel_that_hardly_blurs():
 
 
 def test_it_reads_kernels_whose_sum_is_one():
-    kernels, noise = shaken(KernelView(4, 6))(torch.randn(3, 8, 2 * REACH + 1, 2 * REACH + 1))
+    kernels, noise = shaken(BlurKernelEstimator(4, 6))(torch.randn(3, 8, 2 * REACH + 1, 2 * REACH + 1))
     torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(3))
     assert len({round(each, 6) for each in noise.tolist()}) == 3
 
@@ -123,10 +123,10 @@ def test_a_part_is_filtered_as_in_the_whole():
     torch.testing.assert_close(part[..., :-TAPS, :-TAPS], whole[..., :-TAPS, :-TAPS], atol=1e-5, rtol=0)
 
 
-def test_the_wide_view_sees_what_is_undone():
+def test_the_deblurring_refiner_sees_what_is_undone():
     model, photos = network(FAST), torch.rand(1, 3, 64, 64)
     seen = []
-    model.wide.register_forward_pre_hook(lambda _, given: seen.append(given))
+    model.deblurring_refiner.register_forward_pre_hook(lambda _, given: seen.append(given))
     filters = wiener_filter(*model.read_blur(photos))
     model(photos, one_hot("blur"), deconvolution=filters)
     degraded, _, third = seen[0]
@@ -137,24 +137,24 @@ def test_the_wide_view_sees_what_is_undone():
 
 
 def test_what_is_taken_of_it_takes_the_place_of_the_rest():
-    view, (degraded, restored, unblurred) = WideView(7, 11), torch.rand(3, 1, 3, 32, 48)
-    shaken(view)
-    view.see_unblurred()
-    change = view(degraded, restored)
-    torch.testing.assert_close(view(degraded, restored, unblurred), change)
-    torch.nn.init.constant_(view.take.bias, 0.25)
+    refiner, (degraded, restored, unblurred) = DeblurringRefiner(7, 11), torch.rand(3, 1, 3, 32, 48)
+    shaken(refiner)
+    refiner.see_unblurred()
+    change = refiner(degraded, restored)
+    torch.testing.assert_close(refiner(degraded, restored, unblurred), change)
+    torch.nn.init.constant_(refiner.blend_mask.bias, 0.25)
     torch.testing.assert_close(
-        view(degraded, restored, unblurred), 0.75 * change + 0.25 * (unblurred - restored), atol=1e-5, rtol=0
+        refiner(degraded, restored, unblurred), 0.75 * change + 0.25 * (unblurred - restored), atol=1e-5, rtol=0
     )
-    shaken(view)
-    assert (view(degraded, restored) - view(degraded, restored, unblurred)).abs().max() > 0.01
+    shaken(refiner)
+    assert (refiner(degraded, restored) - refiner(degraded, restored, unblurred)).abs().max() > 0.01
 
 
 def test_a_network_can_be_given_one():
-    model, photo = network(FAST, kernel_view=()), torch.rand(1, 3, 64, 64)
+    model, photo = network(FAST, blur_kernel_estimator=()), torch.rand(1, 3, 64, 64)
     assert model.read_blur(photo) is None
     before = model(photo, one_hot("blur")).restored
-    model.add_kernel(FAST.kernel_view)
+    model.grow(FAST)
     assert model.config == FAST
     filters = wiener_filter(*model.read_blur(photo))
     torch.testing.assert_close(model(photo, one_hot("blur"), deconvolution=filters).restored, before)
@@ -163,26 +163,26 @@ def test_a_network_can_be_given_one():
 
 def test_a_network_that_knows_no_blur_has_none():
     model = network(FAST, degradations=("noise", "haze"))
-    assert model.kernel is None
+    assert model.blur_kernel_estimator is None
     assert model.read_blur(torch.rand(1, 3, 64, 64)) is None
 
 
 def test_kernels_are_read_in_fp32():
     prepared, photo = prepare(network(FAST), half=True), torch.rand(1, 3, 80, 80)
-    assert {parameter.dtype for parameter in prepared.kernel.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in prepared.blur_kernel_estimator.parameters()} == {torch.float32}
     assert {found.dtype for found in prepared.read_blur(photo)} == {torch.float32}
 
 
 @pytest.mark.parametrize("value", [(7,), (7, 8, 9), (7, 0), (7, True)])
 def test_it_has_two_widths_or_none(value):
-    with pytest.raises(ValueError, match=r"kernel_view: got .*, expected none, or 2 numbers from 1 to 4096"):
-        dataclasses.replace(FAST, kernel_view=value)
-    assert ModelConfig().kernel_view == ()
+    with pytest.raises(ValueError, match=r"blur_kernel_estimator: got .*, expected none, or 2 numbers from 1 to 4096"):
+        dataclasses.replace(FAST, blur_kernel_estimator=value)
+    assert ModelConfig().blur_kernel_estimator == ()
 
 
-def test_it_needs_a_wide_view():
-    with pytest.raises(ValueError, match=r"kernel_view: got .* without a wide_view"):
-        dataclasses.replace(FAST, wide_view=())
+def test_it_needs_a_deblurring_refiner():
+    with pytest.raises(ValueError, match=r"blur_kernel_estimator: got .* without a deblurring_refiner"):
+        dataclasses.replace(FAST, deblurring_refiner=())
 
 
 def test_the_kernel_between_two_photos_is_the_one_that_blurred():

@@ -1,24 +1,27 @@
-"""A view of the whole photo: what haze and darkness need, since how bright a part should be, the others tell."""
+"""Refinement of hazy and dark photos, from the whole photo: how bright a part should be, the others tell."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from idrestore.degradations import Operation
 from idrestore.model.layers import ResidualBlock, keep_signal, strips, zero
 
 STRIDE = 4
-"""The thumbnail is pixel-unshuffled by this much first; curves are predicted at twice that."""
+"""The thumbnail is pixel-unshuffled by this much first; the colour grid is predicted at twice that."""
 MULTIPLE = 4 * STRIDE
 """Heights and widths of thumbnails must be multiples of this."""
 TERMS = 5
 """Terms of the curve of a colour: red, green, blue, the square of the grey, and 1."""
 
 
-class ToneView(nn.Module):
+class AffineRefiner(nn.Module):
     """Predict from a thumbnail what is still to be done to a photo's brightness and colours, place by place.
 
     A small U-shape of residual blocks whose bottom knows means and deviations over the whole. Starts as zero.
     """
+
+    kind: Operation = "affine"
 
     def __init__(self, near: int, middle: int, far: int) -> None:
         super().__init__()
@@ -36,9 +39,10 @@ class ToneView(nn.Module):
         keep_signal(self)
 
     def forward(self, degraded: Tensor, restored: Tensor, share: Tensor) -> Tensor:
-        """Return curves (B, 3 · TERMS, h/8, w/8) for thumbnails (B, 3, h, w) in [0, 1], sides multiples of `MULTIPLE`.
+        """Return a colour grid (B, 3 · TERMS, h/8, w/8) for thumbnails (B, 3, h, w) in [0, 1].
 
-        `restored` is what the rest of the network makes of `degraded`, and `share` (B,) how much of it calls for this.
+        Sides are multiples of `MULTIPLE`. `restored` is what the rest of the network makes of `degraded`, and `share`
+        (B,) how much of it calls for this.
         """
         known = share[:, None, None, None].expand(-1, 1, *degraded.shape[-2:])
         middle = self.near(self.stem(F.pixel_unshuffle(torch.cat([degraded, restored, known], 1), STRIDE)))
@@ -49,13 +53,13 @@ class ToneView(nn.Module):
         return self.output(self.last(middle + self.up(far)))
 
 
-def apply_grid(photos: Tensor, curves: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """Change photos (B, 3, H, W) by curves (B, 3 · TERMS, h, w), in fp32: an affine operation on the photo itself.
+def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """Change photos (B, 3, H, W) by a colour grid (B, 3 · TERMS, h, w), in fp32: an affine operation on photos.
 
-    The curves lie evenly over a picture of `size`, of which the photos are the part whose upper left pixel is `corner`;
-    between them, they are interpolated linearly. Colours are taken to lie in [0, 1].
+    The grid lies evenly over a picture of `size`, of which the photos are the part whose upper left pixel is `corner`;
+    between its cells, it is interpolated linearly. Colours are taken to lie in [0, 1].
     """
-    grid = curves.float().unflatten(1, (3, TERMS))
+    grid = grid.float().unflatten(1, (3, TERMS))
     down, right = (
         _hats(start, length, whole, cells).to(grid)
         for start, length, whole, cells in zip(corner, photos.shape[-2:], size, grid.shape[-2:], strict=True)

@@ -26,7 +26,7 @@ Blur = tuple[Tensor, Tensor]
 power, which falls with the square of frequency, is 1."""
 
 
-class KernelView(nn.Module):
+class BlurKernelEstimator(nn.Module):
     """Read kernels and noise from correlations; starts from a kernel that hardly blurs, whatever it sees."""
 
     near_kernel: Tensor
@@ -84,7 +84,7 @@ def correlate(crops: Tensor) -> Tensor:
 
 
 def wiener_filter(kernels: Tensor, noise: Tensor) -> Tensor:
-    """Return Wiener's filters (B, 2 TAPS + 1, 2 TAPS + 1) for what `KernelView` found."""
+    """Return Wiener's filters (B, 2 TAPS + 1, 2 TAPS + 1) for what `BlurKernelEstimator` found."""
     side, margin = 2 * TAPS + 1, TAPS - RADIUS
     response = torch.fft.rfft2(F.pad(kernels, (margin,) * 4).roll((-TAPS, -TAPS), dims=(1, 2)))
     down, right = torch.fft.fftfreq(side).to(kernels)[:, None], torch.fft.rfftfreq(side).to(kernels)

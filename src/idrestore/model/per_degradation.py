@@ -22,7 +22,7 @@ def photo_by_photo(layer: Callable[[Tensor, Tensor], Tensor], x: Tensor, ingredi
     return torch.cat([layer(x[k : k + 1], shares) for k, shares in enumerate(ingredients)])
 
 
-class MixedConv2d(nn.Module):
+class PerDegradationConv2d(nn.Module):
     """A convolution of stride 1 that keeps height and width, with the weight Σ_k w_k W_k and the bias Σ_k w_k b_k.
 
     All K weights start as those of `start`; `num_added` more belong to degradations that were learned later.
@@ -51,7 +51,7 @@ class MixedConv2d(nn.Module):
         return cast("Convolution", (weight, bias))
 
 
-class MixedResidualBlock(nn.Module):
+class PerDegradationResidualBlock(nn.Module):
     """A residual block whose two convolutions are mixed, and start as those of `start`."""
 
     fuse = False
@@ -59,8 +59,8 @@ class MixedResidualBlock(nn.Module):
 
     def __init__(self, start: ResidualBlock, num_degradations: int, num_added: int = 0) -> None:
         super().__init__()
-        self.first = MixedConv2d(start.first, num_degradations, num_added)
-        self.second = MixedConv2d(start.second, num_degradations, num_added)
+        self.first = PerDegradationConv2d(start.first, num_degradations, num_added)
+        self.second = PerDegradationConv2d(start.second, num_degradations, num_added)
 
     def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:
         return photo_by_photo(
@@ -70,7 +70,7 @@ class MixedResidualBlock(nn.Module):
         )
 
 
-class MixedSequential(nn.Sequential):
+class PerDegradationSequential(nn.Sequential):
     """Layers in turn, of which those that are mixed get the ingredients (B, K)."""
 
     def forward(self, x: Tensor, ingredients: Tensor) -> Tensor:  # type: ignore[override]
@@ -79,19 +79,19 @@ class MixedSequential(nn.Sequential):
         return x
 
 
-def mix(layer: nn.Module, num_degradations: int, num_added: int = 0) -> nn.Module:
+def per_degradation(layer: nn.Module, num_degradations: int, num_added: int = 0) -> nn.Module:
     """Return a layer, or layers in turn, with weights for each degradation; at first it does what `layer` does."""
     number = num_degradations, num_added
     if isinstance(layer, nn.Conv2d):
-        return MixedConv2d(layer, *number)
+        return PerDegradationConv2d(layer, *number)
     if isinstance(layer, ResidualBlock):
-        return MixedResidualBlock(layer, *number)
+        return PerDegradationResidualBlock(layer, *number)
     if isinstance(layer, nn.Sequential):
-        return MixedSequential(*(mix(each, *number) for each in layer))
+        return PerDegradationSequential(*(per_degradation(each, *number) for each in layer))
     return layer  # has no weights
 
 
 def through(layer: nn.Module, x: Tensor, ingredients: Tensor) -> Tensor:
     """Apply a layer that may be mixed by ingredients (B, K)."""
-    is_mixed = isinstance(layer, MixedConv2d | MixedResidualBlock | MixedSequential)
+    is_mixed = isinstance(layer, PerDegradationConv2d | PerDegradationResidualBlock | PerDegradationSequential)
     return cast("Tensor", layer(x, ingredients) if is_mixed else layer(x))
