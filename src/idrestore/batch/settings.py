@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from idrestore.configuration import check_at_least
 from idrestore.files.image import MAX_PIXELS
 
 HOW = {"how": True}
@@ -47,8 +48,7 @@ class Settings:
     """Threads that read and write beside the network; with Ray, processes"""
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"workers: got {self.workers}, expected at least 1")
+        check_at_least(self, workers=1)
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ValueError(f"quality: got {self.quality}, expected 1 to 100")
 

@@ -7,7 +7,6 @@ low_light = true
 strength = "80%"
 """
 
-import difflib
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import typer
 
+from idrestore.configuration import nearest
 from idrestore.degradations import FIVE, canonical
 
 PRESETS = "presets"
@@ -70,8 +70,8 @@ def _checked(file: Path, where: str, table: Mapping[str, Any], allowed: Collecti
         name = key.replace("-", "_")
         name = canonical(name) if canonical(name) in FIVE else name
         if name not in allowed:
-            nearest = difflib.get_close_matches(name, allowed, n=1, cutoff=0)[0]
-            raise ValueError(f"{file}: unknown key {where + key!r}, the nearest one is {nearest!r}")
+            close = nearest(name, allowed)
+            raise ValueError(f"{file}: unknown key {where + key!r}, the nearest one is {close!r}")
         if isinstance(value, list | dict):
             raise ValueError(f"{file}: {where}{key}: got {value!r}, expected one value")
         wishes[name] = str(float(value)) if name in FIVE and not isinstance(value, str) else value

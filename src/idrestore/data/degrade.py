@@ -5,7 +5,6 @@ Images are float32 RGB tensors (3, H, W) in [0, 1], sRGB-encoded, on any device;
 PSNR of the untouched input resemble that of the usual test sets (Rain100L, SOTS, GoPro, LOL, CC15).
 """
 
-import difflib
 from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from idrestore.configuration import nearest
 from idrestore.data.jpeg import jpeg
 from idrestore.data.physics.chance import normal
 from idrestore.degradations import NAMES, SYNTHESISED, UNSEEN
@@ -107,7 +107,6 @@ def _check(kind: str, strength: float) -> None:
     """Raise `ValueError` for a kind that is not known or a strength outside [0, 1]."""
     valid = (*NAMES, *UNSEEN)
     if kind not in valid:
-        nearest = difflib.get_close_matches(kind, valid, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown kind {kind!r}, nearest is {nearest!r}; one of {valid}")
+        raise ValueError(f"unknown kind {kind!r}, nearest is {nearest(kind, valid)!r}; one of {valid}")
     if not 0 <= strength <= 1:
         raise ValueError(f"strength of {kind} is {strength}; expected 0 to 1")

@@ -1,11 +1,11 @@
 """What a restoration network looks like: one frozen configuration, three presets."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_origin
 
+from idrestore.configuration import check_known, check_one_of, tuples
 from idrestore.degradations import FIVE, NAMES, Operation, operation_of
 
 Backbone = Literal["transformer", "convolution"]
@@ -118,9 +118,9 @@ class ModelConfig:
         for field in fields(self):
             value, allowed = getattr(self, field.name), field.type
             if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
-            if get_origin(allowed) is Literal and value not in get_args(allowed):
-                raise ValueError(f"{field.name}: got {value!r}, expected one of {get_args(allowed)}")
+                object.__setattr__(self, field.name, tuples(value))
+            if get_origin(allowed) is Literal:
+                check_one_of(field.name, value, get_args(allowed))
             least = 0 if field.name in ("refinement", "additive_refiner", "num_priors") else 1
             most = MOST.get(field.name, MOST_CHANNELS)
             if allowed is int and (type(value) is not int or not least <= value <= most):
@@ -240,12 +240,9 @@ class ModelConfig:
         """
         values = dict(values)
         preset = values.pop("preset", None)
-        if preset is not None and preset not in PRESETS:
-            raise ValueError(f"preset: got {preset!r}, expected one of {tuple(PRESETS)}")
-        known = [field.name for field in fields(self)]
-        for key in values.keys() - set(known):
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown model setting {key!r}; the nearest one is {nearest!r}")
+        if preset is not None:
+            check_one_of("preset", preset, tuple(PRESETS))
+        check_known(values, [field.name for field in fields(self)], what="model setting")
         start = PRESETS[preset] if preset is not None else self
         return dataclasses.replace(start, **values)  # type: ignore[return-value]
 

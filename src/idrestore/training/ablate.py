@@ -1,7 +1,6 @@
 """Grids of training runs: what each part of the method is worth, as means and spreads over seeds."""
 
 import dataclasses
-import difflib
 import json
 import math
 import re
@@ -15,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from idrestore.configuration import check_known
 from idrestore.data.loader import find_photos
 from idrestore.data.pairs import SetSpec
 from idrestore.evaluation.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets, one_line
@@ -226,9 +226,7 @@ def ablate(
 
 def _grid(table: Mapping[str, Any], start: TrainConfig) -> Grid:
     """Return the grid of a file's table; raise `ValueError` naming what is wrong."""
-    for key in table.keys() - set(KEYS):
-        nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown setting {key!r}; the nearest one is {nearest!r}")
+    check_known(table, KEYS)
     runs, seeds, routings = table.get("runs"), table.get("seeds", [0]), table.get("routing", ["soft"])
     if not isinstance(runs, dict) or not runs:
         raise ValueError(f"runs: got {runs!r}, expected a table [runs.NAME] for each")

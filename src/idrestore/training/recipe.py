@@ -1,14 +1,14 @@
 """How a model is trained, as data: a TOML file, checked key by key."""
 
 import dataclasses
-import difflib
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_type_hints
 
+from idrestore.configuration import check_at_least, check_kind, check_known, tuples
 from idrestore.data.loader import Synthesis
 from idrestore.device import Precision
 from idrestore.model.config import ModelConfig
@@ -77,7 +77,7 @@ class StageConfig:
     """Terms of the loss"""
 
     def __post_init__(self) -> None:
-        _at_least(self, steps=0, batch=1, patch=1)
+        check_at_least(self, steps=0, batch=1, patch=1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class TrainConfig:
     """Steps between validations and checkpoints"""
 
     def __post_init__(self) -> None:
-        _at_least(self, log_every=1, save_every=1)
+        check_at_least(self, log_every=1, save_every=1)
 
     @classmethod
     def from_toml(cls, path: Path) -> "TrainConfig":
@@ -201,13 +201,6 @@ class TrainConfig:
 Config = TypeVar("Config")
 
 
-def _at_least(config: object, **least: int) -> None:
-    """Raise `ValueError` naming a setting that is under its smallest possible value."""
-    for name, smallest in least.items():
-        if getattr(config, name) < smallest:
-            raise ValueError(f"{name}: got {getattr(config, name)}, expected at least {smallest}")
-
-
 def _configure(start: Config, values: Any, where: str) -> Config:
     """Return `start` with a table's values, with one clear error for an unknown key or a value of another type."""
     if not isinstance(values, Mapping):
@@ -216,27 +209,15 @@ def _configure(start: Config, values: Any, where: str) -> Config:
         return start.changed(values)
     hints = get_type_hints(type(start))
     arguments: dict[str, Any] = {}
+    check_known(values, hints, where)
     for key, value in values.items():
-        if key not in hints:
-            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown setting {where + key!r}; the nearest one is {where + nearest!r}")
         if dataclasses.is_dataclass(hints[key]):
             value = _configure(getattr(start, key), value, f"{where}{key}.")
         elif key == "pairs" and isinstance(value, list):
             value = [_configure(PairFolder("", ""), pair, f"{where}pairs.") for pair in value]
-        value = _tuples(value)
-        kind = get_origin(hints[key]) or hints[key]
-        if kind is Literal and value not in get_args(hints[key]):
-            raise ValueError(f"{where}{key}: got {value!r}, expected one of {get_args(hints[key])}")
-        if kind is not Literal and not isinstance(value, (int, float) if kind is float else kind):
-            raise ValueError(f"{where}{key}: got {value!r}, expected {kind.__name__}")
-        arguments[key] = value
+        arguments[key] = tuples(value)
+        check_kind(where + key, arguments[key], hints[key])
     return dataclasses.replace(start, **arguments)  # type: ignore[type-var]
-
-
-def _tuples(value: Any) -> Any:
-    """Return a list, and lists in it, as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def with_photos(config: TrainConfig, folders: Sequence[Path]) -> TrainConfig:
