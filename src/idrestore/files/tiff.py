@@ -100,11 +100,11 @@ def directories(file: BinaryIO, most: int = _MAX_DIRECTORIES) -> Iterator[Direct
             yield directory
 
 
-def below(directory: Directory) -> Iterator[Directory]:
-    """Yield the directories that hang below one, at most 64."""
+def below(directory: Directory, tag: int = SUB_DIRECTORIES) -> Iterator[Directory]:
+    """Yield the directories that a tag of one points to, at most 64."""
     order, big, _ = _head(directory.file)
-    for place in directory.integers(SUB_DIRECTORIES)[:_MAX_DIRECTORIES]:
-        found, _ = _directory(directory.file, order, big, place)
+    for place in directory.integers(tag)[:_MAX_DIRECTORIES]:
+        found = _directory(directory.file, order, big, place)[0] if place else None
         if found is not None:
             yield found
 
@@ -208,18 +208,12 @@ def _own_tags(directory: Directory, depth: int) -> exif.Directory:
     found: exif.Directory = {}
     for tag, entry in directory.entries.items():
         if tag in (EXIF_POINTER, exif.GPS_POINTER, exif.INTEROPERABILITY_POINTER):
-            below = _below(directory, tag) if depth < 2 else None
-            if below is not None:
-                found[tag] = _own_tags(below, depth + 1)
+            inner = next(below(directory, tag), None) if depth < 2 else None
+            if inner is not None:
+                found[tag] = _own_tags(inner, depth + 1)
         elif entry.type in exif.SIZES and (depth or tag not in _ABOUT_PIXELS):
             found[tag] = exif.Value(entry.type, entry.number, directory.bytes(tag))
     return found
-
-
-def _below(directory: Directory, tag: int) -> Directory | None:
-    order, big, _ = _head(directory.file)
-    place = directory.integer(tag, 0)
-    return _directory(directory.file, order, big, place)[0] if place else None
 
 
 def is_raw(file: BinaryIO) -> bool:
