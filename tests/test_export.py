@@ -112,7 +112,7 @@ def test_wrong_commands_are_refused_in_a_line(tmp_path, monkeypatch):
     there.write_bytes(b"mine")
     for arguments, message in (
         (("fast", "-o", there), "--overwrite"),
-        (("fast", "-o", tmp_path, "--overwrite"), "there already"),
+        (("fast", "-o", tmp_path, "--overwrite"), "is a folder"),
         (("fast", "-o", tmp_path / "none" / "model.onnx"), "no folder"),
         (("nonsense", "-o", tmp_path / "model.onnx"), "no model 'nonsense'"),
     ):

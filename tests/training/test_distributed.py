@@ -1,5 +1,6 @@
 """Training in two processes, as torchrun starts them, against one with twice the batch."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def recipe(tmp_path, photos, batch):
 
 def with_its_hub(state):
     """Put what the hub says in place of its factors, among which singular vectors may swap signs by a rounding."""
-    ingredients = IngredientHub(2, PRESETS["tiny"].num_priors, PRESETS["tiny"].prior_width)
+    tiny = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"))
+    ingredients = IngredientHub(2, tiny.num_priors, tiny.prior_width, num_ingredients=tiny.num_ingredients)
     ingredients.load_state_dict({name[4:]: value for name, value in state.items() if name.startswith("hub.")})
     rest = {name: value for name, value in state.items() if not name.startswith("hub.")}
     return rest | {"hub": ingredients(torch.eye(2)).detach()}
