@@ -19,7 +19,8 @@ def photo_by_photo(layer: Callable[[Tensor, Tensor], Tensor], x: Tensor, ingredi
     """Apply a layer of (B, C, H, W) and shares (K,) to photos and their ingredients (B, K), at once if those agree."""
     if len(x) == 1 or torch.equal(ingredients, ingredients[:1].expand_as(ingredients)):
         return layer(x, ingredients[0])
-    return torch.cat([layer(x[k : k + 1], shares) for k, shares in enumerate(ingredients)])
+    # `split`, since the gradient of each x[k : k + 1] would be as large as x.
+    return torch.cat([layer(photo, shares) for photo, shares in zip(x.split(1), ingredients, strict=True)])
 
 
 class PerDegradationConv2d(nn.Module):

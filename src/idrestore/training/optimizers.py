@@ -5,6 +5,7 @@ are far larger than those of noise and blur, and the few directions in which the
 Orthogonal steps are as large in all others.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import torch
@@ -36,13 +37,20 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move all parameters that have a gradient."""
         for group in self.param_groups:
+            alike = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                state = self.state[parameter]
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                move = _muon if is_matrix(parameter) else _adam
-                parameter.add_(move(parameter.grad, state), alpha=-group["lr"])
+                if is_matrix(parameter):
+                    alike[parameter.flatten(1).shape].append(parameter)
+                else:
+                    parameter.add_(_adam(parameter.grad, self.state[parameter]), alpha=-group["lr"])
+            for (rows, columns), parameters in alike.items():
+                moves = orthogonal(torch.stack([_momentum(p.grad, self.state[p]) for p in parameters]))
+                step = -group["lr"] * max(1, rows / columns) ** 0.5
+                for parameter, move in zip(parameters, moves, strict=True):
+                    parameter.add_(move.view_as(parameter), alpha=step)
 
 
 def is_matrix(parameter: Tensor) -> bool:
@@ -50,24 +58,27 @@ def is_matrix(parameter: Tensor) -> bool:
     return parameter.ndim in (2, 4) and min(parameter.shape[:2]) >= SMALLEST
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return, about, the orthogonal matrix nearest to `matrix` (m, n): singular values between 0.7 and 1.2."""
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Return, about, the orthogonal matrix nearest to each of (N, m, n): singular values between 0.7 and 1.2.
+
+    Matrices of one shape are made orthogonal together: one by one they are too small to keep a processor busy.
+    """
     a, b, c = COEFFICIENTS
-    x: Tensor = matrix.to(torch.bfloat16 if has_bf16_units(matrix.device) else torch.float32)
-    x = x / (x.norm() + 1e-7)
-    wide: Tensor = x if len(x) <= x.shape[1] else x.T
+    x: Tensor = matrices.to(torch.bfloat16 if has_bf16_units(matrices.device) else torch.float32)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    wide: Tensor = x if x.shape[-2] <= x.shape[-1] else x.mT.contiguous()
     for _ in range(ITERATIONS):
-        gram = wide @ wide.T
-        wide = torch.addmm(a * wide, b * gram + c * (gram @ gram), wide)
-    return (wide if len(x) <= x.shape[1] else wide.T).to(matrix.dtype)
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide if x.shape[-2] <= x.shape[-1] else wide.mT).to(matrices.dtype)
 
 
-def _muon(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+def _momentum(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+    """Return Nesterov's momentum of a gradient as a matrix, (out, in·h·w)."""
     if not state:
         state["momentum"] = torch.zeros_like(gradient)
     momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-    rows = gradient.lerp(momentum, MOMENTUM).flatten(1)
-    return orthogonal(rows).mul_(max(1, len(rows) / rows.shape[1]) ** 0.5).view_as(gradient)
+    return gradient.lerp(momentum, MOMENTUM).flatten(1)
 
 
 def _adam(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
