@@ -14,7 +14,10 @@ from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.refiners.affine import apply_grid
 from idrestore.model.refiners.blur_kernel import wiener_filter
+from idrestore.restoration.rules import Rules
 from idrestore.training.losses import LossWeights, losses
+
+RULES = Rules()
 
 SIZE = 16
 FIELDS = (fields.Attention, fields.Operations, fields.OperationsBy, fields.Predictor)
@@ -222,16 +225,18 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
     batch = photos(3, 64, 80)
     rows = torch.stack([0.6 * one_hot("blur")[0] + 0.4 * one_hot("noise")[0], one_hot("haze")[0], one_hot("rain")[0]])
     rows = 0.99 * rows + 0.01 / len(NAMES)
-    whole = model.restore_whole(batch, rows)
+    whole = model.restore_whole(batch, RULES, rows)
     assert whole.blur is not None
     assert whole.blur.photos.tolist() == [0]
     for index in range(3):
         photo, shares = batch[index : index + 1], rows[index : index + 1]
-        deconvolution = wiener_filter(*model.read_blur(photo)) if model.is_unblurred(shares) else None
+        is_filtered = RULES.is_deconvolved(*(model.share(kind, shares) for kind in ("convolutive", "affine")))
+        deconvolution = wiener_filter(*model.read_blur(photo)) if is_filtered else None
         tile = model(photo, shares, deconvolution).restored
-        grid = model.colour_grid(photo, shares[:, None].expand(-1, 3, -1))
-        tile = tile if grid is None else apply_grid(tile, grid, (64, 80))
-        assert (grid is not None) == (index == 1)
+        certainty = RULES.affine_certainty(model.share("affine", shares), model.config.affine_from)
+        grid = model.colour_grid(photo, shares[:, None].expand(-1, 3, -1), certainty)
+        tile = apply_grid(tile, grid, (64, 80))
+        assert bool(grid.any()) == (index == 1)
         if index != 1:  # the grid of a photo are those of its thumbnail, which is restored without a filter
             torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)
 
@@ -239,7 +244,7 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
 def test_every_part_learns_from_whole_photos():
     model = network(FAST)
     truth = torch.eye(len(NAMES))
-    output = model.restore_whole(photos(len(NAMES), 64, 64), truth)
+    output = model.restore_whole(photos(len(NAMES), 64, 64), RULES, truth)
     output.restored.square().mean().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     routers = [name for name in without if ".router." in name or "to_side_image" in name]

@@ -46,6 +46,23 @@ def test_the_affine_refiner_counts_by_the_share_of_haze_and_darkness(haze, dark,
     torch.testing.assert_close(found, factor * (haze + dark) * said[0])
 
 
+@pytest.mark.parametrize(("learned", "own", "factor"), [((0.1, 0.2), None, 1.0), ((0.1, 0.2), (0.3, 0.5), 0.5)])
+def test_brightness_is_changed_from_the_shares_that_the_model_learned_unless_the_rules_have_others(
+    learned, own, factor
+):
+    subject, said = planner(Rules(affine_shares=own), affine_from=learned), []
+    subject.engine.network.affine_refiner.register_forward_hook(lambda _, __, grid: said.append(grid))
+    torch.testing.assert_close(plan(subject, haze=0.4, noise=0.6).colour_grid, factor * 0.4 * said[0])
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_a_photo_of_one_colour_is_to_be_left_alone_unless_the_user_says_what_is_wrong(level):
+    photo, grid = Photo.of(np.full((64, 80, 3), level, np.float32)), Grid(tiles(64, 80, 256, 96), 16)
+    given = Request.of(NAMES, 3, ingredients={"noise": 1.0})
+    assert planner().first(photo, Request(), grid).strength == 0
+    assert planner().first(photo, given, grid).strength == 1
+
+
 @pytest.mark.parametrize(
     ("shares", "is_read"),
     [
@@ -70,7 +87,11 @@ def test_without_an_affine_refiner_nothing_is_asked_of_it():
 
 @pytest.mark.parametrize(
     ("changes", "what"),
-    [({"max_deconvolution_haze": 0.1}, "deconvolution"), ({"min_deconvolution_share": 0.6}, "deconvolution")],
+    [
+        ({"max_deconvolution_haze": 0.1}, "deconvolution"),
+        ({"min_deconvolution_share": 0.6}, "deconvolution"),
+        ({"affine_shares": (0.2, 0.4)}, "colour_grid"),
+    ],
 )
 def test_rules_are_replaced_without_a_patch(changes, what):
     shares = {"haze": 0.25, "blur": 0.5, "noise": 0.25}

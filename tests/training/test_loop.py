@@ -15,7 +15,7 @@ from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork
-from idrestore.training.loop import Run, TrainingError, TrainingStoppedError, held_out_batch, train
+from idrestore.training.loop import RULES, Run, TrainingError, TrainingStoppedError, held_out_batch, train
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 
@@ -104,7 +104,12 @@ def test_the_network_is_told_in_its_share_of_the_steps(monkeypatch, told, expect
 def tells(monkeypatch, run):
     """Return a list that gets what a run's network is told at each step."""
     rows, restore = [], run.network.restore_whole
-    monkeypatch.setattr(run.network, "restore_whole", lambda photos, told: rows.append(told) or restore(photos, told))
+
+    def told(photos, rules, ingredients):
+        rows.append(ingredients)
+        return restore(photos, rules, ingredients)
+
+    monkeypatch.setattr(run.network, "restore_whole", told)
     return rows
 
 
@@ -114,7 +119,7 @@ def test_wrong_tells_are_what_routers_confuse_and_leave_photos_as_they_are(monke
     rows = tells(monkeypatch, run := Run(recipe(model=model)))
     batch = simple_batch()._replace(ingredients=torch.eye(3)[[0, 0, 1, 1]])
     run.confusions.shares = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.3, 0.3, 0.4]])
-    before = run.network.restore_whole(batch.degraded, torch.eye(3)[[2, 2, 2, 2]]).restored
+    before = run.network.restore_whole(batch.degraded, RULES, torch.eye(3)[[2, 2, 2, 2]]).restored
     seen = run.learn(batch, StageConfig(told=1.0, wrong=1.0, loss=LossWeights(side=0.0, classification=0.0)))
     assert rows[-1].argmax(dim=1).tolist() == [2, 2, 2, 2]
     change = (before - batch.degraded).abs().mean(dim=(1, 2, 3)).mean()

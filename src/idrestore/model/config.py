@@ -73,7 +73,7 @@ class ModelConfig:
     """Channels, near and far, of what reads a photo's blur kernel, so that the deblurring refiner sees the photo with
     its blur undone as well (`model/refiners/blur_kernel.py`); empty: none."""
     affine_from: tuple[float, float] = (0.02, 0.1)
-    """Shares of haze and darkness up to which the affine refiner is left out, and from which it counts in full."""
+    """Shares of haze and darkness between which the affine refiner learned to count; `Rules` decides by them."""
     affine_refiner: tuple[int, ...] = ()
     """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of what refines hazy and dark
     photos by a thumbnail of the whole (`model/refiners/affine.py`); empty: none."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, Self, cast, get_args
+from typing import NamedTuple, Protocol, Self, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,8 +36,6 @@ from idrestore.model.refiners.additive import AdditiveRefiner
 from idrestore.model.refiners.affine import AffineRefiner, apply_grid
 from idrestore.model.refiners.blur_kernel import (
     REACH,
-    SURE,
-    TOO_HAZY,
     Blur,
     BlurKernelEstimator,
     correlate,
@@ -91,6 +89,16 @@ class Routed(NamedTuple):
     def logits(self) -> Tensor:
         """The one decision on crops of a photo, (1, M, K)"""
         return torch.stack(self.spoken, dim=1)[:1]
+
+
+class Decisions(Protocol):
+    """What decides about a whole photo; `restoration.rules.Rules` is how it is done."""
+
+    def is_deconvolved(self, blur: Tensor, haze: Tensor) -> bool:
+        """Tell whether a photo of such shares (1,) of blur, and of haze and darkness, is to be deconvolved."""
+
+    def affine_certainty(self, share: Tensor, learned: tuple[float, float]) -> Tensor:
+        """Return how far the affine refiner counts, (B,) in [0, 1], in photos of such shares (B,)."""
 
 
 class RestorationNetwork(nn.Module):
@@ -171,15 +179,16 @@ class RestorationNetwork(nn.Module):
             restored = restored + share[:, None, None, None] * change
         return output._replace(restored=restored)
 
-    def restore_whole(self, photos: Tensor, ingredients: Tensor | None = None) -> NetworkOutput:
-        """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; arguments as in `forward`.
+    def restore_whole(self, photos: Tensor, decisions: Decisions, ingredients: Tensor | None = None) -> NetworkOutput:
+        """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; `ingredients` as in `forward`.
 
-        What is read once of a photo, blur and colour grid, is read from each.
+        What is read once of a photo, blur and colour grid, is read from each for which that is decided.
         """
         output, shares = self._undo(photos, ingredients)
-        blur = self._read_each(photos, shares)
+        blur = self._read_each(photos, shares, decisions)
         restored = self._deblur(photos, output.restored, shares, blur)
-        return output._replace(restored=self._refine_colours(photos, restored, shares), blur=blur)
+        restored = self._refine_colours(photos, restored, shares, decisions)
+        return output._replace(restored=restored, blur=blur)
 
     def route(self, crops: Tensor) -> Routed:
         """Ask all routers for one decision on crops (N, 3, H, W) of one photo.
@@ -251,11 +260,16 @@ class RestorationNetwork(nn.Module):
         met.append(block(x, degraded, self.hub, logits[-1], rows))
         return met[-1].features
 
-    def _read_each(self, photos: Tensor, shares: Tensor) -> ReadBlur | None:
-        """Read the blur of each photo (B, 3, H, W) that ingredients (B, K) call blurred, if it is large enough."""
+    def _read_each(self, photos: Tensor, shares: Tensor, decisions: Decisions) -> ReadBlur | None:
+        """Read the blur of each photo (B, 3, H, W) of ingredients (B, K) to be deconvolved, if it is large enough."""
         if self.blur_kernel_estimator is None or min(photos.shape[-2:]) <= 2 * REACH:
             return None
-        blurred = [k for k, row in enumerate(shares) if self.is_unblurred(row[None])]
+        kinds = DeblurringRefiner.kind, AffineRefiner.kind
+        blurred = [
+            k
+            for k, row in enumerate(shares)
+            if decisions.is_deconvolved(*(self.share(kind, row[None]) for kind in kinds))
+        ]
         if not blurred:
             return None
         read = self.blur_kernel_estimator(torch.stack([correlate(photos[k : k + 1]) for k in blurred]))
@@ -273,10 +287,10 @@ class RestorationNetwork(nn.Module):
         share = self.share(DeblurringRefiner.kind, shares)[:, None, None, None]
         return restored + share * self.deblurring_refiner(photos, known, unblurred, seen)
 
-    def _refine_colours(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
+    def _refine_colours(self, photos: Tensor, restored: Tensor, shares: Tensor, decisions: Decisions) -> Tensor:
         """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness."""
         share = self.share(AffineRefiner.kind, shares)
-        counted = share * self.certainty(share)
+        counted = share * decisions.affine_certainty(share, self.config.affine_from)
         if self.affine_refiner is None or not counted.any():
             return restored
         grid = counted[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
@@ -332,30 +346,18 @@ class RestorationNetwork(nn.Module):
         """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
         return None if self.blur_kernel_estimator is None else self.blur_kernel_estimator(correlate(crops)[None])
 
-    def colour_grid(self, thumbnails: Tensor, ingredients: Tensor) -> Tensor | None:
+    def colour_grid(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Tensor | None:
         """Return what `affine.apply_grid` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
-        `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`. None if so little of them is
-        haze and darkness that the affine refiner does not count, or there is none.
+        `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`; `certainty` (B,) in [0, 1] is
+        how far the affine refiner counts. None if the network has none.
         """
-        share = self.share(AffineRefiner.kind, ingredients[:, -1])
-        counted = share * self.certainty(share)
-        if self.affine_refiner is None or not counted.any():
+        if self.affine_refiner is None:
             return None
+        share = self.share(AffineRefiner.kind, ingredients[:, -1])
+        counted = share * certainty
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
         return cast("Tensor", counted[:, None, None, None] * self.affine_refiner(thumbnails, restored, share))
-
-    def is_unblurred(self, ingredients: Tensor) -> bool:
-        """Tell whether a kernel is to be read for ingredients (B, K): for blur, but for what is dark or hazy."""
-        blurred = self.blur_kernel_estimator is not None and bool(
-            self.share(DeblurringRefiner.kind, ingredients).amax() > SURE
-        )
-        return blurred and bool(self.share("affine", ingredients).amax() <= TOO_HAZY)
-
-    def certainty(self, share: Tensor) -> Tensor:
-        """Return the factor by which a share (B,) of haze and darkness counts (`ModelConfig.affine_from`)."""
-        start, end = self.config.affine_from
-        return ((share - start) / (end - start)).clamp(0, 1)
 
     def grow(self, wanted: ModelConfig) -> None:
         """Add the parts that a configuration has and this network lacks; they change nothing yet.

@@ -52,10 +52,10 @@ class Engine:
             restored: NetworkOutput = self.network(self._placed(photos), ingredients, deconvolution, routed)
             return restored
 
-    def colour_grid(self, thumbnails: Floats, ingredients: Tensor) -> Tensor | None:
-        """Return what the affine refiner says of thumbnails; None: nothing is to be done, or it has none."""
+    def colour_grid(self, thumbnails: Floats, ingredients: Tensor, certainty: Tensor) -> Tensor | None:
+        """Return what the affine refiner says of thumbnails, as far as it counts; None: the network has none."""
         with torch.inference_mode(), self._autocast():
-            return self.network.colour_grid(self._placed(thumbnails), ingredients)
+            return self.network.colour_grid(self._placed(thumbnails), ingredients, certainty)
 
     def read_blur(self, crops: Floats) -> Blur | None:
         """Read from crops of one photo how it was blurred, in fp32; None if the network has nothing to read it by."""

@@ -70,7 +70,8 @@ class Planner(NamedTuple):
             found = request.ingredients.to(self.engine.device)
             return self._plan(photo, request, grid, found, request.strength)
         found, routed = self.route(photo, grid)
-        strength = request.strength * self.rules.kept_change(self.shares(found).get("clean", 0.0))
+        clean = self.shares(found).get("clean", 0.0)
+        strength = request.strength * self.rules.kept_change(clean, evidence.is_one_colour(photo))
         return self._plan(photo, request, grid, found, strength, routed)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
@@ -158,7 +159,9 @@ class Planner(NamedTuple):
     def _colour_grid(self, photo: Photo, ingredients: Tensor, roll_off: float) -> Tensor | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need."""
         network = self.engine.network
-        if not network.certainty(network.share("affine", ingredients[:, -1])).any():
+        share = network.share("affine", ingredients[:, -1])
+        certainty = self.rules.affine_certainty(share, network.config.affine_from)
+        if not certainty.any():
             return None
         height, width = photo.colour.shape[:2]
         scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
@@ -166,7 +169,7 @@ class Planner(NamedTuple):
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
         small = pixels.thumbnail(photo.colour, photo.white, size).permute(0, 2, 3, 1).numpy()
         seen = pixels.roll_off(small, roll_off, self.rules.highlights)[0]
-        return self.engine.colour_grid(seen, ingredients)
+        return self.engine.colour_grid(seen, ingredients, certainty)
 
     def _deconvolution(self, photo: Photo, grid: Grid, ingredients: Tensor, blur: Blur | None) -> Tensor | None:
         """Return the filter that undoes a photo's blur, which is read unless that was done before."""

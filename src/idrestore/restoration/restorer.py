@@ -281,8 +281,7 @@ class Restorer:
         if second is not None:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
-        is_nothing = request.ingredients is None and evidence.is_one_colour(photo)
-        pixels.blend(image, photo.array, 0.0 if is_nothing else plan.strength)
+        pixels.blend(image, photo.array, plan.strength)
         return Result(image, self._shares(plan), again, not pixels.is_equal(image, photo.array))
 
     @property

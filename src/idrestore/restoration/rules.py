@@ -1,12 +1,18 @@
-"""The rules between what the routers find and what is done to a photo: every limit, and what follows from it."""
+"""The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
+
+A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_blur`,
+`nothing_for_rain`, `noise_for_darkness`, `darkness_for_nothing`. Then is decided how much of the change is kept
+(`kept_change`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`),
+whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`, `kept_black`), and, once the
+photo is restored, if it needs a second pass (`may_hide_something`, `needs_second_pass`, `may_hide_blur`,
+`is_blurring`).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from idrestore.model.refiners.blur_kernel import SURE, TOO_HAZY
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,12 @@ class Rules:
     empty_means: tuple[float, float] = (0.05, 0.025)
     empty_deviations: tuple[float, float] = (0.02, 0.008)
     """Mean and deviation of a part of a photo from which it is black with nothing in it in part, and surely."""
-    min_deconvolution_share: float = SURE
+    affine_shares: tuple[float, float] | None = None
+    """Shares of haze and darkness from which brightness and colours of the whole photo are changed in part, and fully;
+    None: those with which the model learned it (`ModelConfig.affine_from`)."""
+    min_deconvolution_share: float = 0.02
     """Share of blur above which a photo is deconvolved ..."""
-    max_deconvolution_haze: float = TOO_HAZY
+    max_deconvolution_haze: float = 0.3
     """... unless haze and darkness have more than this, which the filtered photo would bring back."""
     min_second_share: float = 0.03
     """A second degradation of this share is reason to route the restored photo again: noise hides haze and blur."""
@@ -62,14 +71,22 @@ class Rules:
     max_kernel_power: float = 0.3
     """A kernel whose squares sum to less than this (1: a point) blurs: then the second pass is for blur."""
 
-    def kept_change(self, clean_share: float) -> float:
-        """Return how much of the change is kept, in [0, 1]: the surer a photo is clean, the less."""
-        return ramp(clean_share, self.clean_shares[::-1])
+    def kept_change(self, clean_share: float, is_one_colour: bool) -> float:
+        """Return how much of the change is kept, in [0, 1]: the less, the surer a photo is clean, or of one colour."""
+        return 0.0 if is_one_colour else ramp(clean_share, self.clean_shares[::-1])
 
     def darkness(self, names: Sequence[str], rows: Tensor) -> float:
         """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
         share = float(rows[..., names.index("low_light")].mean()) if "low_light" in names else 0.0
         return ramp(share, self.dark_shares)
+
+    def affine_certainty(self, share: Tensor, learned: tuple[float, float]) -> Tensor:
+        """Return how far brightness and colours are changed, (B,) in [0, 1], for shares (B,) of haze and darkness.
+
+        `learned` are the limits of the model, for rules that have none of their own.
+        """
+        start, end = self.affine_shares or learned
+        return ((share - start) / (end - start)).clamp(0, 1)
 
     def is_deconvolved(self, blur: Tensor, haze: Tensor) -> bool:
         """Tell whether a photo of such shares (1,) of blur, and of haze and darkness, is to be deconvolved."""

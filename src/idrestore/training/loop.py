@@ -21,6 +21,7 @@ from idrestore.metrics import psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
+from idrestore.restoration.rules import Rules
 from idrestore.training import distributed
 from idrestore.training.losses import Confusions, Typical, losses
 from idrestore.training.optimizers import Muon
@@ -28,6 +29,8 @@ from idrestore.training.recipe import StageConfig, TrainConfig, plain
 from idrestore.training.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
 
 FORMAT_VERSION = 3
+RULES = Rules()
+"""Decide about samples as about photos that are restored."""
 EXPLOSION = 100.0
 """A batch whose restoration terms exceed their running means by this factor will not come back."""
 
@@ -104,7 +107,7 @@ class Run:
         config, batch = self.config, self._turned(self._placed(batch), stage)
         told = self._tell(batch.ingredients, stage)
         with self._autocast():
-            output = self.network.restore_whole(batch.degraded, told)
+            output = self.network.restore_whole(batch.degraded, RULES, told)
         wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
         if told is not None:
             wrong = (told != batch.ingredients).any(dim=1)
@@ -193,7 +196,7 @@ class Run:
         for start in range(0, len(batch.degraded), 8):
             part = self._placed(Batch(*(tensor[start : start + 8] for tensor in batch)))
             with self._autocast():
-                output = self.average.restore_whole(part.degraded)
+                output = self.average.restore_whole(part.degraded, RULES)
             for name, values in _observe(part, output.restored, output.logits).items():
                 seen[name].append(values)
         return _table({name: torch.cat(values) for name, values in seen.items()}, self.config)

@@ -59,10 +59,10 @@ def test_a_part_is_changed_as_in_the_whole(corner):
 
 def test_a_network_can_be_given_one():
     model, photo = network(FAST, affine_refiner=()), torch.rand(1, 3, 32, 32)
-    assert model.colour_grid(photo, rows_of("haze")) is None
+    assert model.colour_grid(photo, rows_of("haze"), torch.ones(1)) is None
     model.grow(FAST)
     assert model.config == FAST
-    assert not model.colour_grid(photo, rows_of("haze")).any()
+    assert not model.colour_grid(photo, rows_of("haze"), torch.ones(1)).any()
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
 
 

@@ -10,10 +10,6 @@ REACH, RADIUS = 24, 12
 """How far correlations and kernels reach, px."""
 TAPS = 48
 """How far filters that undo kernels reach, px; what they did beyond is folded back."""
-SURE = 0.02
-"""Share of blur up to which no kernel is read."""
-TOO_HAZY = 0.3
-"""Share of haze and darkness above which none is read: the filtered photo would bring them back."""
 DIRECTIONS = 4
 SMOOTH = 0.02
 """Squared frequency below which a photo's power grows no further."""
