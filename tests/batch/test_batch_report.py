@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 import pyvips
+from small import tiny_file
 from test_batch import write
 
-from idrestore.batch import Job, Outcome, check_report, write_report
+import idrestore
+from idrestore.batch import Job, Manifest, Outcome, Settings, check_report, restore_files, write_report
 
 NASTY = '<b>&"x".png'
 
@@ -21,7 +23,7 @@ def outcomes(tmp_path):
     failed = Job(second, tmp_path / "out/b.jpg")
     found = {"rain": 0.8, "noise": 0.2}
     return [
-        Outcome(done, "done", "", found, ("only the first, of several pages",), 1.5),
+        Outcome(done, "done", "", found, ("only the first, of several pages",), 1.5, "cpu, bf16, <fused> convolutions"),
         Outcome(failed, "failed", "b.jpg is damaged, <sadly>"),
     ]
 
@@ -55,7 +57,14 @@ def test_a_page_needs_nothing_else_and_describes_its_pictures(tmp_path, outcomes
     pictures = [pyvips.Image.new_from_buffer(base64.b64decode(p["src"].split(",")[1]), "") for p in (before, after)]
     assert [round(picture.avg()) for picture in pictures] == [100, 200]
     words = " ".join(page.words)
-    for expected in ("1 restored, 1 failed", "rain 80%, noise 20%", "<sadly>", "several pages", NASTY):
+    for expected in (
+        "1 restored, 1 failed",
+        "rain 80%, noise 20%",
+        "<sadly>",
+        "several pages",
+        NASTY,
+        "cpu, bf16, <fused>",
+    ):
         assert expected in words
 
 
@@ -65,6 +74,7 @@ def test_a_table_has_a_row_a_photo(tmp_path, outcomes):
         first, second = csv.DictReader(file)
     assert first["photo"].endswith(NASTY)
     assert (first["ingredients"], first["notes"]) == ("rain 0.8000; noise 0.2000", "only the first, of several pages")
+    assert (first["arithmetic"], second["arithmetic"]) == ("cpu, bf16, <fused> convolutions", "")
     assert (second["status"], second["error"]) == ("failed", "b.jpg is damaged, <sadly>")
 
 
@@ -72,8 +82,26 @@ def test_a_document_has_all_and_a_version(tmp_path, outcomes):
     write_report(tmp_path / "r.json", outcomes)
     document = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert (document["format_version"], document["counts"]) == (1, {"done": 1, "failed": 1})
+    assert document["arithmetic"] == [document["photos"][0]["arithmetic"]] == ["cpu, bf16, <fused> convolutions"]
     assert document["photos"][0]["ingredients"] == {"rain": 0.8, "noise": 0.2}
     assert document["photos"][1]["error"] == "b.jpg is damaged, <sadly>"
+
+
+def test_a_report_of_a_run_says_in_which_precision_and_by_which_kernels(tmp_path):
+    restorer = idrestore.load(tiny_file(tmp_path), "cpu", "fp32")
+    jobs = [Job(write(tmp_path / "in/a.png"), tmp_path / "out/a.png")]
+    for _ in range(2):
+        with Manifest(tmp_path / "out") as manifest:
+            outcomes = list(restore_files(restorer, jobs, Settings(), manifest))
+        write_report(tmp_path / "r.json", outcomes)
+        said = json.loads((tmp_path / "r.json").read_text())["arithmetic"]
+        assert said == ([str(restorer.arithmetic)] if outcomes[0].status != "skipped" else [])
+    assert outcomes[0].status == "skipped"
+
+
+def test_a_table_of_a_version_without_the_last_column_is_known_as_a_report(tmp_path):
+    (tmp_path / "r.csv").write_text("photo,result,status,seconds,ingredients,notes,error\n")
+    check_report(tmp_path / "r.csv")
 
 
 @pytest.mark.parametrize("ending", [".csv", ".json", ".html"])

@@ -52,7 +52,8 @@ class Worker:
             made = one.process(self.restorer, job, data, self.settings)
         except FILE_ERRORS as raised:
             error = one.one_line(job.source, raised)
-        about = json.dumps({"ingredients": dict(made.ingredients), "notes": made.notes, "unchanged": made.unchanged})
+        kept = {"notes": made.notes, "unchanged": made.unchanged, "arithmetic": made.arithmetic}
+        about = json.dumps({"ingredients": dict(made.ingredients), **kept})
         seconds = perf_counter() - start
         return {**row, "data": made.data, "sha256": digest, "about": about, "error": error, "seconds": seconds}
 
@@ -154,5 +155,5 @@ def _outcome(records: Records, job: Job, row: dict[str, Any]) -> Outcome:
             return one.failure(job, error, row["seconds"])
         return records.fail(job, error, row["sha256"], row["seconds"])
     about = json.loads(row["about"])
-    made = Encoded(row["data"], row["sha256"], about["ingredients"], tuple(about["notes"]), about["unchanged"])
+    made = Encoded(row["data"], row["sha256"], **about | {"notes": tuple(about["notes"])})
     return records.commit(job, made, row["seconds"])

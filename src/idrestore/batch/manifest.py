@@ -209,7 +209,8 @@ class Records:
         Failures here are the disk's, not the photo's: none is recorded, and the next run tries again.
         """
         digest = hashlib.sha256(made.data).hexdigest()
-        outcome = Outcome(job, "unchanged" if made.unchanged else "done", "", made.ingredients, made.notes, seconds)
+        status: Literal["done", "unchanged"] = "unchanged" if made.unchanged else "done"
+        outcome = Outcome(job, status, "", made.ingredients, made.notes, seconds, made.arithmetic)
         known = self.known(job)
         try:
             with atomic.replacing(job.target, atomic.mode_of(job.source)) as file:
@@ -224,7 +225,7 @@ class Records:
         notes = companions.accompany(job.source, job.target, self.settings.keep_dates)
         outcome = replace(outcome, notes=(*outcome.notes, *notes))
         with suppress(ManifestError):  # "writing" is enough for the next run to see that it was done
-            self._record(job, made.input_sha256, "unchanged" if made.unchanged else "done", digest, outcome)
+            self._record(job, made.input_sha256, status, digest, outcome)
         self._started.pop(job, None)
         return outcome
 

@@ -53,6 +53,8 @@ class Outcome:
     """What reading, restoring or writing changed or left out"""
     seconds: float = 0.0
     """Of work on this photo, waiting left out"""
+    arithmetic: str = ""
+    """Where, in which precision and by which kernels it was computed (`device.Arithmetic`); empty: not in this run"""
 
     @property
     def found(self) -> str:
@@ -90,6 +92,7 @@ class Restored(NamedTuple):
     """The photo's file, if restoring changed no pixel; else empty"""
     pages: bytes = b""
     """The result's file, if all pages of several were wanted; else empty"""
+    arithmetic: str = ""
 
 
 class Encoded(NamedTuple):
@@ -101,6 +104,7 @@ class Encoded(NamedTuple):
     notes: tuple[str, ...]
     unchanged: bool = False
     """Whether they are the very bytes that came in: there was nothing to restore"""
+    arithmetic: str = ""
 
 
 def read_file(source: Path, settings: Settings) -> bytes:
@@ -163,6 +167,7 @@ class _Pages:
         self.files: list[tuple[bytes, bytes]] = []
         self.notes: dict[str, list[int]] = {}
         self.shares: list[Mapping[str, float]] = []
+        self.arithmetic = ""
         self.changed = False
 
     def add(self, restored: Restored, original: bytes) -> None:
@@ -170,6 +175,7 @@ class _Pages:
         data, lost = image.encode(restored.photo.pixels, "page.tif", restored.photo)
         self.files.append((data, original))
         self.changed |= not restored.unchanged
+        self.arithmetic = restored.arithmetic or self.arithmetic
         if restored.ingredients:
             self.shares.append(restored.ingredients)
         for note in dict.fromkeys((*restored.photo.notes, *restored.notes, *lost)):
@@ -183,7 +189,7 @@ class _Pages:
         photo = replace(decoded.photo, notes=())
         unchanged = b"" if self.changed else decoded.data
         whole = pages.joined(self.files) if self.changed else decoded.data
-        return Restored(photo, found, decoded.sha256, notes, unchanged, whole)
+        return Restored(photo, found, decoded.sha256, notes, unchanged, whole, self.arithmetic)
 
     def _said(self, note: str) -> str:
         where = self.notes[note]
@@ -211,13 +217,14 @@ def _restore_one(restorer: Restorer, decoded: Decoded, settings: Settings, progr
         found = next(f"{name} {share:.0%}" for name, share in result.again.items())
         notes = (*notes, f"looked at again, and restored in turn: {found}")
     notes = (*notes, *result.notes)
+    arithmetic = str(result.arithmetic or "")
     if not result.changed:
-        return Restored(photo, result.ingredients, decoded.sha256, notes, decoded.data)
+        return Restored(photo, result.ingredients, decoded.sha256, notes, decoded.data, arithmetic=arithmetic)
     photo = replace(photo, pixels=result.image)
     if settings.provenance:
         photo, missing = add_provenance(photo, restorer.model.path.stem, restorer.model.sha256, result.ingredients)
         notes = (*notes, *missing)
-    return Restored(photo, result.ingredients, decoded.sha256, notes)
+    return Restored(photo, result.ingredients, decoded.sha256, notes, arithmetic=arithmetic)
 
 
 def left_alone(pixels: image.Pixels, settings: Settings) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
@@ -245,15 +252,15 @@ def encode(restored: Restored, job: Job, settings: Settings) -> Encoded:
 
     A photo that is unchanged, and keeps its format, is its own file, byte for byte.
     """
-    photo = restored.photo
+    photo, unchanged, notes = restored.photo, False, restored.notes
     if restored.pages:
-        unchanged = bool(restored.unchanged)
-        return Encoded(restored.pages, restored.input_sha256, restored.ingredients, restored.notes, unchanged)
-    if restored.unchanged and settings.quality is None and format_named(job.target) == photo.format:
-        return Encoded(restored.unchanged, restored.input_sha256, restored.ingredients, restored.notes, True)
-    data, lost = image.encode(photo.pixels, job.target, photo, settings.quality)
-    notes = (*photo.notes, *_misnamed(job, photo.format), *restored.notes, *lost)
-    return Encoded(data, restored.input_sha256, restored.ingredients, notes)
+        data, unchanged = restored.pages, bool(restored.unchanged)
+    elif restored.unchanged and settings.quality is None and format_named(job.target) == photo.format:
+        data, unchanged = restored.unchanged, True
+    else:
+        data, lost = image.encode(photo.pixels, job.target, photo, settings.quality)
+        notes = (*photo.notes, *_misnamed(job, photo.format), *notes, *lost)
+    return Encoded(data, restored.input_sha256, restored.ingredients, notes, unchanged, restored.arithmetic)
 
 
 def process(

@@ -14,7 +14,7 @@ from idrestore.batch.photo import Outcome, printable, summary
 from idrestore.files import atomic, image
 
 FORMAT_VERSION = 1
-COLUMNS = ("photo", "result", "status", "seconds", "ingredients", "notes", "error")
+COLUMNS = ("photo", "result", "status", "seconds", "ingredients", "notes", "error", "arithmetic")
 THUMBNAIL = 160
 """Longest side in the page, px."""
 
@@ -44,7 +44,8 @@ def _csv(outcomes: Iterable[Outcome]) -> Iterator[str]:
     yield _csv_line(COLUMNS)
     for outcome in outcomes:
         found = "; ".join(f"{name} {share:.4f}" for name, share in outcome.ingredients.items())
-        yield _csv_line([*_places(outcome), f"{outcome.seconds:.3f}", found, "; ".join(outcome.notes), outcome.error])
+        what = f"{outcome.seconds:.3f}", found, "; ".join(outcome.notes), outcome.error, outcome.arithmetic
+        yield _csv_line([*_places(outcome), *what])
 
 
 def _csv_line(values: Iterable[str]) -> str:
@@ -55,9 +56,11 @@ def _csv_line(values: Iterable[str]) -> str:
 
 def _json(outcomes: Sequence[Outcome]) -> Iterator[str]:
     counts = json.dumps(Counter(outcome.status for outcome in outcomes))
-    yield f'{_JSON_HEAD} {FORMAT_VERSION},\n"counts": {counts},\n"photos": ['
+    arithmetic = json.dumps(_arithmetic(outcomes))
+    yield f'{_JSON_HEAD} {FORMAT_VERSION},\n"counts": {counts},\n"arithmetic": {arithmetic},\n"photos": ['
     for index, outcome in enumerate(outcomes):
-        values = (*_places(outcome), outcome.seconds, dict(outcome.ingredients), outcome.notes, outcome.error)
+        found = dict(outcome.ingredients)
+        values = (*_places(outcome), outcome.seconds, found, outcome.notes, outcome.error, outcome.arithmetic)
         yield (",\n" if index else "\n") + _line(dict(zip(COLUMNS, values, strict=True)))
     yield "\n]}\n"
 
@@ -67,7 +70,10 @@ def _line(row: dict[str, object]) -> str:
 
 
 def _html(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    yield f"{_HTML_HEAD}<h1>Restored photos</h1>\n<p>{summary(outcomes)}</p>\n<table>\n<thead><tr>"
+    yield f"{_HTML_HEAD}<h1>Restored photos</h1>\n<p>{summary(outcomes)}</p>\n"
+    if arithmetic := _arithmetic(outcomes):
+        yield f"<p>Computed on {html.escape('; '.join(arithmetic))}</p>\n"
+    yield "<table>\n<thead><tr>"
     yield "".join(f'<th scope="col">{name}</th>' for name in ("before", "after", "photo", "found", "remarks"))
     yield "</tr></thead>\n<tbody>\n"
     # The failed first: they are what a reader has to act on.
@@ -96,6 +102,11 @@ def _picture(path: Path, words: str) -> str:
     return f'<img src="data:image/webp;base64,{data}" alt="{words}">'
 
 
+def _arithmetic(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the ways in which results were computed: machines of a cluster may differ."""
+    return sorted({outcome.arithmetic for outcome in outcomes} - {""})
+
+
 def _places(outcome: Outcome) -> tuple[str, str, str]:
     return printable(outcome.job.source), printable(outcome.job.target), outcome.status
 
@@ -115,7 +126,7 @@ th, td { border-bottom: 1px solid #ccc; padding: .4rem .8rem; text-align: left; 
 </style>
 """
 _WRITERS: dict[str, tuple[Callable[[Sequence[Outcome]], Iterator[str]], str]] = {
-    ".csv": (_csv, ",".join(COLUMNS)),
+    ".csv": (_csv, "photo,result,status,"),
     ".json": (_json, _JSON_HEAD),
     ".html": (_html, _HTML_HEAD),
 }

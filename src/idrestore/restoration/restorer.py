@@ -144,7 +144,7 @@ class Restorer:
         plan = self.plan(photo, request)
         if not plan.strength:
             progress(1, 1)
-            return Result(photo.array.copy(), self._shares(plan), changed=False)
+            return Result(photo.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
         first = self.run(photo, plan, request, progress)
         plan = replace(plan, routed=None)  # features of a whole tile, of no more use
         return self._finish(photo, first.image, plan, request, progress)
@@ -282,7 +282,8 @@ class Restorer:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
         pixels.blend(image, photo.array, plan.strength)
-        return Result(image, self._shares(plan), again, not pixels.is_equal(image, photo.array))
+        is_changed = not pixels.is_equal(image, photo.array)
+        return Result(image, self._shares(plan), again, is_changed, arithmetic=self.arithmetic)
 
     @property
     def _planner(self) -> Planner:

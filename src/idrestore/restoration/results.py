@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idrestore.device import Arithmetic
+
 
 @dataclass(frozen=True, repr=False)
 class Result:
@@ -25,6 +27,8 @@ class Result:
     """Whether any pixel is another than before"""
     notes: tuple[str, ...] = ()
     """What did not go as usual, for people"""
+    arithmetic: Arithmetic | None = None
+    """Where, in which precision and by which kernels the network computed"""
 
     def __repr__(self) -> str:
         """Say what it is; pixels would fill pages."""
