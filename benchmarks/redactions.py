@@ -3,13 +3,17 @@
     python benchmarks/redactions.py NAME=FOLDER... [--limit N] [--seed S]
 
 prints two tables. Every photo gets one redaction of each kind in turn, drawn from (seed, photo, kind).
+
+    python benchmarks/redactions.py --times PHOTO
+
+prints how long the search takes in the photo, mirrored up to 9, 16 and 48 megapixels, and in rows of small bars as large.
 """
 
 import argparse
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +31,8 @@ CONTENT = 20
 """Standard deviation, in levels, of what is worth hiding; where a photo has no such place, any will do."""
 SMALLEST = 32
 """Shorter side of a redaction, px, at least."""
+MEGAPIXELS = (9, 16, 48)
+"""Of the pictures in which the search is timed, 4:3."""
 
 
 class Redacted(NamedTuple):
@@ -167,6 +173,21 @@ def photos_of(folder: Path, limit: int) -> Iterator[Picture]:
         yield pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
 
 
+def times(photo: Picture) -> Iterator[str]:
+    """Give the seconds of processor time that the search takes in large pictures, and how many regions it finds."""
+    yield "| megapixels | bars | rows of bars, s | found | photo, s | found |\n|" + "---|" * 6
+    for megapixels in MEGAPIXELS:
+        height, width = (round((megapixels * 1e6 * ratio) ** 0.5) for ratio in (3 / 4, 4 / 3))
+        y, x = np.mgrid[:height, :width]
+        bars = np.where((y % 24 < 12) & (x % 40 < 28), 20, 200).astype(np.uint8)
+        cells = [f"{megapixels}", f"{(height // 24) * (width // 40):,}"]
+        for picture in (bars, np.pad(photo, ((0, height), (0, width), (0, 0)), mode="symmetric")[:height, :width]):
+            start = process_time()
+            number = len(find_redactions(picture))
+            cells += [f"{process_time() - start:.2f}", f"{number:,}"]
+        yield f"| {' | '.join(cells)} |"
+
+
 def found_table(sets: dict[str, Measured]) -> Iterator[str]:
     """Give the share of redactions found, and in brackets the mean share of the photo left alone besides."""
     columns = [(kind, version) for kind in KINDS for version in SAVED]
@@ -202,10 +223,14 @@ def together(sets: dict[str, Measured]) -> Measured:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="+", metavar="NAME=FOLDER", help="folders are searched to the bottom")
+    parser.add_argument("sets", nargs="*", metavar="NAME=FOLDER", help="folders are searched to the bottom")
     parser.add_argument("--limit", type=int, default=0, help="photos of a set; 0 = all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--times", type=Path, metavar="PHOTO", help="time the search in large pictures instead")
     arguments = parser.parse_args()
+    if arguments.times or not arguments.sets:
+        print("\n".join(times(image.read(arguments.times).pixels) if arguments.times else [parser.format_usage()]))
+        return
     pairs = [text.partition("=") for text in arguments.sets]
     sets = {name: measure(Path(folder), arguments.limit, arguments.seed) for name, _, folder in pairs}
     if len(sets) > 1:
