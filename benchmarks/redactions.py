@@ -6,7 +6,7 @@ prints two tables. Every photo gets one redaction of each kind in turn, drawn fr
 
     python benchmarks/redactions.py --times PHOTO
 
-prints how long the search takes in the photo, mirrored up to 9, 16 and 48 megapixels, and in rows of small bars as large.
+prints how long the search takes in the photo, mirrored up to 9, 16 and 48 megapixels, and in rows of small bars.
 """
 
 import argparse

@@ -20,8 +20,8 @@ JPEG_STEP = 20
 
 
 MOST = 2000
-"""Areas that a detector looks at closely, the largest: more are a pattern. Rows of bars then take 3 s at 48 megapixels, a
-photo of that size 2 s (docs/guide/guard.md); without this bound they took 18 s at 9 megapixels, and did not end at 16."""
+"""Areas that a detector looks at closely, the largest: more are a pattern. Rows of bars then take 3 s at 48 megapixels,
+a photo 2 s (docs/guide/guard.md); without this bound they took 18 s at 9 megapixels, and did not end at 16."""
 PLACE = 64
 """Side of the squares under which regions are listed, px."""
 
