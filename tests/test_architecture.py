@@ -123,7 +123,8 @@ def test_every_public_name_has_a_docstring(path):
 def test_one_version_is_said_everywhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
-    assert project["version"] == idrestore.__version__ == cited[1]
+    released = re.search(r"^## (\d\S*) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert project["version"] == idrestore.__version__ == cited[1] == released[1]
 
 
 def test_the_package_says_that_it_has_types():

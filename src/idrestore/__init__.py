@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from idrestore.restoration.restorer import Restorer, load
     from idrestore.restoration.results import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "restore_file", "write"]
 
 _HOMES = {
