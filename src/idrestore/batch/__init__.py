@@ -10,7 +10,7 @@
 """
 
 from idrestore.batch.beside import plan_beside
-from idrestore.batch.manifest import Manifest, ManifestError, Records
+from idrestore.batch.manifest import Manifest, ManifestError
 from idrestore.batch.naming import SUFFIX, Naming, writable
 from idrestore.batch.photo import (
     FILE_ERRORS,
@@ -27,6 +27,7 @@ from idrestore.batch.photo import (
     summary,
 )
 from idrestore.batch.plan import Problem, Shard, plan
+from idrestore.batch.records import Records
 from idrestore.batch.report import check_report, write_report
 from idrestore.batch.run import restore_files
 from idrestore.batch.settings import Settings, parse_amount, parse_steering

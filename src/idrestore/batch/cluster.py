@@ -10,8 +10,9 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from idrestore.batch import photo as one
-from idrestore.batch.manifest import Manifest, Records, clean_up
+from idrestore.batch.manifest import Manifest
 from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
+from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
 from idrestore.device import Precision
 from idrestore.files import vips

@@ -9,8 +9,9 @@ from time import perf_counter
 from typing import NamedTuple
 
 from idrestore.batch import photo as one
-from idrestore.batch.manifest import Manifest, Records, clean_up
+from idrestore.batch.manifest import Manifest
 from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome, Restored
+from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
 from idrestore.restoration.restorer import Restorer
 
