@@ -12,7 +12,7 @@ import torch
 
 from idrestore import batch
 from idrestore.batch import Job, Manifest, Records, Settings, Shard, degrade_file, plan, restore_files
-from idrestore.batch.photo import Encoded
+from idrestore.batch.job import Encoded
 from idrestore.files import image
 from idrestore.model.checkpoint import Model
 from idrestore.restoration.results import Result

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from idrestore import batch
 from idrestore.batch import Job, Manifest, ManifestError, Records, Settings, plan, verify
-from idrestore.batch.photo import Encoded
+from idrestore.batch.job import Encoded
 from idrestore.cli import app
 
 

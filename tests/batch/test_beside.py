@@ -59,18 +59,18 @@ def test_results_are_not_restored_again(tmp_path):
 def test_names_and_depth_are_what_was_asked_for(tmp_path):
     files(tmp_path, "photos/a.jpg", "photos/b/c.jpg")
     assert targets("photos", recursive=False)[0] == {"photos/a.jpg": "photos-restored/a.jpg"}
-    assert targets("photos/a.jpg", ending=".png")[0] == {"photos/a.jpg": "photos/a-restored.png"}
+    assert targets("photos/a.jpg", format="png")[0] == {"photos/a.jpg": "photos/a-restored.png"}
 
 
 def test_two_photos_never_meet_in_one_result(tmp_path):
     files(tmp_path, "a.heic", "a.jpg", "b.jpg", "b.png")
     jobs, _, problems = targets("a.heic", "a.jpg")
     assert (jobs, problems) == ({"a.heic": "a.heic-restored.jpg", "a.jpg": "a-restored.jpg"}, [])
-    jobs, _, problems = targets("b.jpg", "b.png", ending=".png")
+    jobs, _, problems = targets("b.jpg", "b.png", format="png")
     assert (jobs, problems) == ({"b.jpg": "b.jpg-restored.png", "b.png": "b-restored.png"}, [])
 
 
-@pytest.mark.parametrize("naming", [{"suffix": "a/b"}, {"ending": ".gif"}])
+@pytest.mark.parametrize("naming", [{"suffix": "a/b"}, {"format": "gif"}])
 def test_names_that_cannot_be_are_refused(naming):
     with pytest.raises(ValueError, match="expected"):
         Naming(**naming)

@@ -67,6 +67,7 @@ def test_a_folder_with_broken_files_is_restored_as_far_as_it_can_be(tmp_path, mo
     code, out, err = run("restore", tmp_path / "in", tmp_path / "none.jpg", "-o", tmp_path / "out", "-m", model)
     assert code == 1
     assert "2 restored, 5 failed" in out
+    assert "text.jpg" not in out  # said once
     complaints = err.strip().splitlines()
     assert len(complaints) == 5
     for name in ("text.jpg", "empty.png", "cut.png", "bomb.png", "none.jpg"):
@@ -90,7 +91,7 @@ def test_a_wish_for_bf16_where_it_cannot_be_is_refused_at_the_start(tmp_path, mo
     command = ["restore", tmp_path / "in", "-o", tmp_path / "out", "-m", model]
     code, out, err = run(*command, "--precision", "bf16")
     assert (code, out) == (2, "")
-    assert err == "idrestore: precision: got bf16, which cannot be computed on this cpu; expected auto or fp32\n"
+    assert err == "idrestore: --precision: got bf16, which cannot be computed on this cpu; expected auto or fp32\n"
     assert not (tmp_path / "out").exists()
     assert run(*command)[0] == 0
     assert run("info")[1].splitlines()[-1].startswith("this machine: ")
@@ -109,7 +110,7 @@ def test_a_folder_is_finished_over_several_runs_and_reported(tmp_path, model):
     assert (sorted(codes), counts) == ([0, 1], {"done": 4, "skipped": 0, "failed": 1})
     code, out, err = run("restore", *arguments)
     assert code == 1
-    assert "0 restored, 4 done already, 1 failed\n  " in out
+    assert out.endswith("0 restored, 4 done already, 1 failed\n")
     assert (err.count("bad.jpg"), len(err.strip().splitlines())) == (1, 1)
     photos = json.loads((tmp_path / "r.json").read_text())["photos"]
     assert sorted(Path(entry["photo"]).name for entry in photos) == ["a.png", "b.png", "bad.jpg", "c.png", "d.jpg"]
@@ -125,20 +126,23 @@ def test_a_named_result_leaves_no_manifest(tmp_path, model):
     [
         (["{tmp}/none.jpg", "-o", "{tmp}/out"], 1, "none.jpg: no such file or folder"),
         (["{tmp}/empty", "-o", "{tmp}/out"], 1, "no photos in this folder"),
-        (["{tmp}/a.png", "-o", "{tmp}"], 1, "stays as it is"),
+        (["{tmp}/a.png", "-o", "{tmp}"], 2, "results there would replace their photos"),
+        (["{tmp}/a.png", "-o", "{tmp}/a.png"], 2, "results there would replace their photos"),
+        (["{tmp}/a.png", "--format", "gif"], 2, "--format: got 'gif', expected one of jpg, png, webp, tif, avif"),
+        (["{tmp}/a.png", "--suffix", "", "--device", "cpu"], 2, "--suffix: got ''"),
         (["{tmp}/a.png", "-o", "{tmp}/file/out"], 2, "cannot be made or written"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "none"], 2, "no model 'none'"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "-m", "{tmp}/a.png"], 2, "not a readable safetensors"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--strength", "2"], 2, "--strength: got 2.0, expected 0 to 1"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--strength", "2"], 2, "--strength: got '2', expected 0 to 1"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--only", "snow"], 2, "--only: got snow, expected some of noise"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "precision: got 'fp8', expected one of auto"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "tile: got 7"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--precision", "fp8"], 2, "--precision: 'fp8' is not one of 'auto'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--tile", "7"], 2, "--tile: got 7"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "much"], 2, "--memory: got 'much', expected a number with"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "1M"], 2, "memory: got 0.00G, expected more than the"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "device: got 'abacus'"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--memory", "1M"], 2, "--memory: got 0.00G, expected more than the"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--device", "abacus"], 2, "--device: got 'abacus'"),
         (["{tmp}/a.png", "-o", "{tmp}/b.gif"], 2, "b.gif cannot be written: expected a name that ends in"),
         (["{tmp}/a.png", "{tmp}/c.png", "-o", "{tmp}/b.png"], 2, "expected a folder for the results of 2 photos"),
-        (["{tmp}/a.png", "-o", "{tmp}/out", "--shard", "3/2"], 2, "shard: got '3/2', expected NUMBER/TOTAL"),
+        (["{tmp}/a.png", "-o", "{tmp}/out", "--shard", "3/2"], 2, "--shard: got '3/2', expected NUMBER/TOTAL"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--report", "{tmp}/a.txt"], 2, "a name that ends in .csv, .json, .html"),
         (["{tmp}/a.png", "-o", "{tmp}/out", "--protect", "{tmp}/no.png"], 2, "no.png is no file: expected a picture"),
         (["{tmp}/a.png", "-o", "{tmp}/b.xyz/c.png", "--max-pixels", "10"], 1, "a.png"),
@@ -273,6 +277,53 @@ def test_info_tells_what_a_network_costs():
     assert sum(counts[:-1]) == counts[-1]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["restor", "a.jpg"], "no such command 'restor'. Did you mean 'restore'?"),
+        (["a.jpg", "--nonsense"], "no such option: --nonsense"),
+        (["a.jpg", "--quality", "300"], "--quality: "),
+        (["a.jpg", "--quality", "much"], "--quality: "),
+        (["a.jpg", "--strength"], "--strength"),
+        (["restore"], "missing argument"),
+        (["explain", "a.jpg"], "missing option '--out'"),
+        (["info", "fast", "tiny"], "unexpected extra argument"),
+        (["web", "--port", "99999"], "--port: "),
+        (["--nonsense"], "no such option"),
+        (["a.jpg", "--preset", "night"], "--preset: got 'night'"),
+    ],
+)
+def test_every_wrong_command_line_is_refused_in_one_form(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    refused = CliRunner().invoke(app, arguments)
+    assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert refused.stderr.startswith("idrestore: ")
+    assert words in refused.stderr
+
+
+def test_without_arguments_the_command_explains_itself():
+    alone = CliRunner().invoke(app, [])
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert "idrestore photo.jpg" in alone.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["none.jpg"], ["none.jpg", "--haze", "2"], ["none.jpg", "--format", "gif"], ["none.jpg", "-o", "a.gif"]],
+)
+def test_what_is_wrong_is_said_before_a_model_is_waited_for(arguments, tmp_path):
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from idrestore.cli import app
+
+result = CliRunner().invoke(app, {arguments})
+print(result.exit_code > 0, result.stderr.count(chr(10)), "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "True 1 False\n"
+
+
 def test_help_and_import_are_light():
     code = "import sys, idrestore.cli; assert not {'torch', 'pyvips', 'skimage'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -282,7 +333,7 @@ def test_help_and_import_are_light():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--strength", "2"], "--strength: got 2.0, expected 0 to 1"),
+        (["--strength", "2"], "--strength: got '2', expected 0 to 1"),
         (["--strength", "snow=0.5"], "--strength: got snow, expected some of noise"),
         (["--strength", "haze=much"], "--strength: got 'haze=much', expected NAME=NUMBER"),
         (["--only", "snow"], "--only: got snow, expected some of noise"),

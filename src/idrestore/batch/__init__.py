@@ -9,31 +9,24 @@
 ...         print(outcome.job.source, outcome.status)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from idrestore.batch.beside import plan_beside
+from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, one_line, summary
 from idrestore.batch.manifest import Manifest, ManifestError
 from idrestore.batch.naming import SUFFIX, Naming, writable
-from idrestore.batch.photo import (
-    FILE_ERRORS,
-    Encoded,
-    Job,
-    Outcome,
-    decode,
-    degrade_file,
-    encode,
-    one_line,
-    process,
-    read_file,
-    restore,
-    summary,
-)
 from idrestore.batch.plan import Problem, Shard, plan
 from idrestore.batch.records import Records
 from idrestore.batch.report import check_report, write_report
-from idrestore.batch.run import restore_files
 from idrestore.batch.settings import Settings, parse_amount, parse_steering
-from idrestore.batch.single import restore_file
 from idrestore.batch.verify import Verdict, verify
 from idrestore.files.formats import SUBSTITUTES
+
+if TYPE_CHECKING:
+    from idrestore.batch.photo import decode, degrade_file, encode, process, read_file, restore
+    from idrestore.batch.run import restore_files
+    from idrestore.batch.single import restore_file
 
 __all__ = [
     "FILE_ERRORS",
@@ -69,3 +62,22 @@ __all__ = [
     "writable",
     "write_report",
 ]
+
+_HOMES = {
+    "decode": "photo",
+    "degrade_file": "photo",
+    "encode": "photo",
+    "process": "photo",
+    "read_file": "photo",
+    "restore": "photo",
+    "restore_file": "single",
+    "restore_files": "run",
+}
+"""Where that lies which needs a network: planning a run does not wait for torch."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what works with a network when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from idrestore.batch.job import Job
 from idrestore.batch.naming import Naming
-from idrestore.batch.photo import Job
 from idrestore.batch.plan import Problem, plan
 
 

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from idrestore.batch import photo as one
+from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, failure, one_line
 from idrestore.batch.manifest import Manifest
-from idrestore.batch.photo import FILE_ERRORS, Encoded, Job, Outcome
 from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
 from idrestore.device import Precision
@@ -52,7 +52,7 @@ class Worker:
             digest = hashlib.sha256(data).hexdigest()
             made = one.process(self.restorer, job, data, self.settings)
         except FILE_ERRORS as raised:
-            error = one.one_line(job.source, raised)
+            error = one_line(job.source, raised)
         kept = {"notes": made.notes, "unchanged": made.unchanged, "arithmetic": made.arithmetic}
         about = json.dumps({"ingredients": dict(made.ingredients), **kept})
         seconds = perf_counter() - start
@@ -103,7 +103,7 @@ def restore_on_cluster(
     except ray.exceptions.RayError as error:
         reason = f"Ray stopped ({' '.join(str(error).split())[:200]})"
     for job in waiting.values():
-        yield one.failure(job, RuntimeError(reason))
+        yield failure(job, RuntimeError(reason))
 
 
 def _skip_or_fail(records: Records, job: Job) -> Outcome | None:
@@ -112,7 +112,7 @@ def _skip_or_fail(records: Records, job: Job) -> Outcome | None:
         data = one.read_file(job.source, records.settings) if records.known(job) else b""
         return records.skip_or_fail(job, hashlib.sha256(data).hexdigest() if data else "")
     except FILE_ERRORS as error:
-        return one.failure(job, error)
+        return failure(job, error)
 
 
 def _rows(
@@ -153,7 +153,7 @@ def _outcome(records: Records, job: Job, row: dict[str, Any]) -> Outcome:
     if row["error"]:
         error = RuntimeError(row["error"])
         if not row["sha256"]:  # it could not even be read: nothing to record
-            return one.failure(job, error, row["seconds"])
+            return failure(job, error, row["seconds"])
         return records.fail(job, error, row["sha256"], row["seconds"])
     about = json.loads(row["about"])
     made = Encoded(row["data"], row["sha256"], **about | {"notes": tuple(about["notes"])})

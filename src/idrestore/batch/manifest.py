@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from idrestore.batch.photo import printable
+from idrestore.batch.job import printable
 from idrestore.batch.plan import Shard
 
 FORMAT_VERSION = 2

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idrestore.files import image
-from idrestore.files.formats import SUBSTITUTES
+from idrestore.files.formats import BY_SUFFIX, FORMATS, SUBSTITUTES
 
 SUFFIX = "-restored"
 """What the names of results end in that lie beside their photos."""
+
+_WRITABLE = [row.suffixes[0].lstrip(".") for row in FORMATS if row.saver]
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class Naming:
 
     suffix: str = ""
     """What the name ends in, before the dot"""
-    ending: str = ""
-    """The name's ending, such as .png; empty: the photo's own, or its substitute"""
+    format: str = ""
+    """Of the results, as names end, such as png; empty: the photo's own, or its substitute"""
     recursive: bool = True
     """Search folders to the bottom"""
     results: str = SUFFIX
@@ -27,8 +29,14 @@ class Naming:
     def __post_init__(self) -> None:
         if "/" in self.suffix or os.sep in self.suffix:
             raise ValueError(f"suffix: got {self.suffix!r}, expected an end of a name, not of a folder")
-        if self.ending:
-            image.check_target(Path(f"photo{self.ending}"))
+        row = BY_SUFFIX.get(self.ending)
+        if self.format and not (row and row.saver):
+            raise ValueError(f"format: got {self.format!r}, expected one of {', '.join(_WRITABLE)}")
+
+    @property
+    def ending(self) -> str:
+        """How names end in that format, such as .png."""
+        return f".{self.format.lower().lstrip('.')}" if self.format else ""
 
     def of(self, relative: Path) -> Path:
         """Return the name of a photo's result."""

@@ -1,18 +1,17 @@
 """One photo: read, restored, written; each step a function of values, so that any process may do it."""
 
 import hashlib
-import stat
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from idrestore.batch.job import Encoded, Job, kind_of
 from idrestore.batch.settings import Settings
 from idrestore.data.degrade import mix
 from idrestore.data.layouts import Pair
@@ -24,50 +23,10 @@ from idrestore.files.provenance import add_provenance
 from idrestore.restoration.guard import find_redactions, mask_of
 from idrestore.restoration.restorer import Progress, Restorer
 
-FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
-"""What one photo may raise without stopping the others."""
 BYTES_PER_PIXEL, METADATA_BYTES = 16, 1 << 28
 """Of the largest file that is read: RGB and alpha in 32 bits, not compressed, and what may come with them."""
 MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a")
 """How torch and oneDNN ("could not create a primitive") say in a `RuntimeError` that memory is short."""
-
-
-class Job(NamedTuple):
-    """One photo to restore."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job."""
-
-    job: Job
-    status: Literal["done", "unchanged", "skipped", "failed"]
-    """Unchanged: there was nothing to restore, and the result is a copy; skipped: an earlier run had done it"""
-    error: str = ""
-    """One line; empty unless it failed"""
-    ingredients: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    """What reading, restoring or writing changed or left out"""
-    seconds: float = 0.0
-    """Of work on this photo, waiting left out"""
-    arithmetic: str = ""
-    """Where, in which precision and by which kernels it was computed (`device.Arithmetic`); empty: not in this run"""
-
-    @property
-    def found(self) -> str:
-        """What was found, in percent, what is next to nothing left out."""
-        return ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.05)
-
-
-def summary(outcomes: Iterable[Outcome]) -> str:
-    """Count what became of photos, such as "4 restored, 2 unchanged, 0 failed"."""
-    counts = Counter[str](outcome.status for outcome in outcomes)
-    words = {"done": "restored", "unchanged": "unchanged", "skipped": "done already", "failed": "failed"}
-    always = ("done", "failed")
-    return ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name] or name in always)
 
 
 class Decoded(NamedTuple):
@@ -95,18 +54,6 @@ class Restored(NamedTuple):
     arithmetic: str = ""
 
 
-class Encoded(NamedTuple):
-    """A restored photo as the bytes of its file."""
-
-    data: bytes
-    input_sha256: str
-    ingredients: Mapping[str, float]
-    notes: tuple[str, ...]
-    unchanged: bool = False
-    """Whether they are the very bytes that came in: there was nothing to restore"""
-    arithmetic: str = ""
-
-
 def read_file(source: Path, settings: Settings) -> bytes:
     """Return a file's bytes; raise `ImageError` for what is no file, or larger than any photo that is allowed."""
     limit = BYTES_PER_PIXEL * settings.max_pixels + METADATA_BYTES
@@ -116,13 +63,6 @@ def read_file(source: Path, settings: Settings) -> bytes:
         size = f"{found / 1e6:,.0f} MB, expected at most {limit / 1e6:,.0f}"
         raise ImageError(f"{source} has {size}: raise the limit (--max-pixels) if you trust the file")
     return source.read_bytes()
-
-
-def kind_of(path: Path) -> str:
-    """Say in words what is there that is no file."""
-    mode = path.stat().st_mode
-    kinds = {"a folder": stat.S_ISDIR, "a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
-    return next((words for words, is_one in kinds.items() if is_one(mode)), "a device")
 
 
 def decode(source: Path, data: bytes, settings: Settings, target: Path | None = None) -> Decoded:
@@ -273,22 +213,6 @@ def process(
     """Decode, restore and encode in one go; raise one of `FILE_ERRORS`, or what `progress` raises."""
     # Nothing here keeps the degraded photo in memory while the restored one is encoded.
     return encode(restore(restorer, decode(job.source, data, settings, job.target), settings, progress), job, settings)
-
-
-def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:
-    """Return the outcome of a job that raised one of `FILE_ERRORS`."""
-    return Outcome(job, "failed", one_line(job.source, error), seconds=seconds)
-
-
-def one_line(source: Path, error: Exception) -> str:
-    """Say in one line, with the file's name, what went wrong."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    return printable(message if source.name in message else f"{source}: {message}")
-
-
-def printable(text: object) -> str:
-    """Return text that can be printed and stored: bytes of a file's name that are no text are spelled out."""
-    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[str, float], seed: int) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from idrestore.batch.job import Job, kind_of
 from idrestore.batch.naming import Naming
-from idrestore.batch.photo import Job, kind_of
 from idrestore.files import image
 from idrestore.files.formats import recognised
 from idrestore.files.overwriting import Originals, identity
@@ -64,7 +64,8 @@ def plan(
     `out` is a folder, or a file's name if there is a single photo and the name ends like a picture. Two photos that
     would meet in one file, a photo that a result would overwrite (if `writes_photos`), inputs that are missing or hold
     no photo, and what cannot be searched or only looks like a photo, are problems. Raise `ValueError` if `out` names a
-    file where there has to be a folder, or one that cannot be written, and `OSError` for names that no file can have.
+    file where there has to be a folder, or one that cannot be written, or if every result would replace a photo, and
+    `OSError` for names that no file can have.
     """
     found: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
@@ -83,7 +84,12 @@ def plan(
         jobs = [Job(found[0][0], out)]
     else:
         jobs = list(_targets(found, out, naming))
-    return _checked(jobs, problems, Originals(path for path, _ in found if writes_photos))
+    originals = Originals(path for path, _ in found if writes_photos)
+    if jobs and all(originals.met_by(job.target) for job in jobs):
+        raise ValueError(
+            f"{out}: results there would replace their photos, which is never done: expected another place"
+        )
+    return _checked(jobs, problems, originals)
 
 
 def _search(
@@ -189,7 +195,7 @@ def _checked(jobs: list[Job], problems: list[Problem], originals: Originals) -> 
     for job in jobs:
         target = job.target.resolve()
         if originals.met_by(job.target):
-            message = f"{job.target} is one of the photos to restore and stays as it is: choose another -o"
+            message = f"{job.target} is one of the photos to restore, and stays as it is: expected another place"
             problems.append(Problem(job.source, message))
         elif target in taken:
             message = f"{job.source}: its result would replace that of {taken[target]}: restore them apart"

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from idrestore.batch.job import Encoded, Job, Outcome, failure, printable
 from idrestore.batch.manifest import IN_PLACE, Entry, Manifest, ManifestError, Status
-from idrestore.batch.photo import Encoded, Job, Outcome, failure, printable
 from idrestore.batch.settings import Settings
 from idrestore.files import atomic, companions, image
 from idrestore.files.image import ImageError

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from idrestore.batch.photo import Outcome, printable, summary
+from idrestore.batch.job import Outcome, printable, summary
 from idrestore.files import atomic, image
 
 FORMAT_VERSION = 1

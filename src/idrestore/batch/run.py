@@ -9,8 +9,9 @@ from time import perf_counter
 from typing import NamedTuple
 
 from idrestore.batch import photo as one
+from idrestore.batch.job import FILE_ERRORS, Job, Outcome, failure
 from idrestore.batch.manifest import Manifest
-from idrestore.batch.photo import FILE_ERRORS, Decoded, Job, Outcome, Restored
+from idrestore.batch.photo import Decoded, Restored
 from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
 from idrestore.restoration.restorer import Restorer
@@ -90,7 +91,7 @@ def _prepare(records: Records, job: Job) -> Work | Outcome:
             return outcome
         records.start(job, digest)
     except FILE_ERRORS as error:
-        return one.failure(job, error, perf_counter() - start)
+        return failure(job, error, perf_counter() - start)
     try:
         return Work(job, one.decode(job.source, data, records.settings, job.target), perf_counter() - start)
     except FILE_ERRORS as error:
@@ -129,7 +130,7 @@ def _failed(records: Records, job: Job, error: Exception, digest: str, seconds: 
     """Record a failure, unless it is the machine's, whose memory may suffice the next time."""
     if one.is_short_of_memory(error):
         records.withdraw(job)
-        return one.failure(job, error, seconds)
+        return failure(job, error, seconds)
     return records.fail(job, error, digest, seconds)
 
 

@@ -84,13 +84,16 @@ def parse_steering(strength: str, only: str, ingredients: str) -> dict[str, Any]
 
 
 def parse_amount(text: str) -> float:
-    """Read a number, or a percentage; raise `ValueError`.
+    """Read a number from 0 to 1, or a percentage; raise `ValueError`.
 
     >>> parse_amount("0.6"), parse_amount("60 %")
     (0.6, 0.6)
     """
     number = text.strip()
-    return float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    amount = float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    if not 0 <= amount <= 1:
+        raise ValueError(f"got {text!r}, expected 0 to 1, or 0% to 100%")
+    return amount
 
 
 def _parse_shares(what: str, text: str) -> dict[str, float]:
@@ -101,7 +104,7 @@ def _parse_shares(what: str, text: str) -> dict[str, float]:
         try:
             shares[name.strip()] = parse_amount(number)
         except ValueError:
-            raise ValueError(f"{what}: got {part!r}, expected NAME=NUMBER, such as haze=0.5") from None
+            raise ValueError(f"{what}: got {part!r}, expected NAME=NUMBER, 0 to 1, such as haze=0.5") from None
     return shares
 
 

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from idrestore.batch.job import Job, Outcome
 from idrestore.batch.naming import SUFFIX, Naming
-from idrestore.batch.photo import Job, Outcome, process, read_file
+from idrestore.batch.photo import process, read_file
 from idrestore.batch.records import Records
 from idrestore.batch.settings import Settings
 from idrestore.files.image import ImageError

@@ -31,7 +31,6 @@ app = typer.Typer(
 idrestore photo.jpg writes photo-restored.jpg beside it; more by idrestore restore --help.
 
 {EXIT_CODES}""",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

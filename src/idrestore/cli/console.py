@@ -6,7 +6,7 @@ import sys
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from idrestore.batch import Job
     from idrestore.batch.plan import Problem
+    from idrestore.device import Precision
     from idrestore.restoration.restorer import Restorer
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -88,8 +89,8 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(rich_help_panel=EXPERT, help="auto, cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[
-    str,
-    typer.Option(rich_help_panel=EXPERT, help="auto, fp32 or bf16; auto: bf16 where there are units for it."),
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(rich_help_panel=EXPERT, help="auto: bf16 where there are units for it."),
 ]
 MemoryOption = Annotated[
     str,
@@ -157,6 +158,16 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(WRONG_USAGE)
 
 
+def as_options(error: Exception) -> str:
+    """Return what the library says of one of its arguments, in one line, as the command's option is called.
+
+    >>> as_options(ValueError("max_pixels: got 0, expected more"))
+    '--max-pixels: got 0, expected more'
+    """
+    name, got, rest = " ".join(str(error).split()).partition(": got ")
+    return f"--{name.replace('_', '-')}{got}{rest}" if got and name.isidentifier() else name + got + rest
+
+
 def leave(code: int) -> NoReturn:
     """Leave with an exit code, or that of something that failed if what was printed was lost, but to a closed pipe."""
     lost = out_console.lost
@@ -174,7 +185,11 @@ def use_any_encoding() -> None:
 
 
 def load_model(
-    model: str, device: str, precision: str, tile: int | None = None, budget: int | None = None
+    model: str,
+    device: str,
+    precision: "Precision",
+    tile: int | None = None,
+    budget: int | None = None,
 ) -> "Restorer":
     """Load a model, or refuse."""
     from idrestore.files import vips
@@ -184,19 +199,21 @@ def load_model(
     vips.keep_no_results()
     memory.keep_freed()
     try:
-        return restoration.load(model, device, precision, tile, budget)  # type: ignore[arg-type]
+        return restoration.load(model, device, precision, tile, budget)
     except ValueError as error:
-        refuse(str(error))
+        refuse(as_options(error))
 
 
 def parse_memory(text: str) -> int | None:
     """Read --memory; none is no budget."""
+    if not text:
+        return None
     from idrestore.restoration import memory
 
     try:
-        return memory.parse_bytes(text) if text else None
+        return memory.parse_bytes(text)
     except ValueError as error:
-        refuse(f"--{error}")
+        refuse(as_options(error))
 
 
 def plan(photos: list[Path], out: Path, writes_photos: bool = True) -> "tuple[list[Job], list[Problem]]":
@@ -206,7 +223,7 @@ def plan(photos: list[Path], out: Path, writes_photos: bool = True) -> "tuple[li
     try:
         jobs, problems = batch.plan(photos, out, writes_photos)
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, ...
-        refuse(" ".join(str(error).split()))
+        refuse(as_options(error))
     for problem in problems:
         complain(problem.message)
     return jobs, problems

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from idrestore.cli import configuration
-from idrestore.cli.console import WRONG_USAGE, complain, refuse
+from idrestore.cli.console import INTERRUPTED, WRONG_USAGE, complain, refuse
 from idrestore.degradations import FIVE, canonical
 
 AMOUNT = re.compile(r"(\d+\.?\d*|\.\d+)%?")
 """What may follow --haze as its amount: anything else is the next argument."""
 ALL, NOTHING = "1", "0"
 RESTORE = "restore"
+USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
+"""What typer raises for a command line that it cannot read, by no public name of its own"""
 
 
 class Command(TyperCommand):
@@ -28,7 +31,7 @@ class Command(TyperCommand):
         for param in self.get_params(ctx):
             if record := param.get_help_record(ctx):
                 default = "Arguments" if param.param_type_name == "argument" else "Options"
-                sections.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
+                sections.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(_plain(*record))
         _write(formatter, sections)
 
 
@@ -50,11 +53,24 @@ class RestoreCommand(Command):
 class Group(TyperGroup):
     """The commands, in sections; what is none of them is a photo to restore."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line as far as the command's name; say in one line what is wrong with it."""
+        with _one_line():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command; say in one line what is wrong with how it was called, or that it was interrupted."""
+        with _one_line():
+            return super().invoke(ctx)
+
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Read the command line: `idrestore photo.jpg` is `idrestore restore photo.jpg`."""
+        if not args:
+            typer.echo(ctx.get_help(), err=True)
+            raise typer.Exit(WRONG_USAGE)
         own = {name for param in self.get_params(ctx) for name in (*param.opts, *param.secondary_opts)}
-        first = args[0] if args else ""
-        if args and first not in own and first not in self.commands and not self._is_typo(first):
+        first = args[0]
+        if first not in own and first not in self.commands and not self._is_typo(first):
             args = [RESTORE, *args]
         return super().parse_args(ctx, args)
 
@@ -102,6 +118,36 @@ def insisting(args: Iterable[str]) -> list[str]:
             refuse(f"{option[:-1]} and --no-{option[2:-1]} contradict each other: expected one of them")
         result.append(option + value)
     return result
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Refuse what typer cannot read as everything else is refused."""
+    try:
+        yield
+    except USAGE_ERROR as error:
+        message = _as_ours(error.format_message().rstrip("."))
+        more = f"; {error.ctx.command_path} --help says more" if error.ctx and message[-1] not in "?)" else ""
+        refuse(message + more)
+    except KeyboardInterrupt:
+        complain("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _as_ours(message: str) -> str:
+    """Say in this command's words what typer says.
+
+    >>> _as_ours("Invalid value for '--out' / '-o': Too long")
+    '--out: too long'
+    """
+    found = re.fullmatch(r"Invalid value for '([^']+)'.*?: (?:Value error, )?(.+)", message)
+    where, words = (f"{found[1]}: ", found[2]) if found else ("", message)
+    return where + words[:1].lower() + words[1:]
+
+
+def _plain(label: str, text: str) -> tuple[str, str]:
+    """Return a line of help without what is Python's, not people's: `photos... <list[Path]>` is `photos...`."""
+    return re.sub(r"<list\[(\w+)\]>", r"<\1>", label) if label.startswith("-") else label.partition(" <")[0], text
 
 
 def _value_of(option: str, args: list[str]) -> str | None:

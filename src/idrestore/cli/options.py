@@ -1,7 +1,7 @@
 """What `restore` and `watch` may be told about a restoration: one list of options, and a flag for each degradation."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -15,6 +15,7 @@ from idrestore.cli.console import (
     MemoryOption,
     ModelOption,
     PrecisionOption,
+    as_options,
     parse_memory,
     refuse,
 )
@@ -108,20 +109,34 @@ class Options:
     ] = None
     preset: Annotated[str, typer.Option(help="A preset of that file, such as night for its [presets.night].")] = ""
 
-    def settings(self, restorer: "Restorer") -> "Settings":
-        """Return the settings of a run, or refuse."""
-        from idrestore import batch
-
+    def check(self) -> None:
+        """Refuse what is wrong whatever the model and the photos are."""
         if self.protect is not None and not self.protect.is_file():
             refuse(f"--protect: {self.protect} is no file: expected a picture of the photo's size")
         if self.pages == "all" and self.format.lower().lstrip(".") not in ("", "tif", "tiff"):
             refuse(f"--pages: got all with --format {self.format}, which holds one: expected --format tif, or none")
+        self.wish(FIVE)
+        self.budget()
+
+    def wish(self, names: Collection[str]) -> dict[str, Any]:
+        """Return what is asked of a model that knows degradations of such names, or refuse."""
+        from idrestore.batch import parse_steering
+
         try:
-            wish = batch.parse_steering(self.strength, self.only, self.ingredients)
-            wish |= insisted(self.amounts, wish, restorer.names)
+            wish = parse_steering(self.strength, self.only, self.ingredients)
+            return wish | insisted(self.amounts, wish, names)
+        except ValueError as error:
+            refuse(as_options(error))
+
+    def settings(self, restorer: "Restorer") -> "Settings":
+        """Return the settings of a run, or refuse."""
+        from idrestore import batch
+
+        wish = self.wish(restorer.names)
+        try:
             restorer.request(**wish)
         except ValueError as error:
-            refuse(f"--{error}")
+            refuse(as_options(error))
         return batch.Settings(
             **wish,
             guard=self.guard,
@@ -141,7 +156,7 @@ class Options:
         return parse_memory(self.memory)
 
 
-def insisted(amounts: Mapping[str, float], wish: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def insisted(amounts: Mapping[str, float], wish: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Turn amounts of degradations that the user names into a wish, as `Restorer.restore` takes it.
 
     What is named takes the place of what the routers find, in the proportion of the amounts, and the photo goes as far
@@ -205,7 +220,5 @@ def _amounts(texts: Mapping[str, str]) -> dict[str, float]:
         try:
             amounts[name] = parse_amount(text)
         except ValueError:
-            amounts[name] = -1.0
-        if not 0 <= amounts[name] <= 1:
             refuse(f"--{name.replace('_', '-')}: got {text!r}, expected an amount of 0 to 1, or 0% to 100%")
     return amounts

@@ -17,6 +17,7 @@ from idrestore.cli.console import (
     refuse,
 )
 from idrestore.cli.options import Options
+from idrestore.cli.restoring import naming
 
 PIPE = Path("-")
 
@@ -29,6 +30,7 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
 
     if len(photos) != 1:
         refuse(f"-: got {len(photos)} inputs, expected one: a pipe holds one photo")
+    naming(out, options)  # refuses formats that cannot be written
     if out in (None, PIPE) and sys.stdout.isatty():
         refuse("-: standard output is the terminal: expected a pipe, a file as in > restored.jpg, or -o")
     restorer = load_model(options.model, options.device, options.precision, options.tile, options.budget())

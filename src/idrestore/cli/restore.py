@@ -10,6 +10,7 @@ from idrestore.cli.console import (
     DONE,
     INTERRUPTED,
     SOME_FAILED,
+    as_options,
     complain,
     leave,
     load_model,
@@ -17,12 +18,12 @@ from idrestore.cli.console import (
     refuse,
 )
 from idrestore.cli.options import FILES, MANY, OUTPUT, Options, with_options
+from idrestore.cli.preview import preview
 from idrestore.cli.progress import PhotoBar
 from idrestore.cli.restoring import Plan, Teller, interrupted, plan, run
 
 if TYPE_CHECKING:
     from idrestore.batch import Job, Manifest, Outcome, Settings, Shard
-    from idrestore.restoration.restorer import Restorer
 
 PIPE = Path("-")
 
@@ -72,33 +73,29 @@ def restore_command(
         from idrestore.cli.pipe import restore_pipe
 
         restore_pipe(photos, out, options)
-    budget = options.budget()
-    if budget and engine == "ray":
-        budget //= options.workers
-    restorer = load_model(
-        options.model, "cpu" if engine == "ray" else options.device, options.precision, options.tile, budget
-    )
-    settings = options.settings(restorer)
+    options.check()
     try:
         part = batch.Shard.parse(shard) if shard else None
         if report:
             batch.check_report(report, options.overwrite)
     except (OSError, ValueError) as error:
-        refuse(" ".join(str(error).split()))
+        refuse(as_options(error))
     work = _part_of(plan(photos, out, options), part)
-    teller = Teller(options, settings)
-    if dry_run:
-        from idrestore.cli.preview import preview
-
-        preview(work, restorer, settings, options)
-    for folder, jobs in work.groups.items():
-        make_folder(folder or jobs[0].target.parent)
-    place = Place(engine, ray_address, options, budget)
-    try:
-        run(work, teller, lambda *what: place.restore(restorer, settings, *what), part, keep_going)
-    except KeyboardInterrupt:
-        interrupted(work, teller)
-        raise typer.Exit(INTERRUPTED) from None
+    teller = Teller(options, batch.Settings())
+    if work.jobs:
+        place = Place(engine, ray_address, options)
+        teller.settings = options.settings(place.restorer)
+        if dry_run:
+            preview(work, place.restorer, teller.settings, options)
+        for folder, jobs in work.groups.items():
+            make_folder(folder or jobs[0].target.parent)
+        try:
+            run(work, teller, lambda *what: place.restore(teller.settings, *what), part, keep_going)
+        except KeyboardInterrupt:
+            interrupted(work, teller)
+            raise typer.Exit(INTERRUPTED) from None
+    else:  # nothing that a model would have to be waited for
+        teller.take(work.problems)
     teller.summarise()
     code = SOME_FAILED if any(outcome.error for outcome in teller.outcomes) else DONE
     if report:
@@ -109,35 +106,35 @@ def restore_command(
 
 
 class Place:
-    """Where photos are restored: here, or on a cluster."""
+    """Where photos are restored, here or on a cluster, and by what."""
 
-    def __init__(self, engine: str, address: str, options: Options, budget: int | None) -> None:
-        """Connect to the cluster if there is to be one, or refuse."""
-        from idrestore.batch import cluster
-
+    def __init__(self, engine: str, address: str, options: Options) -> None:
+        """Load the model, and connect to the cluster if there is to be one, or refuse."""
         self.placement = None
+        budget, device = options.budget(), options.device
         if engine == "ray":
+            budget, device = budget and budget // options.workers, "cpu"
+        self.restorer = load_model(options.model, device, options.precision, options.tile, budget)
+        if engine == "ray":
+            from idrestore.batch import cluster
+
             try:
                 cluster.connect(address or None)
             except (OSError, RuntimeError, ValueError, ImportError) as error:
-                refuse(" ".join(str(error).split()))
-            self.placement = cluster.Placement(options.device, options.precision, options.tile, budget)  # type: ignore[arg-type]
+                refuse(as_options(error))
+            self.placement = cluster.Placement(options.device, options.precision, options.tile, budget)
 
     def restore(
-        self,
-        restorer: "Restorer",
-        settings: "Settings",
-        jobs: "Sequence[Job]",
-        manifest: "Manifest | None",
-        bar: PhotoBar,
+        self, settings: "Settings", jobs: "Sequence[Job]", manifest: "Manifest | None", bar: PhotoBar
     ) -> "Iterable[Outcome]":
         """Restore photos, and say of each how it went."""
-        from idrestore import batch
-        from idrestore.batch import cluster
-
         if self.placement:
-            return cluster.restore_on_cluster(restorer.model, jobs, settings, manifest, self.placement)
-        return batch.restore_files(restorer, jobs, settings, manifest, bar.tile)
+            from idrestore.batch import cluster
+
+            return cluster.restore_on_cluster(self.restorer.model, jobs, settings, manifest, self.placement)
+        from idrestore import batch
+
+        return batch.restore_files(self.restorer, jobs, settings, manifest, bar.tile)
 
 
 def _part_of(work: Plan, part: "Shard | None") -> Plan:

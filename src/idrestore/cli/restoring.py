@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idrestore.cli.console import complain, refuse, say
+from idrestore.cli.console import as_options, complain, refuse, say
 from idrestore.cli.options import Options
 from idrestore.cli.progress import PhotoBar
 
 if TYPE_CHECKING:
-    from idrestore.batch import Job, Manifest, Outcome, Settings, Shard
+    from idrestore.batch import Job, Manifest, Naming, Outcome, Settings, Shard
     from idrestore.batch.plan import Problem
 
-REASONS = 20
-"""Failures that the summary repeats at most; all of them are on standard error and in a report."""
 Engine = Callable[["Sequence[Job]", "Manifest | None", PhotoBar], "Iterable[Outcome]"]
 
 
@@ -34,30 +32,34 @@ class Plan:
         return [job for jobs in self.groups.values() for job in jobs]
 
 
+def naming(out: Path | None, options: Options) -> "Naming":
+    """Return how results are called, or refuse."""
+    from idrestore import batch
+
+    if out is None and options.suffix == "":
+        refuse("--suffix: got '', with which results would replace their photos: expected a text, or a folder by -o")
+    suffix = options.suffix if options.suffix is not None else "" if out else batch.SUFFIX
+    try:
+        return batch.Naming(suffix, options.format, options.recursive, options.suffix or batch.SUFFIX)
+    except ValueError as error:
+        refuse(as_options(error))
+
+
 def plan(photos: list[Path], out: Path | None, options: Options, complains: bool = True) -> Plan:
     """Decide where each photo goes, beside it or where -o says, and complain of what cannot be done; or refuse."""
     from idrestore import batch
 
+    named = naming(out, options)
     try:
-        naming = batch.Naming(
-            options.suffix if options.suffix is not None else "" if out else batch.SUFFIX,
-            f".{options.format.lower().lstrip('.')}" if options.format else "",
-            options.recursive,
-            options.suffix or batch.SUFFIX,
-        )
-        if out is None and not naming.suffix:
-            raise ValueError(
-                "suffix: got an empty one, with which results would replace photos: expected a text, or -o"
-            )
         if out is None:
-            groups, problems = batch.plan_beside(photos, naming)
+            groups, problems = batch.plan_beside(photos, named)
             plan = Plan(dict(groups.items()), problems)
         else:
-            jobs, problems = batch.plan(photos, out, naming=naming)
+            jobs, problems = batch.plan(photos, out, naming=named)
             is_named = len(jobs) == 1 and jobs[0].target == out
             plan = Plan({None if is_named else out: jobs} if jobs else {}, problems)
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, ...
-        refuse(" ".join(str(error).split()))
+        refuse(as_options(error))
     for problem in plan.problems if complains else ():
         complain(problem.message)
     return plan
@@ -92,18 +94,18 @@ class Teller:
             put(f"{outcome.job.source} → {outcome.job.target}")
             put("  done already, the same photo with the same wishes")
 
+    def take(self, problems: "Iterable[Problem]") -> None:
+        """Count as failed what cannot be begun; that was complained of already."""
+        from idrestore.batch import Job, Outcome
+
+        self.outcomes += [Outcome(Job(problem.source, Path()), "failed", problem.message) for problem in problems]
+
     def summarise(self) -> None:
-        """Print how many photos were restored, had been before, or failed and why; nothing for a single one."""
+        """Print how many photos were restored, had been before, or failed; nothing for a single one."""
         from idrestore.batch import summary
 
-        failed = [outcome.error for outcome in self.outcomes if outcome.status == "failed"]
-        if self.options.quiet or self.options.json or len(self.outcomes) < 2:
-            return
-        say(summary(self.outcomes))
-        for error in failed[:REASONS]:
-            say(f"  {error}")
-        if len(failed) > REASONS:
-            say(f"  and {len(failed) - REASONS} more")
+        if not (self.options.quiet or self.options.json or len(self.outcomes) < 2):
+            say(summary(self.outcomes))
 
     def _sentence(self, outcome: "Outcome") -> str:
         from idrestore.cli.sentence import sentence
@@ -129,10 +131,7 @@ class Teller:
 
 def run(plan: Plan, teller: Teller, engine: Engine, part: "Shard | None" = None, keep_going: bool = True) -> None:
     """Restore the photos of a plan, group after group, and tell of each; a failure may stop it."""
-    from idrestore import batch
-
-    for problem in plan.problems:
-        teller.outcomes.append(batch.Outcome(batch.Job(problem.source, Path()), "failed", problem.message))
+    teller.take(plan.problems)
     if plan.problems and not keep_going:
         return
     only_one = len(plan.jobs) == 1

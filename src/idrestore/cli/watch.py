@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idrestore.cli.console import DONE, INTERRUPTED, SOME_FAILED, complain, leave, load_model, make_folder, refuse, say
+from idrestore.cli.console import DONE, INTERRUPTED, SOME_FAILED, complain, leave, make_folder, refuse, say
 from idrestore.cli.options import Options, with_options
 from idrestore.cli.restore import Place
-from idrestore.cli.restoring import Plan, Teller, interrupted, plan, run
+from idrestore.cli.restoring import Plan, Teller, interrupted, naming, plan, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,15 +39,16 @@ def watch_command(
         refuse('watchfiles is not installed: pip install "idrestore[watch]"')
     if not folder.is_dir():
         refuse(f"{folder}: no such folder: expected one to watch")
-    restorer = load_model(options.model, options.device, options.precision, options.tile, options.budget())
-    teller = Teller(options, options.settings(restorer))
-    place, work = Place("local", "", options, None), Plan({}, [])
+    options.check()
+    naming(out, options)
+    place, work = Place("local", "", options), Plan({}, [])
+    teller = Teller(options, options.settings(place.restorer))
     try:
         for arrived in _arrivals(folder):
             work = _those(plan([folder], out, options, complains=False), arrived)
             for target in work.groups:
                 make_folder(target or folder)
-            run(work, teller, lambda *what: place.restore(restorer, teller.settings, *what))
+            run(work, teller, lambda *what: place.restore(teller.settings, *what))
             if arrived is None and not options.quiet and not options.json:
                 say(f"watching {folder}: drop photos there, Ctrl-C ends it")
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from idrestore.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from idrestore.device import Precision
     from idrestore.restoration.restorer import Restorer
 
 LIMITS = "Limits"
@@ -112,7 +113,7 @@ def _print_accesses() -> None:
 
 
 def _load(
-    models: list[str], device: str, precision: str, tile: int | None, budget: int | None, workers: int
+    models: list[str], device: str, precision: "Precision", tile: int | None, budget: int | None, workers: int
 ) -> "dict[str, Restorer]":
     """Load models, by their files' names."""
     restorers: dict[str, Restorer] = {}

@@ -1,0 +1,86 @@
+"""One photo's way through a run, as values: what is to be done, what came of it, and what is said of a failure."""
+
+import stat
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from idrestore.files.image import ImageError
+
+FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
+"""What one photo may raise without stopping the others."""
+
+
+class Job(NamedTuple):
+    """One photo to restore."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    status: Literal["done", "unchanged", "skipped", "failed"]
+    """Unchanged: there was nothing to restore, and the result is a copy; skipped: an earlier run had done it"""
+    error: str = ""
+    """One line; empty unless it failed"""
+    ingredients: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What reading, restoring or writing changed or left out"""
+    seconds: float = 0.0
+    """Of work on this photo, waiting left out"""
+    arithmetic: str = ""
+    """Where, in which precision and by which kernels it was computed (`device.Arithmetic`); empty: not in this run"""
+
+    @property
+    def found(self) -> str:
+        """What was found, in percent, what is next to nothing left out."""
+        return ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.05)
+
+
+def summary(outcomes: Iterable[Outcome]) -> str:
+    """Count what became of photos, such as "4 restored, 2 unchanged, 0 failed"."""
+    counts = Counter[str](outcome.status for outcome in outcomes)
+    words = {"done": "restored", "unchanged": "unchanged", "skipped": "done already", "failed": "failed"}
+    always = ("done", "failed")
+    return ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name] or name in always)
+
+
+class Encoded(NamedTuple):
+    """A restored photo as the bytes of its file."""
+
+    data: bytes
+    input_sha256: str
+    ingredients: Mapping[str, float]
+    notes: tuple[str, ...]
+    unchanged: bool = False
+    """Whether they are the very bytes that came in: there was nothing to restore"""
+    arithmetic: str = ""
+
+
+def kind_of(path: Path) -> str:
+    """Say in words what is there that is no file."""
+    mode = path.stat().st_mode
+    kinds = {"a folder": stat.S_ISDIR, "a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
+    return next((words for words, is_one in kinds.items() if is_one(mode)), "a device")
+
+
+def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:
+    """Return the outcome of a job that raised one of `FILE_ERRORS`."""
+    return Outcome(job, "failed", one_line(job.source, error), seconds=seconds)
+
+
+def one_line(source: Path, error: Exception) -> str:
+    """Say in one line, with the file's name, what went wrong."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    return printable(message if source.name in message else f"{source}: {message}")
+
+
+def printable(text: object) -> str:
+    """Return text that can be printed and stored: bytes of a file's name that are no text are spelled out."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
