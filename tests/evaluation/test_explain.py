@@ -25,25 +25,9 @@ def restorer():
     return Restorer(Model(RestorationNetwork(PRESETS["tiny"]).eval(), {}, Path("tiny"), "0" * 64), "cpu", "fp32")
 
 
-@pytest.mark.parametrize(
-    ("shares", "words"),
-    [
-        ({"rain": 0.7, "noise": 0.2, "clean": 0.1}, "Mostly rain, some noise."),
-        ({"low_light": 1.0}, "Mostly low light."),
-        ({"clean": 0.6, "blur": 0.3, "noise": 0.1}, "Nothing seems to be wrong, perhaps some blur."),
-        ({"rain": 0.4, "haze": 0.35, "clean": 0.25}, "A mixture of rain and haze."),
-        ({"haze": 0.4, "noise": 0.1, "blur": 0.1}, "Some haze."),
-        ({"under_display": 0.9, "noise": 0.1}, "Mostly under display."),
-        (dict.fromkeys("abcdefgh", 0.125), "Too little of anything to name it."),
-    ],
-)
-def test_shares_in_words(shares, words):
-    assert explain.sentence(shares) == words
-
-
 def test_what_showed_when_the_first_was_gone_is_said_too():
     seen = Result(np.zeros((1, 1, 3)), {"noise": 0.8, "haze": 0.2}, {"low_light": 0.7, "clean": 0.1})
-    assert explain.describe(seen) == "Mostly noise, some haze. Behind it: low light."
+    assert explain.describe(seen) == "mostly noise, some haze: removed; behind it: low light"
 
 
 def test_heat_is_red_where_it_is_strong_and_the_photo_shows_through():

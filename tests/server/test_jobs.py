@@ -253,3 +253,11 @@ def test_a_job_that_is_removed_at_work_leaves_nothing(restorer):
             time.sleep(0.02)
         assert not Path(folder).exists()
         assert kept.storage.used == 0
+
+
+def test_the_sentence_is_the_commands_in_the_language_that_the_client_accepts(http):
+    job = finished(http, png(6), controls="haze=0.5")
+    assert job["sentence"] == "haze, as you say: 50% removed"
+    german = http.get(f"/jobs/{job['id']}", headers={"accept-language": "de-AT, en;q=0.5"}).json()
+    assert german["sentence"] == "Dunst, wie Sie sagen: zu 50 % entfernt"
+    assert http.get(f"/jobs/{job['id']}", headers={"accept-language": "fr"}).json() == job

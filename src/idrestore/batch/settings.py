@@ -52,6 +52,11 @@ class Settings:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ValueError(f"quality: got {self.quality}, expected 1 to 100")
 
+    @property
+    def steering(self) -> dict[str, Any]:
+        """What is asked of the restorer, by the names of its arguments."""
+        return {"strength": self.strength, "only": self.only, "ingredients": self.ingredients}
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the fields that decide what a result looks like."""

@@ -17,7 +17,7 @@ from idrestore.cli.console import (
     refuse,
 )
 from idrestore.cli.options import Options
-from idrestore.cli.restoring import naming
+from idrestore.cli.restoring import naming, sentence
 
 PIPE = Path("-")
 
@@ -25,7 +25,6 @@ PIPE = Path("-")
 def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoReturn:
     """Restore one photo from standard input, or to standard output, or both, and leave; its format is kept."""
     from idrestore import batch
-    from idrestore.cli.sentence import sentence
     from idrestore.files import image
 
     if len(photos) != 1:
@@ -57,7 +56,8 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
         complain(batch.one_line(source, error))
         raise typer.Exit(SOME_FAILED) from None
     if not options.quiet:
-        for text in (sentence(made.ingredients, settings), *(f"note: {note}" for note in made.notes)):
+        said = sentence(made.ingredients, settings, changed=not made.unchanged)
+        for text in (said, *(f"note: {note}" for note in made.notes)):
             error_console.print(printable(text), markup=False)
     raise typer.Exit(DONE)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from idrestore.cli.console import DONE, SOME_FAILED, complain, leave, say
 from idrestore.cli.options import Options
-from idrestore.cli.restoring import Plan
+from idrestore.cli.restoring import Plan, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +37,6 @@ def _find(restorer: "Restorer", job: "Job", settings: "Settings") -> "Mapping[st
 
 
 def _tell(job: "Job", found: "Mapping[str, float]", settings: "Settings", options: Options) -> None:
-    from idrestore.cli.sentence import sentence
-
     would = sentence(found, settings, done=False)
     if options.json:
         record = {"photo": str(job.source), "result": str(job.target), "status": "planned", "sentence": would}

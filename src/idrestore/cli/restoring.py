@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from idrestore.cli.console import as_options, complain, refuse, say
 from idrestore.cli.options import Options
 from idrestore.cli.progress import PhotoBar
+from idrestore.degradations import FIVE
 
 if TYPE_CHECKING:
     from idrestore.batch import Job, Manifest, Naming, Outcome, Settings, Shard
@@ -108,12 +109,7 @@ class Teller:
             say(summary(self.outcomes))
 
     def _sentence(self, outcome: "Outcome") -> str:
-        from idrestore.cli.sentence import sentence
-
-        said = sentence(outcome.ingredients, self.settings)
-        return (
-            f"{said.partition(':')[0]}: left as it is" if outcome.status == "unchanged" and "left" not in said else said
-        )
+        return sentence(outcome.ingredients, self.settings, changed=outcome.status != "unchanged")
 
     def _record(self, outcome: "Outcome") -> dict[str, object]:
         """Return what programs read."""
@@ -127,6 +123,15 @@ class Teller:
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
         }
+
+
+def sentence(found: Mapping[str, float], settings: "Settings", done: bool = True, changed: bool = True) -> str:
+    """Say what was found in a photo and what became of it, and by which flag to have more done."""
+    from idrestore.restoration import sentence as said
+
+    name = said.unsure(found, settings.ingredients)
+    hint = f"; to insist: --{name.replace('_', '-')}" if name in FIVE and name else ""
+    return said.sentence(found, **settings.steering, done=done, changed=changed) + hint
 
 
 def run(plan: Plan, teller: Teller, engine: Engine, part: "Shard | None" = None, keep_going: bool = True) -> None:

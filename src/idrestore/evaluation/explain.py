@@ -12,17 +12,14 @@ from numpy.typing import NDArray
 
 from idrestore import templates
 from idrestore.data.pairs import read_8_bit
-from idrestore.degradations import DEGRADATIONS
 from idrestore.files import image
 from idrestore.restoration.restorer import Progress, Restorer
 from idrestore.restoration.results import Explanation, LatentMaps, Result
+from idrestore.restoration.sentence import name_of, sentence
 
 FORMAT_VERSION = 1
-MOSTLY, SOME = 0.5, 0.15
-"""Shares from which a degradation is called the main one, or is worth a word."""
 PAGE_SIDE = 1024
 """Longest side of the pictures in the page, px; the files beside it are as large as the photo."""
-WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}
 LATENTS = {
     "features": "F, what entered the block",
     "degradation": "h_p, what the priors know of it",
@@ -57,31 +54,9 @@ def explain_file(
 
 
 def describe(result: Result) -> str:
-    """Say in plain words what was found, and what showed when that was gone."""
-    again = f" Behind it: {words(next(iter(result.again)))}." if result.again else ""
-    return sentence(result.ingredients) + again
-
-
-def sentence(ingredients: Mapping[str, float]) -> str:
-    """Say in plain words what shares mean.
-
-    >>> sentence({"rain": 0.7, "noise": 0.2, "clean": 0.1})
-    'Mostly rain, some noise.'
-    >>> sentence({"clean": 0.9, "noise": 0.1})
-    'Nothing seems to be wrong.'
-    """
-    ranked = sorted(ingredients.items(), key=lambda item: -item[1])
-    if ranked[0][0] == "clean":
-        doubt = [words(name) for name, share in ranked[1:] if share >= SOME]
-        return f"Nothing seems to be wrong{', perhaps some ' + ' and '.join(doubt) if doubt else ''}."
-    found = [(name, share) for name, share in ranked if name != "clean"]
-    main = [words(name) for name, share in found if share >= MOSTLY]
-    some = [words(name) for name, share in found if SOME <= share < MOSTLY]
-    if main:
-        return f"Mostly {main[0]}{', some ' + ' and '.join(some) if some else ''}."
-    if len(some) > 1:
-        return f"A mixture of {' and '.join(some)}."
-    return f"Some {some[0]}." if some else "Too little of anything to name it."
+    """Say in plain words what was found and what became of it, and what showed when that was gone."""
+    again = f"; behind it: {name_of(next(iter(result.again)))}" if result.again else ""
+    return sentence(result.ingredients, changed=result.changed) + again
 
 
 def write(
@@ -189,7 +164,7 @@ def _page(explanation: Explanation, pictures: Mapping[str, Pixels], about: Mappi
         photo=about.get("photo", "photo"),
         model=about.get("model", "model"),
         sentence=describe(explanation.result),
-        shares=[(words(name) if name != "clean" else "nothing wrong", share) for name, share in ingredients.items()],
+        shares=[(name_of(name) if name != "clean" else "nothing wrong", share) for name, share in ingredients.items()],
         **{name: _data_url(pictures[name]) for name in ("before", "after", "change")},
         names=list(ingredients),
         routers=routers,
@@ -207,8 +182,3 @@ def _data_url(picture: Pixels) -> str:
 
 def _vips(picture: Pixels) -> pyvips.Image:
     return pyvips.Image.new_from_array(np.ascontiguousarray(picture))
-
-
-def words(name: str) -> str:
-    """Return what a degradation is called in a sentence."""
-    return WORDS.get(name, name.replace("_", " "))

@@ -1,16 +1,18 @@
 """What the service answers with: the fields of its JSON, and the headers of its files."""
 
 import base64
+import re
 import unicodedata
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+from fastapi import Depends, Header
 from pydantic import BaseModel
 
 from idrestore import batch
-from idrestore.evaluation import explain
 from idrestore.files.formats import FORMATS, format_named
-from idrestore.server.jobs import Job, Part, State, result_name
+from idrestore.restoration.sentence import PHRASES, sentence, unsure
+from idrestore.server.jobs import Found, Job, Part, State, result_name
 
 RESULT_HEADER = "Idrestore-Result"
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -62,7 +64,9 @@ class JobState(BaseModel):
     """Grows with each result; 0: there is none yet"""
     model: str
     sentence: str
-    """What was found, in words; empty before there is a result"""
+    """What was found and what became of it, in words; empty before there is a result"""
+    unsure: str
+    """The degradation of which the model is not sure whether it is there; empty if it is sure"""
     ingredients: dict[str, float]
     notes: list[str]
     unchanged: bool
@@ -83,7 +87,28 @@ class Preview(BaseModel):
     notes: list[str]
 
 
-def state_of(job: Job) -> JobState:
+def choose_language(accepted: str, wanted: str = "") -> str:
+    """Return the language that is wanted, else the first that a client accepts and that there is, else English.
+
+    >>> choose_language("fr, de-AT;q=0.8, en;q=0.5")
+    'de'
+    """
+    names = [wanted, *(part.partition(";")[0].strip() for part in accepted.split(","))]
+    known = (name.partition("-")[0].lower() for name in names)
+    return next((name for name in known if name in PHRASES), "en")
+
+
+def _language(
+    accept_language: Annotated[str, Header(description=f"Of the sentence: {', '.join(PHRASES)}")] = "",
+) -> str:
+    return choose_language(accept_language)
+
+
+Language = Annotated[str, Depends(_language)]
+"""What the client wants sentences in"""
+
+
+def state_of(job: Job, language: str) -> JobState:
     """Say how a job is."""
     state, tiles = job.state, job.task.progress if job.task else None
     return JobState(
@@ -96,23 +121,27 @@ def state_of(job: Job) -> JobState:
         width=job.width,
         height=job.height,
         version=job.version,
-        **about(job),
+        **about(job.found, language),
     )
 
 
-def about(job: Job) -> dict[str, Any]:
-    """Return what was found, as JSON has it."""
-    found = job.found
+def about(found: Found | None, language: str) -> dict[str, Any]:
+    """Return what was found, as JSON has it; empty as long as nothing was."""
+    if found is None:
+        return {"model": "", "sentence": "", "unsure": "", "ingredients": {}, "notes": [], "unchanged": False}
+    steering = found.settings.steering
     return {
-        "model": found.model if found else "",
-        "sentence": explain.sentence(found.ingredients) if found else "",
-        "ingredients": dict(found.ingredients) if found else {},
-        "notes": list(found.notes) if found else [],
-        "unchanged": found.unchanged if found else False,
+        "model": found.model,
+        "sentence": sentence(found.ingredients, **steering, changed=not found.unchanged, language=language),
+        "unsure": unsure(found.ingredients, steering["ingredients"]) or "",
+        "ingredients": dict(found.ingredients),
+        # Flags are the command's.
+        "notes": [re.sub(r"; --[^;]*| \(--[^)]*\)", "", note) for note in found.notes],
+        "unchanged": found.unchanged,
     }
 
 
-def preview_of(part: Part) -> Preview:
+def preview_of(part: Part, language: str) -> Preview:
     """Return a part as JSON has it."""
     left, top, width, height = part.box
     before, after = (f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in (part.before, part.after))
@@ -123,9 +152,7 @@ def preview_of(part: Part) -> Preview:
         top=top,
         width=width,
         height=height,
-        sentence=explain.sentence(part.found.ingredients),
-        ingredients=dict(part.found.ingredients),
-        notes=list(part.found.notes),
+        **{key: value for key, value in about(part.found, language).items() if key in Preview.model_fields},
     )
 
 

@@ -15,11 +15,11 @@ from idrestore import batch
 from idrestore.evaluation import explain
 from idrestore.restoration.restorer import Progress
 from idrestore.server import forms
-from idrestore.server.answers import PICTURE, RESULT_HEADER, Card, Health, attachment, media_type
+from idrestore.server.answers import PICTURE, RESULT_HEADER, Card, Health, Language, about, attachment, media_type
 from idrestore.server.errors import add_handlers, responses
 from idrestore.server.forms import MULTIPART, ExplainForm, Options, RestoreForm
 from idrestore.server.job_endpoints import add_job_files, add_jobs
-from idrestore.server.jobs import Jobs, result_name
+from idrestore.server.jobs import Found, Jobs, result_name
 from idrestore.server.metrics import MEDIA_TYPE, Metrics
 from idrestore.server.middleware import Limits, Middleware
 from idrestore.server.page import add_page
@@ -69,7 +69,7 @@ def _add_photos(app: FastAPI, service: Service) -> None:
         responses={200: PICTURE, **responses(400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504, 507)},
         dependencies=[Depends(forms.only(RestoreForm))],
     )
-    async def restore(request: Request, form: Annotated[RestoreForm, MULTIPART]) -> Response:
+    async def restore(request: Request, form: Annotated[RestoreForm, MULTIPART], language: Language) -> Response:
         """Restore a photo: the file of `idrestore restore`, byte for byte but for the date in its metadata."""
         restorer, settings = service.settings(form)
         photo, _ = await checked(service, form.photo, service.max_pixels)
@@ -78,14 +78,8 @@ def _add_photos(app: FastAPI, service: Service) -> None:
             return batch.process(restorer, photo, bytes_of(form.photo), settings, progress)
 
         made = await done(work, service.queue, request, photo)
-        about = {
-            "model": restorer.model.path.stem,
-            "sentence": explain.sentence(made.ingredients),
-            "ingredients": made.ingredients,
-            "notes": made.notes,
-            "unchanged": made.unchanged,
-        }
-        headers = {RESULT_HEADER: json.dumps(about), "Content-Disposition": attachment(result_name(photo))}
+        found = about(Found.of(restorer, made, settings), language)
+        headers = {RESULT_HEADER: json.dumps(found), "Content-Disposition": attachment(result_name(photo))}
         return Response(made.data, headers=headers, media_type=media_type(photo))
 
     @app.post(

@@ -15,6 +15,7 @@ from idrestore.server.answers import (
     PICTURE,
     RESULT_HEADER,
     JobState,
+    Language,
     Preview,
     about,
     attachment,
@@ -42,7 +43,7 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         responses=responses(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
         dependencies=[Depends(forms.only(JobForm))],
     )
-    async def begin(response: Response, form: Annotated[JobForm, MULTIPART]) -> JobState:
+    async def begin(response: Response, form: Annotated[JobForm, MULTIPART], language: Language) -> JobState:
         """Take a photo to restore, and answer at once; the job says how far it is, and has the result then."""
         restorer, settings = service.settings(form)
         photo, size = await checked(service, form.photo, service.max_pixels)
@@ -54,12 +55,12 @@ def add_jobs(app: FastAPI, service: Service) -> None:
             jobs.remove(job)
             raise
         response.headers["Location"] = f"/jobs/{job.id}"
-        return state_of(job)
+        return state_of(job, language)
 
     @app.get("/jobs/{job}", responses=responses(401, 403, 404, 422), **known)
-    async def look(job: str) -> JobState:
+    async def look(job: str, language: Language) -> JobState:
         """Say how far a job is, and what was found."""
-        return state_of(service.job(job))
+        return state_of(service.job(job), language)
 
     @app.delete("/jobs/{job}", status_code=204, responses=responses(401, 403, 404, 422), **known)
     async def end(job: str) -> None:
@@ -72,25 +73,25 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         responses=responses(401, 403, 404, 422, 429, 503),
         dependencies=[Depends(forms.only(Options))],
     )
-    async def restore_again(job: str, form: Annotated[Options, Form()]) -> JobState:
+    async def restore_again(job: str, form: Annotated[Options, Form()], language: Language) -> JobState:
         """Restore the photo of a job again, in another way; its result stays until there is a new one."""
         kept = service.job(job)
         jobs.restore(kept, *service.settings(form, kept.found and kept.found.ingredients))
-        return state_of(kept)
+        return state_of(kept, language)
 
     @app.post("/jobs/{job}/cancel", responses=responses(401, 403, 404, 422), **known)
-    async def cancel(job: str) -> JobState:
+    async def cancel(job: str, language: Language) -> JobState:
         """Stop what a job has at work, after the tile that it is at; an earlier result stays."""
         kept = service.job(job)
         kept.cancel()
-        return state_of(kept)
+        return state_of(kept, language)
 
     @app.post(
         "/jobs/{job}/preview",
         responses=responses(401, 403, 404, 415, 422, 429, 500, 503, 504),
         dependencies=[Depends(forms.only(PreviewForm))],
     )
-    async def preview(request: Request, job: str, form: Annotated[PreviewForm, Form()]) -> Preview:
+    async def preview(request: Request, job: str, form: Annotated[PreviewForm, Form()], language: Language) -> Preview:
         """Restore a part of the photo of a job, to see what options do."""
         kept = service.job(job)
         restorer, settings = service.settings(form, kept.found and kept.found.ingredients)
@@ -98,12 +99,12 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         def work(progress: Progress) -> Part:
             return restore_part(restorer, kept, settings, (form.across, form.down), progress)
 
-        return preview_of(await done(work, service.queue, request, kept.photo))
+        return preview_of(await done(work, service.queue, request, kept.photo), language)
 
     @app.get("/sessions/{session}", responses=responses(401, 403, 422), **known)
-    async def list_session(session: str) -> list[JobState]:
+    async def list_session(session: str, language: Language) -> list[JobState]:
         """List the jobs that were begun with a session's name."""
-        return [state_of(job) for job in jobs.of_session(session)]
+        return [state_of(job, language) for job in jobs.of_session(session)]
 
     @app.delete("/sessions/{session}", status_code=204, responses=responses(401, 403, 422), **known)
     async def end_session(session: str) -> None:
@@ -121,10 +122,13 @@ def add_job_files(app: FastAPI, service: Service) -> None:
         responses={200: PICTURE, **responses(401, 403, 404, 409, 422)},
         dependencies=[Depends(forms.only())],
     )
-    async def result(job: str) -> Response:
+    async def result(job: str, language: Language) -> Response:
         """Give the restored photo."""
         kept = service.finished(job)
-        headers = {RESULT_HEADER: json.dumps(about(kept)), "Content-Disposition": attachment(result_name(kept.photo))}
+        headers = {
+            RESULT_HEADER: json.dumps(about(kept.found, language)),
+            "Content-Disposition": attachment(result_name(kept.photo)),
+        }
         return FileResponse(kept.result, headers=headers, media_type=media_type(kept.photo))
 
     @app.get(

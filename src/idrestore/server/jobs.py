@@ -40,6 +40,13 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
     unchanged: bool
     """Whether there was nothing to restore"""
+    settings: Settings
+    """What it was made with"""
+
+    @classmethod
+    def of(cls, restorer: Restorer, made: batch.Encoded, settings: Settings) -> "Found":
+        """Return what came of a photo."""
+        return cls(restorer.model.path.stem, made.ingredients, made.notes, made.unchanged, settings)
 
 
 class Part(NamedTuple):
@@ -157,7 +164,7 @@ class Jobs:
 
         def work(progress: Progress) -> None:
             made = batch.process(restorer, job.photo, job.source.read_bytes(), settings, progress)
-            self._keep(job, made, Found(restorer.model.path.stem, made.ingredients, made.notes, made.unchanged))
+            self._keep(job, made, Found.of(restorer, made, settings))
 
         task = self.queue.submit(work)
         job.cancel()
@@ -252,7 +259,7 @@ def restore_part(
     made = batch.encode(
         batch.restore(restorer, decoded._replace(photo=photo, data=before), settings, progress), as_png, settings
     )
-    return Part(before, made.data, box, Found(restorer.model.path.stem, made.ingredients, made.notes, made.unchanged))
+    return Part(before, made.data, box, Found.of(restorer, made, settings))
 
 
 def result_name(photo: batch.Job) -> str:

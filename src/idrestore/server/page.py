@@ -11,9 +11,12 @@ from fastapi.responses import HTMLResponse
 
 import idrestore
 from idrestore import templates
+from idrestore.degradations import FIVE
 from idrestore.files import image
 from idrestore.files.formats import SUFFIXES
+from idrestore.restoration.sentence import name_of
 from idrestore.server import forms
+from idrestore.server.answers import choose_language
 from idrestore.server.service import Service
 
 PACKAGE = Path(__file__).parents[1]
@@ -37,12 +40,12 @@ def add_page(app: FastAPI, service: Service) -> None:
     @app.get("/", response_class=HTMLResponse, dependencies=[Depends(forms.only(query=["lang"]))], **hidden)
     async def page(lang: str = "", accept_language: Annotated[str, Header()] = "") -> str:
         """Give the page, in a language that the browser takes."""
-        language = choose_language(texts, lang, accept_language)
+        language = choose_language(accept_language, lang)
         return templates.render(
             "page.html",
             language=language,
             languages={name: entry["language"] for name, entry in texts.items()},
-            text=texts[language],
+            text=texts[language] | {name: name_of(name, language) for name in FIVE},
             session=secrets.token_urlsafe(16),
             cards=[card.model_dump() for card in service.cards()],
             suffixes=sorted(SUFFIXES),
@@ -71,17 +74,6 @@ def add_page(app: FastAPI, service: Service) -> None:
         if size == "small":
             return Response(small(name), media_type="image/webp")
         return Response(path.read_bytes(), media_type=MEDIA_TYPES[path.suffix])
-
-
-def choose_language(texts: Texts, wanted: str, accepted: str) -> str:
-    """Return the language that is wanted, else the first that a browser takes and that there is, else the first.
-
-    >>> choose_language({"en": {}, "de": {}}, "", "fr, de-AT;q=0.8, en;q=0.5")
-    'de'
-    """
-    names = [wanted, *(part.partition(";")[0].strip() for part in accepted.split(","))]
-    known = (name.partition("-")[0].lower() for name in names)
-    return next((name for name in known if name in texts), next(iter(texts)))
 
 
 def _examples() -> list[Path]:

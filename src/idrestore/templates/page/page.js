@@ -3,8 +3,7 @@
 const { session, text, cards } = JSON.parse(document.querySelector("#data").textContent);
 const get = (selector, root = document) => root.querySelector(selector);
 const [POLL_INTERVAL, PREVIEW_DELAY, RETRY_DELAY, SENT_AHEAD] = [400, 250, 3000, 2]; // ms, and photos at once
-const [MAIN, SOME] = [0.5, 0.15]; // shares from which an ingredient is the main one, or worth a word
-const [SURELY_CLEAN, MAYBE_CLEAN] = [0.5, 0.25]; // shares of clean from which nothing, or only a little, is done
+const LANGUAGE = { "Accept-Language": document.documentElement.lang };
 const ACTIVE = ["sending", "waiting", "working"];
 
 const photos = []; // {file, name, url, state, progress, job, error, controls, asked, restoredWith}
@@ -14,14 +13,13 @@ let polling = null;
 let lost = ""; // why the service cannot be asked
 
 const fill = (pattern, values) => pattern.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-const list = (names) => names.map((name) => text[name] ?? name).join(` ${text.and} `);
 
 // The service
 
 async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(path, { headers: LANGUAGE, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw Object.assign(new Error(text.lost), { status: 0 });
@@ -37,6 +35,7 @@ function send(photo) {
     const request = new XMLHttpRequest();
     request.open("POST", "/jobs");
     request.responseType = "json";
+    request.setRequestHeader("Accept-Language", LANGUAGE["Accept-Language"]);
     request.upload.onprogress = (event) => {
       photo.progress = event.total ? event.loaded / event.total : 0;
       show();
@@ -292,8 +291,10 @@ function showSide() {
   const photo = current;
   const isActive = ACTIVE.includes(photo.state);
   const isChanged = photo.job?.version && !same(wanted(photo), photo.restoredWith);
-  const found = photo.job?.version ? sentence(photo) : text[photo.state];
+  const found = photo.job?.version ? photo.job.sentence : text[photo.state];
   say(get("#said"), isActive ? stateText(photo) : preview?.said || found);
+  const doubt = photo.job?.unsure;
+  say(get("#insist"), doubt && !isActive && !preview ? fill(text.insist, { name: text[doubt] ?? doubt }) : "");
   say(get("#trouble"), lost || preview?.trouble || (photo.state === "failed" ? photo.error : ""));
   const progress = get("#progress");
   progress.hidden = !isActive;
@@ -323,24 +324,8 @@ function say(element, message) {
 }
 
 const isUnchanged = (photo) => Boolean(photo.job?.unchanged);
-const hasAmounts = (controls) => Object.values(controls ?? {}).some((value) => typeof value === "number");
 const wanted = (photo) => ({ ...photo.controls, model: get("#model").value, guard: get("#guard").checked });
 const same = (one, other = {}) => JSON.stringify(Object.entries(one).sort()) === JSON.stringify(Object.entries(other).sort());
-
-function sentence(photo) {
-  const { clean = 0, ...found } = photo.job.ingredients;
-  const ranked = Object.entries(found).sort((one, other) => other[1] - one[1]);
-  const named = (low, high) => ranked.filter(([, share]) => share >= low && share < high).map(([name]) => name);
-  if (hasAmounts(photo.restoredWith)) {
-    const amounts = Object.entries(photo.restoredWith).filter(([, value]) => typeof value === "number");
-    return fill(text.saidSet, { some: amounts.map(([name, value]) => `${text[name]} ${Math.round(100 * value)} %`).join(", ") });
-  }
-  const [main, some] = [named(MAIN, 2), named(SOME, MAIN)];
-  if (clean >= SURELY_CLEAN || isUnchanged(photo)) return some.length ? fill(text.saidCleanPerhaps, { some: list(some) }) : text.saidClean;
-  if (clean >= MAYBE_CLEAN) return fill(text.saidUnsure, { some: list([...main, ...some].slice(0, 2)) || list([ranked[0][0]]) });
-  if (main.length) return fill(some.length ? text.saidMostlySome : text.saidMostly, { main: list(main), some: list(some) });
-  return some.length ? fill(text.saidMixture, { some: list(some) }) : text.saidLittle;
-}
 
 // Ingredients
 
@@ -394,7 +379,7 @@ function updateIngredient(element, photo) {
   get("meter", element).ariaLabel = text[name] ?? name;
   const percent = share === null ? "" : `${Math.round(100 * share)} %`;
   get(".share", element).textContent = isOn ? `${amount.value} %` : percent;
-  get(".unsure", element).hidden = share === null || value !== "auto" || share < SOME || share >= MAIN;
+  get(".unsure", element).hidden = value !== "auto" || photo.job?.unsure !== name;
 }
 
 // The preview of a part
