@@ -123,6 +123,6 @@ def test_wrong_commands_are_refused_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     result = run("fast", "-o", tmp_path / "model.onnx")
     assert result.exit_code == 2
-    assert "pip install 'idrestore[export]'" in result.output
+    assert 'pip install "idrestore[export]"' in result.output
     assert there.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [there]

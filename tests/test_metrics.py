@@ -111,7 +111,7 @@ def test_agrees_with_scikit_image_on_photos(photo_folder, name):
 @pytest.mark.parametrize("metric", [psnr, ssim])
 def test_names_the_missing_extra(metric, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    with pytest.raises(ImportError, match=r"pip install 'idrestore\[train\]'"):
+    with pytest.raises(ImportError, match=r'pip install "idrestore\[train\]"'):
         metric(picture(), picture(seed=1))
 
 

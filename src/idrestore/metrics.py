@@ -104,5 +104,5 @@ def _scikit_image() -> Any:
     try:
         import skimage.metrics
     except ImportError as error:
-        raise ImportError("PSNR and SSIM need scikit-image: pip install 'idrestore[train]'") from error
+        raise ImportError('PSNR and SSIM need scikit-image: pip install "idrestore[train]"') from error
     return skimage.metrics

@@ -16,7 +16,7 @@ from idrestore.files import image
 from idrestore.model.checkpoint import Model
 from idrestore.restoration.restorer import Restorer
 
-ray = pytest.importorskip("ray", reason='needs Ray: pip install ".[cluster]"')
+ray = pytest.importorskip("ray", reason='needs Ray: pip install "idrestore[cluster]"')
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
 PLACEMENT = Placement("cpu", "fp32", 256)
 

@@ -30,11 +30,12 @@ def test_a_file_is_restored_as_the_command_does(photo, restorer):
     assert (outcome.status, made.pixels.shape, made.grey) == ("done", (20, 30, 3), True)
     assert image.software(made).startswith("idrestore")
     assert sum(outcome.ingredients.values()) == pytest.approx(1)
+    assert outcome.seconds > 0
 
 
 def test_a_result_lies_beside_its_photo_and_is_not_replaced_unasked(photo, restorer):
     assert idrestore.restore_file(photo, restorer=restorer).job.target == Path("a-restored.png")
-    with pytest.raises(image.ImageError, match="exists already"):
+    with pytest.raises(image.ImageError, match="exists already: pass overwrite=True to replace it"):
         idrestore.restore_file(photo, restorer=restorer)
     assert idrestore.restore_file(photo, restorer=restorer, overwrite=True).status == "done"
 
@@ -46,6 +47,7 @@ def test_what_cannot_be_done_is_raised_in_one_line(photo, restorer):
         with pytest.raises(ValueError) as caught:
             idrestore.restore_file(source, target, restorer, overwrite=True)
         assert "\n" not in str(caught.value)
+        assert " -" not in str(caught.value), "flags are the command's"
     with pytest.raises(TypeError):
         idrestore.restore_file(photo, "b.jpg", restorer, strenght=0.5)
     assert photo.read_bytes() == before
@@ -60,3 +62,12 @@ def test_paths_photos_and_arrays_are_restored_alike(photo, restorer):
     assert restorer.find(photo) == pytest.approx(restorer.find(read.pixels))
     clear = image.Photo(read.pixels, np.full((20, 30), 7, np.uint8))
     assert (restorer.restore(clear).image[..., 3] == 7).all()
+
+
+def test_notes_name_arguments_not_flags(restorer, tmp_path):
+    pixels = np.random.default_rng(0).integers(60, 200, (200, 300, 3), np.uint8)
+    pixels[60:120, 80:220] = 0
+    image.write(pixels, tmp_path / "a.png", image.Photo(pixels))
+    notes = idrestore.restore_file(tmp_path / "a.png", tmp_path / "b.png", restorer).notes
+    assert any("guard=False restores all" in note for note in notes), notes
+    assert "--" not in " ".join(notes)

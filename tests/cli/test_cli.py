@@ -254,10 +254,18 @@ def test_doctor_says_what_this_machine_can_do(monkeypatch):
     monkeypatch.setattr(doctor, "SIDE", 64)
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "idrestore", "processor", "memory", "torch", "computing", "libvips", "formats", "model", "speed",
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "] == [
+        "idrestore", "processor", "memory", "torch", "computing", "libvips", "writes", "reads", "model", "speed",
     ]  # fmt: skip
-    assert "JPEG, PNG, WebP, TIFF, AVIF are read and written" in done.stdout
+    assert "JPEG, PNG, WebP, TIFF, AVIF" in done.stdout
+
+
+def test_doctor_says_how_to_get_the_decoders_that_are_not_there(monkeypatch):
+    monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "pillow_heif" else module)
+    assert 'not HEIC: pip install "idrestore[heif]"' in doctor._read()
+    monkeypatch.setattr(doctor, "find_spec", lambda module: module)
+    assert "HEIC" in doctor._read().partition("not")[0]
 
 
 def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
@@ -265,7 +273,7 @@ def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
     monkeypatch.setattr(doctor, "_works", lambda row: row.name != "PNG")
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
-    assert "formats: PNG cannot be written and read again" in done.stderr
+    assert "writes: PNG cannot be written and read again" in done.stderr
     assert "speed" in done.stdout
 
 

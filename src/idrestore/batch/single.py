@@ -1,7 +1,10 @@
 """One photo, from a file to a file."""
 
+import dataclasses
 import hashlib
+import re
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from idrestore.batch.job import Job, Outcome
@@ -30,17 +33,36 @@ def restore_file(
     >>> outcome.job.target.name, outcome.ingredients["haze"]
     ('better.jpg', 1.0)
     """
+    start = perf_counter()
     source = Path(source)
     job = Job(source, Path(target) if target else source.with_name(Naming(SUFFIX).of(Path(source.name)).name))
     used = restorer if isinstance(restorer, Restorer) else load(restorer)
     wishes = Settings(**settings)
     try:
         data = read_file(source, wishes)
+        records = Records(wishes, used.model.sha256, inputs=[source])
+        records.skip_or_fail(job, hashlib.sha256(data).hexdigest())
+        made = process(used, job, data, wishes)
     except OSError as error:
         raise ImageError(f"{source} cannot be read ({error.strerror})") from error
-    records = Records(wishes, used.model.sha256, inputs=[source])
-    records.skip_or_fail(job, hashlib.sha256(data).hexdigest())
-    outcome = records.commit(job, process(used, job, data, wishes), 0.0)
+    except ImageError as error:
+        raise ImageError(in_python(str(error))) from error
+    outcome = records.commit(job, made, perf_counter() - start)
     if outcome.error:
-        raise ImageError(outcome.error)
-    return outcome
+        raise ImageError(in_python(outcome.error))
+    return dataclasses.replace(outcome, notes=tuple(map(in_python, outcome.notes)))
+
+
+def in_python(text: str) -> str:
+    """Name settings as Python does where a message names the command's flags.
+
+    >>> in_python("--no-guard restores all, --max-pixels is the limit: pass --overwrite")
+    'guard=False restores all, max_pixels is the limit: pass overwrite=True'
+    """
+    switches = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, bool)}
+
+    def named(flag: re.Match[str]) -> str:
+        name = flag[2].replace("-", "_")
+        return f"{name}={not flag[1]}" if name in switches else name
+
+    return re.sub(r"--(no-)?([a-z]+(?:-[a-z]+)*)", named, text)

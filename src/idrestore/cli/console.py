@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import textwrap
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ Exit codes:
   2    the command itself was wrong: nothing was done
   130  interrupted by Ctrl-C; what was finished stays
 """
+WIDTH, LABEL = 80, 12
+"""Columns of a terminal, and of the labels of rows"""
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of characters that steer a terminal, turn the direction of text, or are no characters (Unicode, 4.5)."""
 JOINERS = "\u200c\u200d"
@@ -139,6 +142,13 @@ class Bar:
     def print(self, text: str) -> None:
         """Print a line of results above the bar."""
         say(text, above=not self._progress.disable)
+
+
+def say_row(label: str, text: str) -> None:
+    """Print what there is to say of something beside its name, on a terminal of 80 columns."""
+    lines = textwrap.wrap(text, WIDTH - LABEL, break_on_hyphens=False, break_long_words=False)
+    for index, line in enumerate(lines):
+        say(f"{'' if index else label:<{LABEL}}{line}")
 
 
 def say(text: str, above: bool = False) -> None:

@@ -3,18 +3,22 @@
 import os
 import platform
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import typer
 
-from idrestore.cli.console import DONE, SOME_FAILED, complain, say
+from idrestore.cli.console import DONE, SOME_FAILED, complain, say_row
 
 if TYPE_CHECKING:
     from idrestore.files.formats import Format
 
-LABEL = 14
+EXTRAS = {"HEIC": ("pillow_heif", "heif"), "raw": ("rawpy", "raw")}
+"""Formats that an extra reads: its module, and its name"""
+LOADERS = {"GIF": "gifload", "JPEG XL": "jxlload"}
+"""Formats that libvips reads if it was built so, and with what"""
 SIDE = 1000
 """A photo of one megapixel."""
 UNITS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_fp16", "sve", "sve_bf16")
@@ -31,30 +35,26 @@ def doctor_command() -> None:
     from idrestore.model.inference import arithmetic
     from idrestore.restoration import memory
 
-    _row("idrestore", f"{idrestore.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    _row("processor", f"{_processor()}, {os.cpu_count()} threads; units: {', '.join(_units()) or 'unknown'}")
+    say_row("idrestore", f"{idrestore.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    say_row("processor", f"{_processor()}, {os.cpu_count()} threads; units: {', '.join(_units()) or 'unknown'}")
     free = memory.available() / 1e9
-    _row("memory", f"{free:.1f} GB free of {psutil.virtual_memory().total / 1e9:.1f} GB")
+    say_row("memory", f"{free:.1f} GB free of {psutil.virtual_memory().total / 1e9:.1f} GB")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none that this torch can use"
-    _row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads; GPU: {gpu}")
-    _row("computing", str(arithmetic()))
-    _row("libvips", f"{pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}, pyvips {pyvips.__version__}")
-    checks = [_check("formats", _formats), _check("model", _model), _check("speed", _speed)]
+    say_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads; GPU: {gpu}")
+    say_row("computing", str(arithmetic()))
+    say_row("libvips", f"{pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}, pyvips {pyvips.__version__}")
+    checks = [_check("writes", _written), _check("reads", _read), _check("model", _model), _check("speed", _speed)]
     raise typer.Exit(DONE if all(checks) else SOME_FAILED)
 
 
 def _check(label: str, look: Callable[[], str]) -> bool:
     """Print what a look at something gives; complain if it fails."""
     try:
-        _row(label, look())
+        say_row(label, look())
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         complain(f"{label}: {' '.join(str(error).split())}")
         return False
     return True
-
-
-def _row(label: str, text: str) -> None:
-    say(f"{label:<{LABEL}}{text}")
 
 
 def _processor() -> str:
@@ -74,16 +74,38 @@ def _units() -> list[str]:
     return [unit for unit in UNITS if capabilities.get(unit)]
 
 
-def _formats() -> str:
-    """Write and read a small picture in each format; raise `RuntimeError` if one that should work does not."""
+def _written() -> str:
+    """Write and read a small picture in each format; raise `RuntimeError` if one does not come back."""
     from idrestore.files.formats import FORMATS
 
-    works = {row.name: _works(row) for row in FORMATS}
-    broken = [row.name for row in FORMATS if row.saver and not works[row.name]]
-    if broken:
+    rows = [row for row in FORMATS if row.saver]
+    if broken := [row.name for row in rows if not _works(row)]:
         raise RuntimeError(f"{', '.join(broken)} cannot be written and read again: reinstall pyvips[binary]")
-    both = [row.name for row in FORMATS if row.saver]
-    return f"{', '.join(both)} are read and written; {', '.join(set(works) - set(both))} read where a decoder is there"
+    return f"{', '.join(row.name for row in rows)} (and reads them)"
+
+
+def _read() -> str:
+    """Say what else is read here, and how to get what is not."""
+    from idrestore.files.formats import FORMATS
+
+    advice = {row.name: _missing(row.name) for row in FORMATS if not row.saver}
+    there = ", ".join(name for name, missing in advice.items() if not missing)
+    return "; ".join(filter(None, (there, *(f"not {name}: {missing}" for name, missing in advice.items() if missing))))
+
+
+def _missing(name: str) -> str:
+    """Return how to get the decoder of a format; nothing if it is there."""
+    import pyvips
+    from PIL import features
+
+    if name in EXTRAS:
+        module, extra = EXTRAS[name]
+        return "" if find_spec(module) else f'pip install "idrestore[{extra}]"'
+    if name in LOADERS:
+        return "" if pyvips.type_find("VipsOperation", LOADERS[name]) else "this libvips lacks it"
+    if name == "JPEG 2000" and not features.check("jpg_2000"):
+        return "this Pillow lacks it"
+    return ""
 
 
 def _works(row: "Format") -> bool:

@@ -54,7 +54,7 @@ def explain_command(
         except ValueError as error:
             refuse(f"--out: {error}")
         except ImportError as error:
-            refuse(f"--priors: {error.name} is missing: pip install 'idrestore[explain]'")
+            refuse(f'--priors: {error.name} is not installed: pip install "idrestore[explain]"')
         raise typer.Exit(DONE)
     from idrestore import batch
     from idrestore.evaluation import explain

@@ -29,7 +29,7 @@ def export_command(
     except checkpoint.CheckpointError as error:
         refuse(str(error))
     except ImportError as error:
-        refuse(f"{error.name} is missing: pip install 'idrestore[export]'")
+        refuse(f'{error.name} is not installed: pip install "idrestore[export]"')
     except RuntimeError as error:  # an `ExportError`, or the exporter's own
         complain(f"{out}: {' '.join(str(error).split())}")
         raise typer.Exit(SOME_FAILED) from error

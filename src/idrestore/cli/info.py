@@ -1,21 +1,20 @@
 """`idrestore info`: what the models are."""
 
 import json
-import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idrestore.cli.console import out_console, refuse, say
+from idrestore.cli.console import out_console, refuse, say, say_row
 from idrestore.degradations import DEGRADATIONS
 
 if TYPE_CHECKING:
     from idrestore.model.checkpoint import Model
     from idrestore.model.network import RestorationNetwork
 
-WIDTH = 80
-LABEL = 12
-"""Letters of a label, with the space behind it."""
+CREDITS = ("weights/LICENCES.md", "../../docs/guide/licences.md")
+"""Where the authors of the photographs are named, in the installed package and in the source tree"""
 WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}
 
 
@@ -78,6 +77,7 @@ def _tell_card(loaded: "Model") -> None:
         "licence": str(card.get("licence", "")),
         "trained on": str(card.get("data", "")),
         "training": ", ".join(trained),
+        "credits": next((str(path) for path in map(_within, CREDITS) if path.is_file()), ""),
         "size": f"{parameters / 1e6:.2f} million parameters, {loaded.path.stat().st_size / 1e6:.1f} MB",
         "file": str(loaded.path),
         "SHA-256": loaded.sha256,
@@ -85,10 +85,13 @@ def _tell_card(loaded: "Model") -> None:
         "more": "--json, --cost",
     }
     for label, text in rows.items():
-        for index, line in enumerate(
-            textwrap.wrap(text, WIDTH - LABEL, break_on_hyphens=False, break_long_words=False)
-        ):
-            say(f"{'' if index else label:<{LABEL}}{line}")
+        say_row(label, text)
+
+
+def _within(path: str) -> Path:
+    import idrestore
+
+    return (Path(idrestore.__file__).parent / path).resolve()
 
 
 def _tell_json(loaded: "Model") -> None:

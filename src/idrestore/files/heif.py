@@ -30,7 +30,7 @@ def _library() -> Any:
     try:
         import pillow_heif
     except ImportError as error:
-        advice = "pip install '.[heif]' in the folder of idrestore"
+        advice = 'pip install "idrestore[heif]"'
         raise UnsupportedError(f"is HEIC, and pillow-heif is not installed: {advice}") from error
     return pillow_heif
 

@@ -49,7 +49,7 @@ class Originals:
         """Raise `ValueError` if `target` is an original."""
         if original := self.met_by(target):
             also = "" if original == target else f" ({original})"
-            raise ValueError(f"{target} is one of the inputs{also} and stays as it is: choose another -o")
+            raise ValueError(f"{target} is one of the inputs{also} and stays as it is: expected another place")
 
 
 def check_free(

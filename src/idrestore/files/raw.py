@@ -43,7 +43,7 @@ def _library() -> Any:
     try:
         import rawpy
     except ImportError as error:
-        advice = "pip install '.[raw]' in the folder of idrestore"
+        advice = 'pip install "idrestore[raw]"'
         raise UnsupportedError(f"is a camera's raw file, and rawpy is not installed: {advice}") from error
     return rawpy
 
