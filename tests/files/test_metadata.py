@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import subprocess
+import time
 import zlib
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from idrestore.files import exif, image, jpeg, xmp
+from idrestore.files import exif, image, jpeg, raw, xmp
 from idrestore.files.provenance import add_provenance
 
 PIXELS = np.random.default_rng(0).integers(60, 180, (24, 40, 3), np.uint8)
@@ -237,3 +238,35 @@ def test_any_bytes_are_no_error():
         changed = exif.with_software(exif.upright(bytes(damaged), 5, 6), "idrestore")
         exif.software(changed)
         exif.unpacked(changed)
+
+
+def test_much_room_in_xmp_takes_no_time():
+    """By its square it would be a minute; the limit is what a slow machine needs a hundred times over."""
+    packet = b"<x:xmpmeta>" + b" " * 60_000 + b"</x:xmpmeta>"
+    start = time.process_time()
+    assert xmp.consistent(packet) == packet
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_of_raw_files_that_are_no_tiff(order):
+    """Of Canon's CR3 and Fujifilm's RAF the containers alone, made by hand; there are no pixels in them."""
+    directories = values(order)
+    inner, place = directories.pop(exif.EXIF_POINTER), directories.pop(exif.GPS_POINTER)
+    parts = {b"CMT1": directories, b"CMT2": inner, b"CMT4": place}
+    boxes = b"".join(box(kind, exif.packed(each, order)) for kind, each in parts.items())
+    canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    cr3 = box(b"ftyp", b"crx \0\0\0\1") + box(b"moov", box(b"uuid", canon + boxes))
+    preview = jpeg_of((0xE1, jpeg.EXIF + block(order)))
+    raf = b"FUJIFILMCCD-RAW ".ljust(84, b"\0") + struct.pack(">II", 100, len(preview)) + bytes(8) + preview
+    for data in (cr3, raf):
+        found = exif.unpacked(raw.look(io.BytesIO(data)).exif)
+        assert found[272].data == b"Model 7\0"
+        assert found[exif.EXIF_POINTER][34855] == inner[34855]
+        assert found[exif.GPS_POINTER] == place
+        for length in range(0, len(data), 7):
+            raw.look(io.BytesIO(data[:length]))
+
+
+def box(kind, held):
+    return struct.pack(">I", 8 + len(held)) + kind + held

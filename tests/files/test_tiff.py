@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from idrestore.files import exif, tiff
+from idrestore.files import exif, image, tiff
 
 PIXELS = np.full((6, 5, 3), 90, np.uint8)
 PRIVATE = 65000  # tifffile writes no EXIF pointer, so a private tag is renamed
@@ -34,3 +34,39 @@ def test_a_file_cut_anywhere_is_no_error(big):
     whole = made("<", big, POINTER)
     for length in range(0, len(whole), 3):
         tiff.exif_of(io.BytesIO(whole[:length]))
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_floating_point_is_read_and_written(bits, channels):
+    steps = np.linspace(0, 1, 24 * channels, dtype=f"f{bits // 8}").reshape(4, 6, channels).squeeze()
+    file = io.BytesIO()
+    colours = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    tifffile.imwrite(file, steps, photometric="minisblack" if channels == 1 else "rgb", **colours)
+    photo = image.read(file.getvalue())
+    expected = np.rint(np.atleast_3d(steps).astype(np.float64) * 65535)
+    np.testing.assert_array_equal(photo.pixels[..., : min(channels, 3)], expected[..., :3])
+    assert (photo.depth, photo.grey, photo.alpha is not None) == (16, channels == 1, channels == 4)
+    data, lost = image.encode(photo.pixels, "a.tif", photo)
+    with tifffile.TiffFile(io.BytesIO(data)) as written:
+        assert written.pages[0].dtype == f"float{bits}"
+        assert np.abs(written.asarray().astype(float) - steps).max() < (6e-4 if bits == 16 else 1e-5)
+    assert lost == ()
+    assert image.encode(photo.pixels, "a.png", photo)[1] == ("PNG holds no floating-point numbers",)
+
+
+def test_values_beyond_the_range_are_clipped_if_they_are_few():
+    values = np.linspace(0, 1, 20 * 30 * 3, dtype=np.float32).reshape(20, 30, 3)
+    values[0, 0] = -0.5, 0.5, 7
+    photo = image.read(floats(values))
+    assert tuple(photo.pixels[0, 0]) == (0, 32768, 65535)
+    assert photo.notes == ("floating-point values beyond 0 to 1 were clipped",)
+    for others in (values * 255, np.where(values > 0.99, np.nan, values)):
+        with pytest.raises(image.ImageError, match="scale them to 0 to 1 first, and remove what is no number"):
+            image.read(floats(others))
+
+
+def floats(values):
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, photometric="rgb")
+    return file.getvalue()

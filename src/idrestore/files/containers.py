@@ -1,9 +1,14 @@
-"""What can be wrong with a picture's container, and how much it may hold beside the pixels."""
+"""A picture's container: what it holds beside the pixels, how much that may be, and what can be wrong with it."""
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from importlib import import_module
+from typing import Any, BinaryIO, NamedTuple
+
+from idrestore.files.chromaticity import Colours
+from idrestore.files.photo import Encoding
 
 MAX_METADATA = 64 << 20
 """Bytes of metadata in a file, unpacked, beyond which it is refused; Pillow's bound for the texts of a PNG."""
@@ -12,7 +17,34 @@ MAX_PARTS = 1_000_000
 ANIMATION = "only the first frame of an animation was read"
 GAIN_MAP = "the HDR gain map was left out"
 VIDEO = "the video of a motion photo was left out"
+CREDENTIALS = "content credentials (C2PA) were left out: they vouch for the original alone"
 """Notes on what several formats hold"""
+
+
+class Contents(NamedTuple):
+    """What a file holds beside its pixels, as one walk over its parts tells."""
+
+    encoding: Encoding = Encoding()
+    notes: tuple[str, ...] = ()
+    """What is not read, in words"""
+    exif: bytes | None = None
+    """A block that begins with TIFF's header, empty if there is none; None = as libvips has it"""
+    extras: tuple[bytes, ...] = ()
+    """Parts of the file that a result of the same format has too, as they are"""
+    colours: Colours | None = None
+    """What numbers say that its colours are, if they are not sRGB"""
+    over_profile: bool = False
+    """A profile in the file does not count, because of what numbers say"""
+    channels: tuple[int, ...] = ()
+    """Which channels are colours or transparency; empty if all are"""
+
+
+class Chunk(NamedTuple):
+    """A part of a PNG or RIFF file: its kind, and where in the file its content is."""
+
+    kind: bytes
+    start: int
+    length: int
 
 
 class DamagedError(ValueError):
@@ -34,6 +66,42 @@ def refusing_damage() -> Iterator[None]:
         said = error.args[0] if error.args else ""
         text = said.decode(errors="replace") if isinstance(said, bytes) else str(error)  # bytes are LibRaw's
         raise DamagedError(" ".join(text.split())[:200] or type(error).__name__) from error
+
+
+def optional(module: str, package: str, extra: str, what: str) -> Any:
+    """Import a library that only some formats need; raise `UnsupportedError` that says how to get it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        advice = f'pip install "idrestore[{extra}]"'
+        raise UnsupportedError(f"is {what}, and {package} is not installed: {advice}") from error
+
+
+def chunks(file: BinaryIO, place: int, head: str, behind: int = 0, even: bool = False) -> Iterator[Chunk]:
+    """Yield the chunks from a place on; of a file that is cut short, those that are whole.
+
+    `head` is the form of length and kind, for `struct`; so many bytes follow `behind` each content, and one more
+    where it would end at an odd place, if places have to be `even`.
+    """
+    end = length(file)
+    for number in range(end):
+        check_parts(number)
+        file.seek(place)
+        start = file.read(8)
+        if len(start) < 8:
+            return
+        first, second = struct.unpack(head, start)
+        size, kind = (first, second) if isinstance(first, int) else (second, first)
+        if place + 8 + size + behind > end:
+            return
+        yield Chunk(kind, place + 8, size)
+        place += 8 + size + behind + (size % 2 if even else 0)
+
+
+def content(file: BinaryIO, start: int, count: int) -> bytes:
+    """Return what a part of a file holds, as far as the file goes."""
+    file.seek(start)
+    return file.read(count)
 
 
 def length(file: BinaryIO) -> int:

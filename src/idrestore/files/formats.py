@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from idrestore.files import heif, isobmff, jpeg, pillow, png, raw, tiff, vips, webp
-from idrestore.files.photo import Encoding
+from idrestore.files import gif, heif, isobmff, jpeg, pillow, png, raw, tiff, vips, webp
+from idrestore.files.containers import Contents
 
 _HEAD = 64  # bytes, enough for each signature
 
@@ -32,24 +32,22 @@ class Format:
     """libvips' name of what writes it; empty = cannot be written"""
     options: Mapping[str, Any] | None = None
     """What its saver is told, `Q` being the default quality"""
-    check: Callable[[BinaryIO], None] = _nothing
-    """Raises `UnsupportedError` where opening it would take too much memory, or cannot work"""
+    look: Callable[[BinaryIO], Contents] = lambda file: Contents()
+    """Tells what it holds beside the pixels; raises `UnsupportedError` where opening it would take too much memory, or
+    cannot work"""
     check_whole: Callable[[BinaryIO], None] = _nothing
     """Raises `DamagedError` where its decoder would not see that something is missing"""
     read_whole: bool = False
     """Whether its decoder holds all of the file in memory"""
-    extras: Callable[[BinaryIO], tuple[bytes, ...]] | None = None
-    """Parts of a file that a result of the same format has too, as they are"""
+    mended: Callable[[BinaryIO, str], tuple[BinaryIO, str]] | None = None
+    """Given a file and the complaint of libvips' loader, returns what to decode in its place, and at which level the
+    loader is to fail; raises `DamagedError` where it was right"""
     is_one: Callable[[BinaryIO], bool] = lambda file: True
     """Tells whether a file whose first bytes fit really is one"""
+    colours: bool = False
+    """It holds three channels of colour, and greys as such"""
     written_as: str = ""
     """Ending of the closest format of those that can be written, where this one cannot"""
-    cicp: Callable[[BinaryIO], tuple[int, int] | None] = lambda file: None
-    """Primaries and transfer of its colours (ITU-T H.273), where they are said without a profile"""
-    encoding: Callable[[BinaryIO], Encoding] = lambda file: Encoding()
-    """How its pixels were encoded"""
-    notes: Callable[[BinaryIO], tuple[str, ...]] = lambda file: ()
-    """What else is in the file and is not read, in words"""
 
 
 FORMATS = (
@@ -59,7 +57,7 @@ FORMATS = (
         16,
         (".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
         raw.opened,
-        check=raw.check,
+        look=raw.look,
         is_one=raw.is_raw,
         read_whole=True,
         written_as=".tif",
@@ -72,10 +70,8 @@ FORMATS = (
         vips.opener("jpeg", "warning"),
         "jpeg",
         {"Q": 95, "subsample_mode": "off", "background": [255]},
-        jpeg.check,
-        extras=jpeg.extras,
-        encoding=jpeg.encoding,
-        notes=jpeg.notes,
+        jpeg.look,
+        mended=jpeg.mended,
     ),
     Format(
         "PNG",
@@ -85,10 +81,7 @@ FORMATS = (
         vips.opener("png"),
         "png",
         {},
-        png.check,
-        extras=png.extras,
-        cicp=png.cicp,
-        notes=png.notes,
+        png.look,
     ),
     Format(
         "WebP",
@@ -98,9 +91,9 @@ FORMATS = (
         vips.opener("webp"),
         "webp",
         {"Q": 95, "smart_subsample": True},
-        webp.check,
+        webp.look,
         read_whole=True,
-        encoding=webp.encoding,
+        colours=True,
     ),
     Format(
         "TIFF",
@@ -110,9 +103,9 @@ FORMATS = (
         vips.opener("tiff", "warning"),  # or a tile that cannot be decoded would come back black
         "tiff",
         {"compression": "deflate", "predictor": "horizontal"},
-        tiff.check,
+        tiff.look,
         tiff.check_whole,
-        notes=tiff.notes,
+        mended=tiff.mended,
     ),
     Format(
         "AVIF",
@@ -122,11 +115,10 @@ FORMATS = (
         vips.opener("heif"),
         "heif",
         {"Q": 90, "subsample_mode": "off", "compression": "av1"},
-        isobmff.check,
+        isobmff.look,
         isobmff.check_whole,
         read_whole=True,
-        cicp=isobmff.cicp,
-        notes=isobmff.notes,
+        colours=True,
     ),
     Format(
         "HEIC",
@@ -135,13 +127,11 @@ FORMATS = (
         (".heic", ".heif"),
         heif.opened,
         written_as=".jpg",
-        check=isobmff.check,
+        look=isobmff.look,
         check_whole=isobmff.check_whole,
         read_whole=True,
-        cicp=isobmff.cicp,
-        notes=isobmff.notes,
     ),
-    Format("GIF", rb"GIF8[79]a", 8, (".gif",), vips.opener("gif"), read_whole=True, written_as=".png"),
+    Format("GIF", rb"GIF8[79]a", 8, (".gif",), vips.opener("gif"), look=gif.look, read_whole=True, written_as=".png"),
     Format("BMP", b"BM", 8, (".bmp",), pillow.opener("BmpImagePlugin", "BmpImageFile"), written_as=".png"),
     Format(
         "JPEG 2000",

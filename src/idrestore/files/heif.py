@@ -6,7 +6,7 @@ import numpy as np
 import pyvips
 
 from idrestore.files import vips
-from idrestore.files.containers import UnsupportedError, refusing_damage
+from idrestore.files.containers import UnsupportedError, optional, refusing_damage
 
 
 def opened(file: BinaryIO) -> vips.Opened:
@@ -15,7 +15,7 @@ def opened(file: BinaryIO) -> vips.Opened:
     libheif turns the pixels as the file says: the orientation in EXIF is that of the camera, and never applied (ISO/IEC
     23000-22, 7.3.6.4).
     """
-    library = _library()
+    library = optional("pillow_heif", "pillow-heif", "heif", "HEIC")
     file.seek(0)
     with refusing_damage():
         # 10 and 12 bits come shifted to the top of 16.
@@ -24,15 +24,6 @@ def opened(file: BinaryIO) -> vips.Opened:
     width, height = primary.size
     depth, channels = primary.info["bit_depth"], 4 if primary.has_alpha else 3
     return vips.Opened(width, height, depth, channels, lambda: _decoded(primary), _notes(primary, len(pictures)))
-
-
-def _library() -> Any:
-    try:
-        import pillow_heif
-    except ImportError as error:
-        advice = 'pip install "idrestore[heif]"'
-        raise UnsupportedError(f"is HEIC, and pillow-heif is not installed: {advice}") from error
-    return pillow_heif
 
 
 def _decoded(picture: Any) -> pyvips.Image:

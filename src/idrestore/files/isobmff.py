@@ -5,9 +5,12 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from idrestore.files import chromaticity
+from idrestore.files.chromaticity import Colours
 from idrestore.files.containers import (
     ANIMATION,
     GAIN_MAP,
+    Contents,
     DamagedError,
     UnsupportedError,
     bytes_at,
@@ -73,13 +76,10 @@ def meta(file: BinaryIO) -> Box | None:
 
 def items(file: BinaryIO) -> tuple[Item, ...]:
     """Return the file's items; raise `DamagedError` if their list is cut short."""
-    inside = meta(file)
-    if inside is None:
-        return ()
-    parts = {box.kind: box for box in boxes(file, inside.start, inside.start + inside.length)}
+    parts = _inside(file, meta(file))
     try:
         kinds = dict(_kinds(file, parts[b"iinf"])) if b"iinf" in parts else {}
-        places = dict(_places(bytes_at(file, *parts[b"iloc"][1:]))) if b"iloc" in parts else {}
+        places = dict(_extents(bytes_at(file, *parts[b"iloc"][1:]))) if b"iloc" in parts else {}
     except (struct.error, IndexError) as error:
         raise DamagedError("its list of pictures is cut short") from error
     return tuple(Item(number, kind, places.get(number, ())) for number, kind in kinds.items())
@@ -89,23 +89,33 @@ def with_exif(data: bytes, block: bytes) -> bytes:
     """Return a file of libheif's that has EXIF with this block in its place (ISO/IEC 23008-12, A.2.1), at the end."""
     file = io.BytesIO(data)
     number = next(item.number for item in items(file) if item.kind == b"Exif")
-    inside = meta(file)
-    assert inside is not None
-    listed = next(b for b in boxes(file, inside.start, inside.start + inside.length) if b.kind == b"iloc")
+    listed = _inside(file, meta(file))[b"iloc"]
+    where = next(each for each in _places(bytes_at(file, *listed[1:])) if each.number == number)
     payload = bytes(4) + block  # where in it TIFF's header is
+    start, size = where.extents[0]
+    at = len(data) + 8
+    wanted = {where.base: 0 if _width(start) else at, start: at, size: len(payload), where.method: 0}  # 0: in the file
     changed = bytearray(data)
-    for field, value in _fields_of(bytes_at(file, listed.start, listed.length), number, len(data) + 8, len(payload)):
-        changed[listed.start + field.start : listed.start + field.stop] = value.to_bytes(field.stop - field.start)
+    for field, value in wanted.items():
+        first, last = (listed.start + each for each in field)
+        changed[first:last] = value.to_bytes(last - first) if last > first else b""
     return bytes(changed) + struct.pack(">I4s", 8 + len(payload), b"mdat") + payload
 
 
-def check(file: BinaryIO) -> None:
-    """Raise `UnsupportedError` if metadata, or the whole file, take too much memory."""
+def look(file: BinaryIO) -> Contents:
+    """Return what a file holds; raise `UnsupportedError` if that, or the whole file, take too much memory."""
     if length(file) > _MAX_FILE:
         raise UnsupportedError("is larger than 1 GiB: save it as TIFF or PNG first")
     inside = meta(file)
     check_metadata(inside.length if inside else 0)
-    check_metadata(sum(item.size for item in items(file) if item.kind in (b"Exif", b"mime", b"uri ")))
+    listed = items(file)
+    check_metadata(sum(item.size for item in listed if item.kind in (b"Exif", b"mime", b"uri ")))
+    found = {
+        ANIMATION: bytes_at(file, 0, 12)[8:] in _SEQUENCES,
+        GAIN_MAP: any(item.kind == b"tmap" for item in listed),  # ISO 21496-1
+    }
+    notes = tuple(note for note, applies in found.items() if applies)
+    return Contents(notes=notes, colours=_colours(file, _inside(file, inside)))
 
 
 def check_whole(file: BinaryIO) -> None:
@@ -116,27 +126,43 @@ def check_whole(file: BinaryIO) -> None:
         raise DamagedError(f"{cut} of its {len(items(file))} parts are missing or cut short")
 
 
-def notes(file: BinaryIO) -> tuple[str, ...]:
-    """Say what is not read."""
-    brand = bytes_at(file, 0, 12)[8:]
-    found = {
-        ANIMATION: brand in _SEQUENCES,
-        GAIN_MAP: any(item.kind == b"tmap" for item in items(file)),  # ISO 21496-1
+def _inside(file: BinaryIO, box: Box | None) -> dict[bytes, Box]:
+    """Return the boxes in a box, the last of each kind."""
+    return {each.kind: each for each in boxes(file, box.start, box.start + box.length)} if box else {}
+
+
+def _colours(file: BinaryIO, parts: dict[bytes, Box]) -> Colours | None:
+    """Return what numbers say of the colours of the picture that is shown; of a grid its tiles may say it."""
+    properties = _inside(file, parts.get(b"iprp"))
+    held = properties.get(b"ipco")
+    colours = {
+        number: bytes_at(file, box.start, min(box.length, 8))
+        for number, box in enumerate(boxes(file, held.start, held.start + held.length) if held else (), 1)
+        if box.kind == b"colr"
     }
-    return tuple(note for note, applies in found.items() if applies)
-
-
-def cicp(file: BinaryIO) -> tuple[int, int] | None:
-    """Return primaries and transfer (ITU-T H.273) of the first picture that says them, None if none does."""
-    inside = meta(file)
-    for kind in (b"iprp", b"ipco"):
-        found = boxes(file, inside.start, inside.start + inside.length) if inside else iter(())
-        inside = next((box for box in found if box.kind == kind), None)
-    for box in boxes(file, inside.start, inside.start + inside.length) if inside else ():
-        if box.kind == b"colr" and (data := bytes_at(file, box.start, box.length))[:4] == b"nclx" and len(data) >= 8:
-            primaries, transfer = struct.unpack_from(">HH", data, 4)
-            return primaries, transfer
+    try:
+        own = _properties_of_shown(file, parts, properties) & colours.keys()
+    except (struct.error, IndexError):
+        own = set()
+    for number, data in colours.items():
+        if (number in own or not own) and data[:4] == b"nclx" and len(data) == 8:
+            return chromaticity.coded(*struct.unpack_from(">HH", data, 4))
     return None
+
+
+def _properties_of_shown(file: BinaryIO, parts: dict[bytes, Box], properties: dict[bytes, Box]) -> set[int]:
+    """Return the numbers of the properties of the primary item, from `pitm` and `ipma`."""
+    if not (b"pitm" in parts and b"ipma" in properties):
+        return set()
+    first, listed = (bytes_at(file, *box[1:]) for box in (parts[b"pitm"], properties[b"ipma"]))
+    primary = int.from_bytes(first[4 : 8 if first[0] else 6])
+    reader, wide = _Reader(listed, 4), listed[3] & 1
+    for _ in range(reader.integer(4)):
+        number = reader.integer(4 if listed[0] else 2)
+        found = {reader.integer(2) & 0x7FFF if wide else reader.integer(1) & 0x7F for _ in range(reader.integer(1))}
+        if number == primary:
+            return found
+    return set()
 
 
 def _kinds(file: BinaryIO, listed: Box) -> Iterator[tuple[int, bytes]]:
@@ -151,47 +177,44 @@ def _kinds(file: BinaryIO, listed: Box) -> Iterator[tuple[int, bytes]]:
             yield number, kind
 
 
-def _places(data: bytes) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
-    """Yield number and extents of each item from the content of `iloc`."""
+class _Place(NamedTuple):
+    """Where in the content of `iloc` the numbers of an item stand; each from where to where."""
+
+    number: int
+    method: tuple[int, int]
+    base: tuple[int, int]
+    extents: tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+    """Start and length of each piece"""
+
+
+def _width(field: tuple[int, int]) -> int:
+    """Return how many bytes a number has."""
+    return field[1] - field[0]
+
+
+def _places(data: bytes) -> Iterator[_Place]:
+    """Yield for each item where its numbers stand in `iloc`; raise `struct.error` if it is cut short."""
     version, sizes = data[0], struct.unpack_from(">H", data, 4)[0]
     at_size, count_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
     reader = _Reader(data, 6)
     for _ in range(reader.integer(2 if version < 2 else 4)):
         number = reader.integer(2 if version < 2 else 4)
-        inside = reader.integer(2) & 15 if version else 0  # 0: in the file, else in a box or an item
-        reader.integer(2)
-        base = reader.integer(base_size)
+        method = reader.skip(2 if version else 0)
+        reader.skip(2)
+        base = reader.skip(base_size)
         extents = []
         for _ in range(reader.integer(2)):
-            if version:
-                reader.integer(index_size)
-            start = base + reader.integer(at_size)
-            extents.append((start, reader.integer(count_size)))
-        yield number, () if inside else tuple(extents)
+            reader.skip(index_size if version else 0)
+            extents.append((reader.skip(at_size), reader.skip(count_size)))
+        yield _Place(number, method, base, tuple(extents))
 
 
-def _fields_of(data: bytes, number: int, start: int, count: int) -> Iterator[tuple[slice, int]]:
-    """Yield where in `iloc` an item's base, start and length stand, and what each has to be for other bytes."""
-    version, sizes = data[0], struct.unpack_from(">H", data, 4)[0]
-    at_size, count_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
-    reader = _Reader(data, 6)
-    for _ in range(reader.integer(2 if version < 2 else 4)):
-        is_it = reader.integer(2 if version < 2 else 4) == number
-        method = reader.place
-        reader.integer(4 if version else 2)
-        base = reader.place
-        reader.integer(base_size)
-        extents = reader.integer(2)
-        for each in range(extents):
-            reader.integer(index_size if version else 0)
-            place = reader.place
-            reader.integer(at_size + count_size)
-            if is_it and each == 0:
-                yield slice(base, base + base_size), 0 if at_size else start
-                yield slice(place, place + at_size), start if at_size else 0
-                yield slice(place + at_size, place + at_size + count_size), count
-                if version:  # in the file, no longer in a box
-                    yield slice(method, method + 2), 0
+def _extents(data: bytes) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+    """Yield number and extents of each item from the content of `iloc`; none if they are not in the file itself."""
+    for place in _places(data):
+        method, base = (int.from_bytes(data[slice(*field)]) for field in (place.method, place.base))
+        pieces = (tuple(int.from_bytes(data[slice(*field)]) for field in piece) for piece in place.extents)
+        yield place.number, () if method & 15 else tuple((base + start, count) for start, count in pieces)
 
 
 class _Reader:
@@ -202,8 +225,11 @@ class _Reader:
 
     def integer(self, size: int) -> int:
         """Return the next integer of `size` bytes, 0 for none."""
-        piece = self.data[self.place : self.place + size]
-        if len(piece) < size:
+        return int.from_bytes(self.data[slice(*self.skip(size))])
+
+    def skip(self, size: int) -> tuple[int, int]:
+        """Return from where to where the next integer stands."""
+        start, self.place = self.place, self.place + size
+        if self.place > len(self.data):
             raise struct.error("cut short")
-        self.place += size
-        return int.from_bytes(piece)
+        return start, self.place

@@ -1,19 +1,24 @@
 """The segments of a JPEG file (ITU-T T.81), walked without decoding a pixel."""
 
+import functools
 import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idrestore.files.containers import (
+    CREDENTIALS,
     GAIN_MAP,
     VIDEO,
+    Contents,
     DamagedError,
     UnsupportedError,
     check_metadata,
     check_parts,
+    content,
     length,
 )
 from idrestore.files.photo import Encoding
@@ -24,13 +29,18 @@ _APP0, _ADOBE = 0xE0, 0xEE
 MAX_SEGMENT = 65_533
 """Bytes that a segment holds"""
 EXIF = b"Exif\0\0"
-_WRITTEN_ANEW = (b"\xe1" + EXIF, b"\xe1http://ns.adobe.com/xap/1.0/\0", b"\xe2ICC_PROFILE\0")
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_WRITTEN_ANEW = (b"\xe1" + EXIF, b"\xe1" + XMP, b"\xe2ICC_PROFILE\0")
 _LEFT_OUT = {
     b"\xe2MPF\0": "other pictures in the file were left out",
     b"\xe2urn:iso:std:iso:ts:21496:-1\0": GAIN_MAP,
-    b"\xebJP": "content credentials (C2PA) were left out: they vouch for the original alone",
+    b"\xebJP": CREDENTIALS,
 }
 """How segments begin, marker first, that would be wrong in a result, and what to say"""
+_LONGEST_NAME = 32
+"""Bytes that tell what a segment holds"""
+_CHROMA = {0x22: "4:2:0", 0x21: "4:2:2"}
+"""Sampling of luminance, where that of the colours is one sample, both ways in four bits each"""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG and DAC
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _HARMLESS = ("extraneous bytes before marker", "Adobe color transform", "JFIF revision", "Invalid SOS parameters")
@@ -77,36 +87,43 @@ def segments(file: BinaryIO) -> Iterator[Segment]:
         place += 2 + size
 
 
-def content(file: BinaryIO, segment: Segment) -> bytes:
-    """Return what a segment holds."""
-    file.seek(segment.start)
-    return file.read(segment.length)
+def look(file: BinaryIO) -> Contents:
+    """Return what a file holds; raise `UnsupportedError` if that is too much, or samples have 12 bits."""
+    parts = list(segments(file))
+    _check(file, parts)
+    held = [(part.marker, content(file, *part[1:])) for part in parts if _is_said(part.marker)]
+    heads = [bytes([marker]) + said[:_LONGEST_NAME] for marker, said in held]
+    left_out = (words for start, words in _LEFT_OUT.items() if any(head.startswith(start) for head in heads))
+    notes = (*left_out, *_end_notes(file, max((part.start for part in parts), default=0)))
+    return Contents(_encoding(file, parts), notes, extras=_extras(held, heads))
 
 
-def check(file: BinaryIO) -> None:
-    """Raise `UnsupportedError` if there is too much beside the pixels, or samples have 12 bits."""
+def _is_said(marker: int) -> bool:
+    """Tell whether a segment says something beside the pixels."""
+    return 0xE0 <= marker <= 0xEF or marker == COM
+
+
+def _check(file: BinaryIO, parts: Sequence[Segment]) -> None:
     total = 0
-    for segment in segments(file):
-        if 0xE0 <= segment.marker <= 0xEF or segment.marker == COM:
-            total += segment.length
+    for part in parts:
+        if _is_said(part.marker):
+            total += part.length
             check_metadata(total)
-        elif segment.marker in _FRAMES and content(file, segment)[:1] == b"\x0c":
+        elif part.marker in _FRAMES and content(file, part.start, 1) == b"\x0c":
             raise UnsupportedError("is a JPEG of 12 bits, which is not read: save it as 16-bit TIFF or PNG first")
 
 
-def extras(file: BinaryIO) -> tuple[bytes, ...]:
+def _extras(held: Sequence[tuple[int, bytes]], heads: Sequence[bytes]) -> tuple[bytes, ...]:
     """Return the segments that a result of the same format has too, from the byte after 0xff on.
 
     These are comments and what applications noted, but for EXIF, XMP and the colour profile, which all formats hold,
     and what describes other pictures of the same file or vouches for its bytes.
     """
-    kept = []
-    for segment in segments(file):
-        if segment.marker == COM or (0xE0 <= segment.marker <= 0xEF and segment.marker not in (_APP0, _ADOBE)):
-            held = content(file, segment)
-            if not (bytes([segment.marker]) + held).startswith(_WRITTEN_ANEW + tuple(_LEFT_OUT)):
-                kept.append(application(segment.marker, held))
-    return tuple(kept)
+    return tuple(
+        application(marker, said)
+        for (marker, said), head in zip(held, heads, strict=True)
+        if marker not in (_APP0, _ADOBE) and not head.startswith(_WRITTEN_ANEW + tuple(_LEFT_OUT))
+    )
 
 
 def with_segments(data: bytes, density: tuple[int, int] | None, held: Sequence[bytes]) -> bytes:
@@ -127,63 +144,49 @@ def application(marker: int, held: bytes) -> bytes:
     return bytes([marker]) + (len(held) + 2).to_bytes(2) + held
 
 
-def encoding(file: BinaryIO) -> Encoding:
+def _encoding(file: BinaryIO, parts: Sequence[Segment]) -> Encoding:
     """Return how the file was encoded, as far as its headers tell."""
-    quality, halved, progressive = None, False, False
-    for segment in segments(file):
-        if segment.marker == DQT and quality is None:
-            quality = _quality(content(file, segment))
-        elif segment.marker in _FRAMES:
-            progressive = segment.marker in _PROGRESSIVE
-            halved = _is_halved(content(file, segment))
-    return Encoding(quality, halved, progressive)
+    tables = next((content(file, *part[1:]) for part in parts if part.marker == DQT), b"")
+    frame = next((part for part in parts if part.marker in _FRAMES), None)
+    if frame is None:
+        return Encoding(_quality(tables))
+    return Encoding(_quality(tables), _chroma(content(file, *frame[1:])), frame.marker in _PROGRESSIVE)
 
 
 def _quality(tables: bytes) -> int | None:
     """Estimate libjpeg's quality from the table of luminance: that whose mean step is nearest."""
-    if len(tables) < 65:
+    wide = len(tables) > 0 and tables[0] >> 4 > 0
+    if len(tables) < 1 + 64 * (1 + wide):
         return None
-    wide = tables[0] >> 4
-    steps = (
-        np.frombuffer(tables, ">u2" if wide else "u1", count=64, offset=1) if len(tables) > 64 * (1 + wide) else None
-    )
-    if steps is None:
-        return None
-    standard = np.array(_LUMINANCE)
+    mean = np.frombuffer(tables, ">u2" if wide else "u1", count=64, offset=1).mean()
+    # Of equal ones the highest: nothing is lost by it.
+    return 100 - int(np.abs(_mean_steps()[::-1] - mean).argmin())
+
+
+@functools.cache
+def _mean_steps() -> NDArray[np.float64]:
+    """Return the mean step of libjpeg's table of luminance for each quality, 1 to 100: (100,)."""
     qualities = np.arange(1, 101)
     scale = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)
-    means = np.clip((standard * scale[:, None] + 50) // 100, 1, 255).mean(axis=1)  # (100,)
-    # Of equal ones the highest: nothing is lost by it.
-    return int(qualities[::-1][np.abs(means[::-1] - steps.mean()).argmin()])
+    steps = np.clip((np.array(_LUMINANCE) * scale[:, None] + 50) // 100, 1, 255)
+    return np.asarray(steps.mean(axis=1))
 
 
-def _is_halved(frame: bytes) -> bool:
-    """Tell whether the colours have half the resolution both ways (4:2:0)."""
+def _chroma(frame: bytes) -> str:
+    """Return how finely the colours are stored."""
     if len(frame) < 15 or frame[5] != 3:
-        return False
+        return "4:4:4"
     luminance, *colours = (frame[7 + 3 * each] for each in range(3))
-    return luminance == 0x22 and set(colours) == {0x11}
+    return _CHROMA.get(luminance, "4:4:4") if set(colours) == {0x11} else "4:4:4"
 
 
-def notes(file: BinaryIO) -> tuple[str, ...]:
-    """Say what is left out, and that the end marker is missing; of a whole file no pixel is read for it."""
-    heads = [
-        bytes([segment.marker]) + content(file, segment._replace(length=min(segment.length, 32)))
-        for segment in segments(file)
-    ]
-    left_out = (words for start, words in _LEFT_OUT.items() if any(head.startswith(start) for head in heads))
-    return (*left_out, *_end_notes(file))
-
-
-def _end_notes(file: BinaryIO) -> tuple[str, ...]:
+def _end_notes(file: BinaryIO, place: int) -> tuple[str, ...]:
+    """Say that the end marker is missing, or what hangs behind it; of a whole file no pixel is read for it."""
     end = length(file)
-    place = max((segment.start for segment in segments(file)), default=0)
-    file.seek(max(place, end - 2))
-    if file.read(2) == _END:
+    if content(file, max(place, end - 2), 2) == _END:
         return ()
     while place < end:  # something hangs behind, or the end is missing
-        file.seek(place)
-        found = file.read(_PIECE).find(_END)
+        found = content(file, place, _PIECE).find(_END)
         if found >= 0:
             return _trailer_notes(file, place + found + len(_END))
         place += _PIECE - 1

@@ -6,16 +6,19 @@ what else an application noted it leaves out: those are read from the file itsel
 
 import re
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyvips
 
 from idrestore.files import exif, isobmff, jpeg, png, tiff, vips, webp, xmp
+from idrestore.files.containers import Contents
 from idrestore.files.formats import Format
 from idrestore.files.photo import UNKNOWN_RESOLUTION, Photo
 
 SOFTWARE_FIELD = "exif-ifd0-Software"
 """Key of `Photo.metadata` whose text replaces the Software field of EXIF."""
+PROFILE, EXIF = "icc-profile-data", "exif-data"
+"""Keys of the ICC profile, and of EXIF as a block that begins with TIFF's header"""
 EXTRAS = "extras"
 """Key of what only the same format holds: whole segments or chunks, a tuple of bytes."""
 
@@ -23,7 +26,7 @@ _KEPT = "(icc-profile|exif|xmp|iptc|photoshop)-data|image-description|resolution
 _INCH = 25.4  # mm
 
 
-def of(image: pyvips.Image, row: Format, file: BinaryIO) -> dict[str, Any]:
+def of(image: pyvips.Image, contents: Contents) -> dict[str, Any]:
     """Return what an upright picture's result will have of its file's metadata, put right where it would be wrong.
 
     These are libvips' header fields, EXIF as a block that begins with TIFF's header, and `EXTRAS`.
@@ -32,32 +35,33 @@ def of(image: pyvips.Image, row: Format, file: BinaryIO) -> dict[str, Any]:
     for name in filter(re.compile(_KEPT).match, vips.fields(image)):
         with suppress(UnicodeDecodeError):  # a comment that is no text is left out
             kept[name] = image.get(name)
-    block = tiff.exif_of(file) if row.name == "TIFF" else kept.pop("exif-data", b"").removeprefix(jpeg.EXIF)
+    block = kept.pop(EXIF, b"").removeprefix(jpeg.EXIF) if contents.exif is None else contents.exif
     if block:
-        kept["exif-data"] = exif.upright(block, image.width, image.height)
+        kept[EXIF] = exif.upright(block, image.width, image.height)
     if "xmp-data" in kept:
         kept["xmp-data"] = xmp.consistent(kept["xmp-data"])
-    if row.extras is not None and (extras := row.extras(file)):
-        kept[EXTRAS] = extras
-        if any(each[0] == jpeg.APP13 for each in extras):
+    if contents.extras:
+        kept[EXTRAS] = contents.extras
+        if any(each[0] == jpeg.APP13 for each in contents.extras):
             kept.pop("iptc-data", None)  # the segment holds it
     return kept
 
 
-def put(image: pyvips.Image, photo: Photo, target: Format) -> None:
+def put(image: pyvips.Image, photo: Photo, target: Format, block: bytes) -> None:
     """Give a picture that is about to be written what libvips writes of the metadata of `photo`."""
-    vips.set_fields(image, _for(photo, target))
+    vips.set_fields(image, _for(photo, target, block))
 
 
-def complete(data: bytes, photo: Photo, target: Format) -> bytes:
+def complete(data: bytes, photo: Photo, target: Format, block: bytes) -> bytes:
     """Return a file that libvips has written with the rest of the metadata of `photo`: EXIF, and extras."""
-    block, extras = _block(photo, target), _extras(photo, target)
+    extras = tuple(photo.metadata.get(EXTRAS, ())) if photo.format == target.name else ()
     if target.name == "JPEG":
         held = [jpeg.application(jpeg.APP1, jpeg.EXIF + block)] if block else []
         return jpeg.with_segments(data, _density(photo), [*held, *extras])
     if target.name == "PNG":
         held = [png.whole(b"eXIf", block)] if block else []
-        return png.with_chunks(data, [*held, *extras])
+        intent = photo.encoding.intent if photo.format == target.name and PROFILE not in photo.metadata else None
+        return png.with_chunks(data, [*([] if intent is None else [png.srgb(intent)]), *held, *extras])
     if not block:
         return data
     if target.name == "TIFF":
@@ -68,29 +72,46 @@ def complete(data: bytes, photo: Photo, target: Format) -> bytes:
     return isobmff.with_exif(data, block)
 
 
-def losses(photo: Photo, target: Format) -> dict[str, bool]:
+def losses(photo: Photo, target: Format, block: bytes) -> dict[str, bool]:
     """Tell of each loss, in words, whether writing `photo` as `target` brings it."""
-    extras = photo.metadata.get(EXTRAS, ())
-    moved = 37500 in _exif_directory(photo) and "TIFF" in (photo.format, target.name)
+    extras, other = photo.metadata.get(EXTRAS, ()), target.name != photo.format
+    moves = {"TIFF", "raw"} & {photo.format, target.name}
     return {
-        "EXIF was not kept: JPEG holds 64 kB of it": bool(_whole_block(photo)) and not _block(photo, target),
-        "the maker notes of EXIF were moved, and may not be readable": moved,
-        "IPTC was not kept": "iptc-data" in photo.metadata and target.name != photo.format,
+        "EXIF was not kept: JPEG holds 64 kB of it": EXIF in photo.metadata and not block,
+        "XMP was not kept: JPEG holds 64 kB of it": target.name == "JPEG" and _is_too_long(photo),
+        "the maker notes of EXIF were moved, and may not be readable": bool(moves) and 37500 in _exif_directory(photo),
+        "IPTC was not kept": "iptc-data" in photo.metadata and other,
         f"what only {photo.format} holds was not kept (comments, texts, IPTC, what applications noted)": bool(extras)
-        and target.name != photo.format,
+        and other,
+        f"the profile of greys was not kept: {target.name} holds colours": _has_grey_profile(photo) and target.colours,
     }
 
 
 def software(photo: Photo) -> str:
     """Return what EXIF says wrote the photo, or an empty text."""
-    return exif.software(photo.metadata.get("exif-data", b""))
+    return exif.software(photo.metadata.get(EXIF, b""))
 
 
-def _for(photo: Photo, target: Format) -> dict[str, Any]:
-    left_out = {"exif-data", EXTRAS, SOFTWARE_FIELD}
+def exif_block(photo: Photo, target: Format) -> bytes:
+    """Return the EXIF that the result has, the Software field included; empty if there is none or no room."""
+    own: bytes = photo.metadata.get(EXIF, b"")
+    text = photo.metadata.get(SOFTWARE_FIELD)
+    block = exif.with_software(own, text) if text else own
+    if target.name != "JPEG":
+        return block
+    fitting = (each for each in (block, own) if len(each) + len(jpeg.EXIF) <= jpeg.MAX_SEGMENT)
+    return next(fitting, b"")  # the field may have been too much
+
+
+def _for(photo: Photo, target: Format, block: bytes) -> dict[str, Any]:
+    left_out = {EXIF, EXTRAS, SOFTWARE_FIELD}
+    if _has_grey_profile(photo) and target.colours:
+        left_out.add(PROFILE)
+    if target.name == "JPEG" and _is_too_long(photo):
+        left_out.add("xmp-data")
     metadata = {name: value for name, value in photo.metadata.items() if name not in left_out}
-    if target.name == "AVIF" and _block(photo, target):
-        metadata["exif-data"] = exif.with_software(b"", "idrestore")  # a place for the block
+    if target.name == "AVIF" and block:
+        metadata[EXIF] = exif.with_software(b"", "idrestore")  # a place for the block
     iptc = metadata.pop("iptc-data", None)
     if iptc is not None and target.name == photo.format:  # each format wraps it differently
         # libvips counts words of 4 bytes where libtiff counts bytes: three quarters would be lost.
@@ -98,27 +119,18 @@ def _for(photo: Photo, target: Format) -> dict[str, Any]:
     return metadata
 
 
-def _whole_block(photo: Photo) -> bytes:
-    block: bytes = photo.metadata.get("exif-data", b"")
-    text = photo.metadata.get(SOFTWARE_FIELD)
-    return exif.with_software(block, text) if text else block
+def _has_grey_profile(photo: Photo) -> bool:
+    held: bytes = photo.metadata.get(PROFILE, b"")
+    return held[16:20] == b"GRAY"
 
 
-def _block(photo: Photo, target: Format) -> bytes:
-    """Return the EXIF that the result has, the Software field included; empty if there is none or no room."""
-    block = _whole_block(photo)
-    if target.name == "JPEG" and len(block) + len(jpeg.EXIF) > jpeg.MAX_SEGMENT:
-        block = photo.metadata.get("exif-data", b"")  # the field may have been too much
-        return block if len(block) + len(jpeg.EXIF) <= jpeg.MAX_SEGMENT else b""
-    return block
-
-
-def _extras(photo: Photo, target: Format) -> tuple[bytes, ...]:
-    return tuple(photo.metadata.get(EXTRAS, ())) if photo.format == target.name else ()
+def _is_too_long(photo: Photo) -> bool:
+    """Tell whether XMP does not fit in a segment of a JPEG."""
+    return len(photo.metadata.get("xmp-data", b"")) + len(jpeg.XMP) > jpeg.MAX_SEGMENT
 
 
 def _exif_directory(photo: Photo) -> exif.Directory:
-    below = exif.unpacked(photo.metadata.get("exif-data", b"")).get(exif.EXIF_POINTER)
+    below = exif.unpacked(photo.metadata.get(EXIF, b"")).get(exif.EXIF_POINTER)
     return below if isinstance(below, dict) else {}
 
 

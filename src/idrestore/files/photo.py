@@ -31,11 +31,15 @@ class Encoding:
 
     quality: int | None = None
     """Of JPEG, on libjpeg's scale of 1 to 100, estimated from the quantisation table; None = unknown"""
-    halved_colours: bool = False
-    """JPEG stores the colours at half the resolution both ways (4:2:0)."""
+    chroma: str = "4:4:4"
+    """How finely a JPEG stores the colours: 4:4:4, 4:2:2 or 4:2:0"""
     progressive: bool = False
     lossless: bool = False
     """Of WebP, which has both kinds"""
+    intent: int | None = None
+    """Rendering intent of a PNG that calls itself sRGB, 0 to 3; None = it does not"""
+    float_bits: int | None = None
+    """Of a sample of a TIFF of floating-point numbers, 16 or 32; None = it holds integers"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

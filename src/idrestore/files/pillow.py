@@ -1,17 +1,26 @@
-"""BMP and JPEG 2000 files, which Pillow decodes and libvips as a rule does not."""
+"""What Pillow does and libvips as a rule does not: it decodes BMP and JPEG 2000, and encodes JPEG in 4:2:2."""
 
+import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
 
-from idrestore.files import vips
-from idrestore.files.containers import UnsupportedError, refusing_damage
+from idrestore.files import isobmff, vips
+from idrestore.files.containers import UnsupportedError, check_metadata, content, length, refusing_damage
 
 _MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}
 """Pillow's modes that have to be converted, and to what"""
+_INCH = 25.4  # mm
+_RESTRICTED = b"\2"
+"""Method by which the colours of a JPEG 2000 file are described: an ICC profile"""
+_UUIDS = {
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp-data",
+    b"JpgTiffExif->JP2": "exif-data",
+}
+"""Of boxes of JPEG 2000 (XMP specification, part 3, 1.1.4)"""
 _CHANNELS = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 
 
@@ -32,16 +41,52 @@ def opener(plugin: str, kind: str) -> Callable[[BinaryIO], vips.Opened]:
         depth = 16 if mode == "I;16" else 8
         notes = (f"of {bits} bits 8 were read",) if bits > 8 == depth else ()
         width, height = picture.size
-        return vips.Opened(width, height, depth, _CHANNELS[mode], lambda: _decoded(picture, mode), notes)
+        fields = _fields(file) if plugin == "Jpeg2KImagePlugin" else {}
+        return vips.Opened(width, height, depth, _CHANNELS[mode], lambda: _decoded(picture, mode, fields), notes)
 
     return opened
 
 
-def _decoded(picture: Any, mode: str) -> pyvips.Image:
+def jpeg(image: pyvips.Image, quality: int, progressive: bool) -> bytes:
+    """Encode a picture with half of the colours' resolution across (4:2:2), its profile and XMP with it."""
+    from PIL import Image
+
+    if image.hasalpha():
+        image = image.flatten(background=[255])
+    held = {"icc_profile": vips.field(image, "icc-profile-data", None), "xmp": vips.field(image, "xmp-data", None)}
+    options = {name: value for name, value in held.items() if value}
+    file = io.BytesIO()
+    Image.fromarray(image.numpy()).save(
+        file, "JPEG", quality=quality, subsampling="4:2:2", progressive=progressive, **options
+    )
+    return file.getvalue()
+
+
+def _decoded(picture: Any, mode: str, fields: Mapping[str, bytes]) -> pyvips.Image:
     with refusing_damage():
         samples = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    profile = picture.info.get("icc_profile")
-    return vips.from_array(samples, {"icc-profile-data": profile} if profile else {}, mode == "CMYK")
+    image = vips.from_array(samples, fields, mode == "CMYK")
+    across, down = (float(each) / _INCH for each in picture.info.get("dpi", (0, 0)))
+    return image.copy(xres=across, yres=down) if across > 0 < down else image
+
+
+def _fields(file: BinaryIO) -> dict[str, bytes]:
+    """Return as libvips' fields what the boxes of a JPEG 2000 file say (ITU-T T.800, annex I): Pillow leaves it out."""
+    fields: dict[str, bytes] = {}
+    for box in isobmff.boxes(file, 0, length(file)):
+        if box.kind == b"jp2h":
+            colours = (
+                content(file, *inner[1:])
+                for inner in isobmff.boxes(file, box.start, box.start + box.length)
+                if inner.kind == b"colr"
+            )
+            profile = next((held[3:] for held in colours if held[:1] == _RESTRICTED), None)
+            fields |= {"icc-profile-data": profile} if profile else {}
+        elif box.kind == b"uuid":
+            check_metadata(box.length)
+            name, held = content(file, box.start, 16), content(file, box.start + 16, box.length - 16)
+            fields |= {_UUIDS[name]: held} if name in _UUIDS else {}
+    return fields
 
 
 def _bits(file: BinaryIO) -> int:

@@ -3,59 +3,81 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import BinaryIO
 
-from idrestore.files.containers import ANIMATION, MAX_METADATA, check_metadata, check_parts, length
+from idrestore.files import chromaticity, containers
+from idrestore.files.chromaticity import Colours
+from idrestore.files.containers import (
+    ANIMATION,
+    CREDENTIALS,
+    MAX_METADATA,
+    Chunk,
+    Contents,
+    check_metadata,
+    content,
+)
+from idrestore.files.photo import Encoding
 
 _SIGNATURE = 8  # bytes
 _PIECE = 1 << 20  # bytes of compressed text that are looked at in one go
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _ELSEWHERE = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+_COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+_UNIT = 100_000
+"""By which gAMA and cHRM multiply their numbers"""
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-
-
-class Chunk(NamedTuple):
-    """A chunk: its kind, and where in the file its content is."""
-
-    kind: bytes
-    start: int
-    length: int
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
     """Yield the chunks up to and with IEND; of a file that is cut short, those that are whole."""
-    end, place = length(file), _SIGNATURE
-    for number in range(end):
-        check_parts(number)
-        file.seek(place)
-        head = file.read(8)
-        if len(head) < 8:
+    for chunk in containers.chunks(file, _SIGNATURE, ">I4s", behind=4):
+        yield chunk
+        if chunk.kind == b"IEND":
             return
-        size, kind = struct.unpack(">I4s", head)
-        if place + 12 + size > end:
-            return
-        yield Chunk(kind, place + 8, size)
-        if kind == b"IEND":
-            return
-        place += 12 + size
 
 
-def content(file: BinaryIO, chunk: Chunk) -> bytes:
-    """Return what a chunk holds, compressed or not."""
-    file.seek(chunk.start)
-    return file.read(chunk.length)
+def look(file: BinaryIO) -> Contents:
+    """Return what a file holds; raise `UnsupportedError` if that takes too much memory, unpacked."""
+    parts = list(chunks(file))
+    _check(file, parts)
+    held = {chunk.kind: content(file, *chunk[1:]) for chunk in parts if chunk.kind in (*_COLOURS, b"eXIf")}
+    described = _colours(held)
+    return Contents(
+        Encoding(intent=held[b"sRGB"][0] if _says_srgb(held) else None),
+        _notes({chunk.kind for chunk in parts}),
+        held.get(b"eXIf"),  # libvips reads none behind the pixels
+        tuple(_extras(file, parts)),
+        described,
+        b"cICP" in held,
+    )
 
 
-def extras(file: BinaryIO) -> tuple[bytes, ...]:
-    """Return the texts and the time of a file as whole chunks, but for XMP and EXIF, which all formats hold."""
-    kept = []
-    for chunk in chunks(file):
+def _says_srgb(held: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the chunk sRGB is the one that counts."""
+    return held.get(b"sRGB", b"")[:1] in (b"\0", b"\1", b"\2", b"\3") and not {b"cICP", b"iCCP"} & held.keys()
+
+
+def _colours(held: Mapping[bytes, bytes]) -> Colours | None:
+    """Return what the chunk that counts says: cICP before iCCP before sRGB before gAMA, cHRM (ISO/IEC 15948, 4.3)."""
+    if len(held.get(b"cICP", b"")) == 4:
+        return chromaticity.coded(*held[b"cICP"][:2])
+    if {b"iCCP", b"sRGB"} & held.keys():
+        return None
+    gamma, chromaticities = held.get(b"gAMA", b""), held.get(b"cHRM", b"")
+    values = struct.unpack(">8I", chromaticities) if len(chromaticities) == 32 else ()
+    return chromaticity.measured(
+        int.from_bytes(gamma) / _UNIT if len(gamma) == 4 else None, tuple(each / _UNIT for each in values)
+    )
+
+
+def _extras(file: BinaryIO, parts: Sequence[Chunk]) -> Iterator[bytes]:
+    """Yield the texts and the time of a file as whole chunks, but for XMP and EXIF, which all formats hold."""
+    for chunk in parts:
         if chunk.kind in (b"tEXt", b"zTXt", b"iTXt", b"tIME"):
-            held = content(file, chunk)
+            held = content(file, *chunk[1:])
             if not held.startswith(_ELSEWHERE):
-                kept.append(whole(chunk.kind, held))
-    return tuple(kept)
+                yield whole(chunk.kind, held)
 
 
 def whole(kind: bytes, held: bytes) -> bytes:
@@ -69,10 +91,14 @@ def with_chunks(data: bytes, held: Sequence[bytes]) -> bytes:
     return data[:place] + b"".join(held) + data[place:]
 
 
-def check(file: BinaryIO) -> None:
-    """Raise `UnsupportedError` if texts, profile and other chunks beside the pixels take too much memory, unpacked."""
+def srgb(intent: int) -> bytes:
+    """Return the chunk by which a picture calls itself sRGB."""
+    return whole(b"sRGB", bytes([intent]))
+
+
+def _check(file: BinaryIO, parts: Sequence[Chunk]) -> None:
     total = 0
-    for chunk in chunks(file):
+    for chunk in parts:
         if chunk.kind in _TEXTS:
             total += _unpacked(file, chunk, MAX_METADATA - total)
         elif chunk.kind not in _NEEDED and chunk.kind != b"fdAT":
@@ -80,27 +106,20 @@ def check(file: BinaryIO) -> None:
         check_metadata(total)
 
 
-def cicp(file: BinaryIO) -> tuple[int, int] | None:
-    """Return primaries and transfer (ITU-T H.273) as the chunk cICP has them, None without one."""
-    for chunk in chunks(file):
-        if chunk.kind == b"cICP" and chunk.length == 4:
-            data = content(file, chunk)
-            return data[0], data[1]
-    return None
-
-
-def notes(file: BinaryIO) -> tuple[str, ...]:
-    """Say what is missing though every pixel is there, and what is not read."""
-    kinds = {chunk.kind for chunk in chunks(file)}
-    ended = () if b"IEND" in kinds else ("the end of the file is missing; every pixel is there",)
-    return (*ended, ANIMATION) if b"acTL" in kinds else ended
+def _notes(kinds: Collection[bytes]) -> tuple[str, ...]:
+    found = {
+        "the end of the file is missing; every pixel is there": b"IEND" not in kinds,
+        ANIMATION: b"acTL" in kinds,
+        CREDENTIALS: b"caBX" in kinds,
+    }
+    return tuple(note for note, applies in found.items() if applies)
 
 
 def _unpacked(file: BinaryIO, chunk: Chunk, limit: int) -> int:
     """Return how many bytes a chunk has in memory, at most a little more than `limit`."""
     if chunk.kind == b"tEXt" or chunk.length > limit:
         return chunk.length
-    data = content(file, chunk)
+    data = content(file, *chunk[1:])
     start = _start_of_stream(chunk.kind, data)
     if start is None:
         return chunk.length

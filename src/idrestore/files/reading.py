@@ -9,8 +9,16 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pyvips
 
-from idrestore.files import colour, jpeg, metadata, tiff, vips, xmp
-from idrestore.files.containers import ANIMATION, GAIN_MAP, VIDEO, DamagedError, UnsupportedError, length
+from idrestore.files import colour, metadata, vips, xmp
+from idrestore.files.containers import (
+    ANIMATION,
+    GAIN_MAP,
+    VIDEO,
+    Contents,
+    DamagedError,
+    UnsupportedError,
+    length,
+)
 from idrestore.files.formats import FORMATS, Format, recognised
 from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
 
@@ -44,7 +52,7 @@ class Header(NamedTuple):
 
 def inspect(source: Path | str | bytes, name: str = "") -> Header:
     """Read a photo's header alone; raise `ImageError`, which names bytes `name`."""
-    with _opened(source, name) as (row, file):
+    with _opened(source, name) as (row, file, _):
         opened = row.open(file)
         samples = opened.width * opened.height * max(3, opened.channels) * (1 if opened.depth <= 8 else 2)
         memory = _FIXED + _COPIES * samples + (length(file) if row.read_whole else 0)
@@ -67,40 +75,38 @@ def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "
     >>> read("photo.jpg").pixels.shape
     (32, 48, 3)
     """
-    with _opened(source, name) as (row, file):
+    with _opened(source, name) as (row, file, contents):
         opened = row.open(file)
         _check_size(opened, max_pixels)
         row.check_whole(file)
         try:
             with vips.readable_errors():
-                return _photo(row, file, opened)
+                return _photo(row, contents, opened)
         except pyvips.Error as error:
-            if row.name == "TIFF":
-                mended = tiff.mended(file)
-                return _photo(row, file, vips.opener("tiff", "warning")(mended))
-            if row.name != "JPEG":
+            if row.mended is None:
                 raise
-            mended, fail_on = jpeg.mended(file, error.detail)
-            return _photo(row, file, vips.opener("jpeg", fail_on)(mended))
+            mended, fail_on = row.mended(file, error.detail)
+            return _photo(row, contents, vips.opener(row.saver, fail_on)(mended))
 
 
 def thumbnail(source: Path | bytes, side: int, quality: int = 60) -> bytes:
     """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
-    with _opened(source) as (row, file):
-        image = _decoded(row, file, row.open(file)).thumbnail_image(side, size="down", export_profile="srgb")
+    with _opened(source) as (row, file, contents):
+        image, _ = colour.as_rgb(_decoded(contents, row.open(file)))
+        image = image.thumbnail_image(side, size="down", export_profile="srgb")
         return bytes(image.webpsave_buffer(Q=quality, keep=pyvips.enums.ForeignKeep.NONE))
 
 
 @contextmanager
-def _opened(source: Path | str | bytes, name: str = "") -> Iterator[tuple[Format, BinaryIO]]:
+def _opened(source: Path | str | bytes, name: str = "") -> Iterator[tuple[Format, BinaryIO, Contents]]:
     """Keep a file open whose format is known and sane; whatever fails is an `ImageError`."""
     name = name or ("the picture" if isinstance(source, bytes) else str(source))
     try:
         with _stream(source) as file:
             row = _recognised(name, file)
-            row.check(file)
+            contents = row.look(file)
             with vips.readable_errors():
-                yield row, file
+                yield row, file, contents
     except UnsupportedError as error:
         raise ImageError(f"{name} {error}") from error
     except pyvips.Error as error:
@@ -142,18 +148,17 @@ def _check_size(opened: vips.Opened, max_pixels: int) -> None:
         raise UnsupportedError(f"has {found}: expected at most {max_pixels:,} in all; {advice}")
 
 
-def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
-    encoding, notes = row.encoding(file), (*opened.notes, *row.notes(file))
-    decoded = _decoded(row, file, opened)
-    if not colour.is_known(decoded):
-        found = f"{decoded.bands} channels of {decoded.format} {decoded.interpretation}"
-        raise UnsupportedError(f"holds {found}: expected 8- or 16-bit grey, RGB or CMYK; convert it first")
-    image = _upright(colour.without_cmyk(decoded))
-    kept = metadata.of(image, row, file)
-    profile, unsaid = colour.described(row.cicp(file), kept.get("icc-profile-data"))
+def _photo(row: Format, contents: Contents, opened: vips.Opened) -> Photo:
+    decoded = _decoded(contents, opened)
+    image, converted = colour.as_rgb(decoded)
+    image = _upright(image)
+    kept = metadata.of(image, contents)
+    held = colour.described(contents.colours, contents.over_profile, kept.pop(metadata.PROFILE, None), image.bands < 3)
+    profile, unsaid = held
     if profile is not None:
-        kept["icc-profile-data"] = profile
+        kept[metadata.PROFILE] = profile
     pixels, alpha = _arrays(image, row)
+    notes = (*opened.notes, *contents.notes, *unsaid, *converted, *_notes(decoded, row))
     return Photo(
         pixels,
         alpha,
@@ -162,15 +167,14 @@ def _photo(row: Format, file: BinaryIO, opened: vips.Opened) -> Photo:
         metadata=kept,
         # libvips says unknown with 1 pixel per millimetre.
         resolution=UNKNOWN_RESOLUTION if image.xres == 1 else (image.xres, image.yres),
-        encoding=encoding,
-        notes=tuple(dict.fromkeys((*notes, *unsaid, *_notes(decoded, row)))),
+        encoding=contents.encoding,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _decoded(row: Format, file: BinaryIO, opened: vips.Opened) -> pyvips.Image:
+def _decoded(contents: Contents, opened: vips.Opened) -> pyvips.Image:
     """Decode a picture, without channels that libvips would take for transparency."""
-    image = opened.decode()
-    kept = tiff.known_channels(file) if row.name == "TIFF" else ()
+    image, kept = opened.decode(), contents.channels
     if not kept or kept[-1] >= image.bands:
         return image
     bands = [image.extract_band(each) for each in kept]
@@ -199,7 +203,7 @@ def _notes(image: pyvips.Image, row: Format) -> tuple[str, ...]:
     notes = {
         _SEVERAL.get(row.name, ""): pages > 1 and row.name in _SEVERAL,
         "pictures inside the TIFF were not read; of a camera's raw file this is a preview": inner,
-        "CMYK was converted to sRGB": image.interpretation == "cmyk",
+        "the comment of the GIF was left out": bool(vips.field(image, "gif-comment", "")),
         GAIN_MAP: xmp.has_gain_map(packet),
         VIDEO: xmp.has_video(packet),
     }

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from idrestore.files import exif
-from idrestore.files.containers import DamagedError, UnsupportedError, bytes_at, check_metadata, length
+from idrestore.files.containers import Contents, DamagedError, UnsupportedError, bytes_at, check_metadata, length
+from idrestore.files.photo import Encoding
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR = 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
 SUBFILE, PAGE_NUMBER = 254, 297
+SAMPLE_FORMAT, FLOAT = 339, 3
+"""Tag, and its value for floating-point numbers (TIFF 6.0, section 19)"""
 SUB_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 330, 338, 50706
 EXIF_POINTER = 34665
 """Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
@@ -109,21 +112,33 @@ def below(directory: Directory, tag: int = SUB_DIRECTORIES) -> Iterator[Director
             yield found
 
 
-def check(file: BinaryIO) -> None:
-    """Raise `UnsupportedError` if tags take too much memory, or the first page uses what libvips does not decode."""
+def look(file: BinaryIO) -> Contents:
+    """Return what a file holds beside the first page's pixels.
+
+    Raise `UnsupportedError` if its tags take too much memory, or the page uses what libvips does not decode.
+    """
     pages = list(directories(file))
     check_metadata(sum(e.size for page in pages for tag, e in page.entries.items() if tag not in _PIXELS))
-    for page in pages[:1]:
-        used = _unsupported(page)
-        if used:
-            advice = "save it as TIFF with LZW or Deflate, for instance with tiffcp -c zip"
-            raise UnsupportedError(f"is a TIFF of {used}, which is not read: {advice}")
+    if not pages:
+        return Contents(exif=b"")
+    page = pages[0]
+    if used := _unsupported(page):
+        advice = "save it as TIFF with LZW or Deflate, for instance with tiffcp -c zip"
+        raise UnsupportedError(f"is a TIFF of {used}, which is not read: {advice}")
+    channels = _known_channels(page)
+    found = {
+        "Photoshop's layers were left out: they show the photo as it was": _LAYERS in page.entries,
+        "a channel that is not transparency was left out (a scanner's infrared, for instance)": bool(channels),
+    }
+    bits = page.integer(BITS, 1) if page.integer(SAMPLE_FORMAT, 1) == FLOAT else None
+    notes = tuple(note for note, applies in found.items() if applies)
+    return Contents(Encoding(float_bits=bits), notes, exif_of(file), channels=channels)
 
 
-def mended(file: BinaryIO) -> BinaryIO:
+def mended(file: BinaryIO, complaint: str) -> tuple[BinaryIO, str]:
     """Return a file of the first page's pixels alone, for libtiff to decode what it gave up because of a tag.
 
-    Raise `DamagedError` where there are no such tags.
+    With it comes the level at which libvips is to fail. Raise `DamagedError` where there are no such tags.
     """
     page = next(directories(file), None)
     if page is None or set(page.entries) <= _ABOUT_PIXELS or _head(file)[1] or length(file) > _MAX_MENDED:
@@ -135,7 +150,7 @@ def mended(file: BinaryIO) -> BinaryIO:
     data = file.read()
     data += bytes(len(data) % 2)
     start = struct.pack(page.order + "I", len(data))
-    return io.BytesIO(data[:4] + start + data[8:] + exif.laid_out(dict(rows), page.order, len(data)))
+    return io.BytesIO(data[:4] + start + data[8:] + exif.laid_out(dict(rows), page.order, len(data))), "warning"
 
 
 def check_whole(file: BinaryIO) -> None:
@@ -157,21 +172,10 @@ def check_whole(file: BinaryIO) -> None:
         raise DamagedError(f"{pieces.expected - whole} of {pieces.expected} strips or tiles are missing or cut short")
 
 
-def notes(file: BinaryIO) -> tuple[str, ...]:
-    """Say what is not read."""
-    page = next(directories(file), None)
-    found = {
-        "Photoshop's layers were left out: they show the photo as it was": page is not None and _LAYERS in page.entries,
-        "a channel that is not transparency was left out (a scanner's infrared, for instance)": known_channels(file),
-    }
-    return tuple(note for note, applies in found.items() if applies)
-
-
-def known_channels(file: BinaryIO) -> tuple[int, ...]:
-    """Return which channels of the first page are colours or transparency; empty if all are."""
-    page = next(directories(file), None)
-    extras = page.integers(EXTRA_SAMPLES) if page is not None else ()
-    if page is None or 0 not in extras:  # 0: not specified (TIFF 6.0, section 18)
+def _known_channels(page: Directory) -> tuple[int, ...]:
+    """Return which channels of a page are colours or transparency; empty if all are."""
+    extras = page.integers(EXTRA_SAMPLES)
+    if 0 not in extras:  # 0: not specified (TIFF 6.0, section 18)
         return ()
     first = page.integer(SAMPLES, 1) - len(extras)
     return (*range(first), *(first + place for place, kind in enumerate(extras) if kind)) if first > 0 else ()
@@ -201,6 +205,14 @@ def with_tags(data: bytes, block: bytes) -> bytes:
     start = len(data) + len(data) % 2
     directory = exif.laid_out({**added, **rows}, "<", start)
     return data[:4] + struct.pack("<I", start) + data[8:].ljust(start - 8, b"\0") + directory
+
+
+def as_float(data: bytes) -> bytes:
+    """Return a TIFF file of libvips' whose integers are said to be what they hold: floating-point numbers."""
+    page = next(directories(io.BytesIO(data)))
+    entry, changed = page.entries[SAMPLE_FORMAT], bytearray(data)
+    struct.pack_into(f"{page.order}{entry.number}H", changed, entry.start, *[FLOAT] * entry.number)
+    return bytes(changed)
 
 
 def _own_tags(directory: Directory, depth: int) -> exif.Directory:

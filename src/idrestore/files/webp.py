@@ -3,46 +3,28 @@
 import io
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from idrestore.files.containers import UnsupportedError, check_metadata, check_parts, length
+from idrestore.files import containers
+from idrestore.files.containers import Chunk, Contents, UnsupportedError, check_metadata, length
 from idrestore.files.photo import Encoding
 
 _MAX_FILE = 1 << 30  # bytes: libwebp holds the whole file
 _HAS_EXIF = 8
 
 
-class Chunk(NamedTuple):
-    """A chunk: its kind, and where in the file its content is."""
-
-    kind: bytes
-    start: int
-    length: int
-
-
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
     """Yield the chunks; of a file that is cut short, those that are whole."""
-    end, place = length(file), 12
-    for number in range(end):
-        check_parts(number)
-        file.seek(place)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        kind, size = struct.unpack("<4sI", head)
-        if place + 8 + size > end:
-            return
-        yield Chunk(kind, place + 8, size)
-        place += 8 + size + size % 2
+    return containers.chunks(file, 12, "<4sI", even=True)
 
 
-def check(file: BinaryIO) -> None:
-    """Raise `UnsupportedError` if metadata, or the whole file, take too much memory."""
+def look(file: BinaryIO) -> Contents:
+    """Return what a file holds; raise `UnsupportedError` if that, or the whole file, take too much memory."""
     if length(file) > _MAX_FILE:
         raise UnsupportedError("is a WebP of more than 1 GiB: save it as TIFF or PNG first")
-    check_metadata(
-        sum(chunk.length for chunk in chunks(file) if chunk.kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF"))
-    )
+    parts = list(chunks(file))
+    check_metadata(sum(chunk.length for chunk in parts if chunk.kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")))
+    return Contents(Encoding(lossless=any(chunk.kind == b"VP8L" for chunk in parts)))
 
 
 def with_exif(data: bytes, width: int, height: int, has_alpha: bool, block: bytes) -> bytes:
@@ -58,8 +40,3 @@ def with_exif(data: bytes, width: int, height: int, has_alpha: bool, block: byte
         found[b"XMP "] = xmp
     body = b"".join(struct.pack("<4sI", kind, len(held)) + held + bytes(len(held) % 2) for kind, held in found.items())
     return struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WEBP") + body
-
-
-def encoding(file: BinaryIO) -> Encoding:
-    """Return how the file was encoded, as far as its headers tell."""
-    return Encoding(lossless=any(chunk.kind == b"VP8L" for chunk in chunks(file)))

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from idrestore.files import atomic, metadata, vips
+from idrestore.files import atomic, metadata, pillow, tiff, vips
 from idrestore.files.formats import BY_SUFFIX, Format
 from idrestore.files.photo import Encoding, ImageError, Photo, Pixels
 
 _KEEP = pyvips.enums.ForeignKeep.ALL & ~pyvips.enums.ForeignKeep.EXIF, pyvips.enums.ForeignKeep.ALL
 """What libvips writes of the metadata: all but EXIF, and in AVIF a place for that"""
+_HALVED_ACROSS = "4:2:2"
+"""Chroma sampling that libvips does not write, and Pillow does"""
 _LEAST_QUALITY = 75
 """Of a JPEG whose own is lower: what has been restored is not spoilt again. libjpeg's default"""
 
@@ -59,14 +61,13 @@ def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = 
     if quality is not None and not 1 <= quality <= 100:
         raise ImageError(f"quality is {quality}: expected 1 to 100")
     photo = replace(like, pixels=pixels)
-    destination = pyvips.Target.new_to_memory()
+    block = metadata.exif_block(photo, target)
     try:
         with vips.readable_errors():
-            image = _to_vips(photo, target)
-            getattr(image, f"{target.saver}save_target")(destination, **_options(photo, target, quality))
+            data = _saved(photo, target, _options(photo, target, quality), block)
     except pyvips.Error as error:
         raise ImageError(f"{path} cannot be written as {target.name} ({vips.cause(error)})") from error
-    return metadata.complete(destination.get("blob"), photo, target), _losses(photo, target)
+    return metadata.complete(data, photo, target, block), _losses(photo, target, block)
 
 
 def unwritable(path: Path, error: OSError) -> ImageError:
@@ -83,13 +84,33 @@ def _target(path: Path) -> Format:
     return row
 
 
-def _to_vips(photo: Photo, target: Format) -> pyvips.Image:
-    image = vips.from_array(_samples(photo), {})
+def _saved(photo: Photo, target: Format, options: dict[str, Any], block: bytes) -> bytes:
+    image = _to_vips(photo, target, block)
+    if options.get("subsample_mode") == _HALVED_ACROSS:
+        return pillow.jpeg(image, options["Q"], options["interlace"])
+    destination = pyvips.Target.new_to_memory()
+    getattr(image, f"{target.saver}save_target")(destination, **options)
+    data: bytes = destination.get("blob")
+    return tiff.as_float(data) if _float_bits(photo, target) == 16 else data
+
+
+def _float_bits(photo: Photo, target: Format) -> int | None:
+    """Return of how many bits the floating-point numbers of a result are; None if it holds integers."""
+    return photo.encoding.float_bits if target.name == photo.format == "TIFF" else None
+
+
+def _to_vips(photo: Photo, target: Format, block: bytes) -> pyvips.Image:
+    samples, bits = _samples(photo), _float_bits(photo, target)
+    if bits == 16:  # libvips writes none: it is given their bytes as those of integers
+        samples = (samples / np.float32(65535)).astype(np.float16).view(np.uint16)
+    image = vips.from_array(samples, {})
+    if bits == 32:
+        image = (image / 65535).cast("float").copy(interpretation="b-w" if photo.grey else "scrgb")
     if image.format == "ushort" and target.bits == 8:
         image = (image / 257).rint().cast("uchar").copy(interpretation="b-w" if photo.grey else "srgb")
     across, down = photo.resolution
     image = image.copy(xres=across, yres=down)
-    metadata.put(image, photo, target)
+    metadata.put(image, photo, target, block)
     return image
 
 
@@ -110,6 +131,8 @@ def _options(photo: Photo, target: Format, quality: int | None) -> dict[str, Any
     if quality is not None and "Q" in options:
         options["Q"] = quality
         options.pop("lossless", None)
+    if _float_bits(photo, target):
+        options["predictor"] = "none"  # that for integers spoils their order
     if target.name == "AVIF":
         options["bitdepth"] = min(photo.depth, target.bits)
     return options
@@ -121,13 +144,14 @@ def _as_before(encoding: Encoding, target: Format) -> dict[str, Any]:
         return {"lossless": True} if encoding.lossless else {}
     if target.name != "JPEG" or encoding.quality is None:
         return {}
-    colours = "on" if encoding.halved_colours else "off"
+    colours = {"4:2:0": "on", "4:2:2": _HALVED_ACROSS}.get(encoding.chroma, "off")
     return {"Q": max(encoding.quality, _LEAST_QUALITY), "subsample_mode": colours, "interlace": encoding.progressive}
 
 
-def _losses(photo: Photo, target: Format) -> tuple[str, ...]:
+def _losses(photo: Photo, target: Format, block: bytes) -> tuple[str, ...]:
     losses = {
+        f"{target.name} holds no floating-point numbers": bool(photo.encoding.float_bits) and target.name != "TIFF",
         f"{target.name} holds {target.bits} of {photo.depth} bits": photo.depth > target.bits,
         "transparency was laid over white": photo.alpha is not None and target.name == "JPEG",
-    } | metadata.losses(photo, target)
+    } | metadata.losses(photo, target, block)
     return tuple(loss for loss, applies in losses.items() if applies)
