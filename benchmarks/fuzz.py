@@ -125,6 +125,8 @@ def outcome(kind: str, data: bytes, folder: Path, whole_way: bool = True) -> str
             checkpoint.load(path)
         else:
             photo = image.read(data, MAX_PIXELS)
+            if kind == "pages":
+                every_page(data)
             if whole_way:
                 go_on(photo)
     except (image.ImageError, checkpoint.CheckpointError) as error:
@@ -132,6 +134,15 @@ def outcome(kind: str, data: bytes, folder: Path, whole_way: bool = True) -> str
     except BaseException as error:  # noqa: BLE001 - what must not happen, whatever it is
         return f"{type(error).__name__}: {error}"
     return "read"
+
+
+def every_page(data: bytes) -> None:
+    """Take a TIFF apart, read each page, and put them together again."""
+    from idrestore.files import image, pages
+
+    pages.number(data, "the picture", MAX_PIXELS)
+    each = ((page, image.read(page, MAX_PIXELS)) for page in pages.alone(data))
+    pages.joined((image.encode(photo.pixels, "a.tif", photo)[0], page) for page, photo in each)
 
 
 def go_on(photo: Any) -> None:

@@ -12,10 +12,11 @@ import pyvips
 import tifffile
 from PIL import Image
 
-KINDS = ("jpg", "png", "webp", "tif", "avif", "heic", "gif", "bmp", "jp2", "dng", "safetensors")
+KINDS = ("jpg", "png", "webp", "tif", "pages", "avif", "heic", "gif", "bmp", "jp2", "raw", "safetensors")
 Y, X = np.mgrid[:24, :32]
 COLOUR = np.stack([X * 8, Y * 10, (X * Y) % 256], axis=2).astype(np.uint8)
 DEEP = np.dstack([COLOUR, COLOUR[..., 0]]).astype(np.uint16) * 257
+CHROMATICITIES = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
 # Two tiles of 64 x 64 and one colour, made with avifenc --grid 2x1.
 GRID_AVIF = base64.b64decode(
@@ -30,7 +31,7 @@ GRID_AVIF = base64.b64decode(
 
 def whole_files() -> dict[str, list[bytes]]:
     """Make them: for each kind, all that its container may hold."""
-    makers = (jpegs, pngs, webps, tiffs, avifs, heics, gifs, bmps, jpeg_2000s, dngs, models)
+    makers = (jpegs, pngs, webps, tiffs, pages, avifs, heics, gifs, bmps, jpeg_2000s, raws, models)
     return {kind: make() for kind, make in zip(KINDS, makers, strict=True)}
 
 
@@ -44,6 +45,7 @@ def jpegs() -> list[bytes]:
         by_vips(COLOUR, ".jpg", interlace=True, subsample_mode="off", optimize_coding=True),
         by_pillow(np.dstack([COLOUR, COLOUR[..., :1]]), "JPEG", mode="CMYK"),
         by_pillow(COLOUR, "JPEG", restart_marker_blocks=2, comment=b"a comment"),
+        by_pillow(COLOUR, "JPEG", subsampling=1, exif=exif(), xmp=XMP),
     ]
 
 
@@ -53,11 +55,15 @@ def pngs() -> list[bytes]:
     texts += chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP)) + chunk(
         b"gAMA", struct.pack(">I", 45455)
     )
-    texts += chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))
+    texts += chunk(b"cHRM", struct.pack(">8I", *CHROMATICITIES))
     texts += chunk(b"cICP", bytes((12, 13, 0, 1)))
+    gamma = chunk(b"gAMA", struct.pack(">I", 55000)) + chunk(b"cHRM", struct.pack(">8I", *CHROMATICITIES))
+    grey = by_pillow(COLOUR[..., 0], "PNG")
     return [
         plain,
         plain[:33] + texts + plain[33:],
+        grey[:33] + gamma + chunk(b"eXIf", exif()) + grey[33:],
+        grey[:33] + chunk(b"sRGB", b"\1") + grey[33:],
         by_vips(DEEP, ".png", interlace=True),
         by_vips(COLOUR, ".png", palette=True),
         by_vips(COLOUR[..., 0], ".png", bitdepth=1),
@@ -89,7 +95,17 @@ def tiffs() -> list[bytes]:
         by_tifffile(planes, photometric="rgb", planarconfig="separate", tile=(16, 16)),
         by_tifffile(np.stack([COLOUR, COLOUR]), photometric="rgb", byteorder=">", bigtiff=True),
         by_tifffile((COLOUR / 255).astype(np.float32), photometric="rgb"),
+        by_tifffile((COLOUR / 255).astype(np.float16), photometric="rgb", tile=(16, 16)),
         by_tifffile(COLOUR.astype(np.uint16), photometric="cielab"),
+    ]
+
+
+def pages() -> list[bytes]:
+    several = np.stack([COLOUR, 255 - COLOUR, COLOUR])
+    return [
+        by_tifffile(several, photometric="rgb"),
+        by_tifffile(several, photometric="rgb", byteorder=">", bigtiff=True, tile=(16, 16), compression="zlib"),
+        by_tifffile(DEEP, photometric="rgb", extrasamples=["unassalpha"]),
     ]
 
 
@@ -113,7 +129,8 @@ def heics() -> list[bytes]:
 
 def gifs() -> list[bytes]:
     plain = Image.fromarray(COLOUR).quantize(16)
-    return [saved(plain, "GIF"), saved(plain, "GIF", save_all=True, append_images=[plain.rotate(180)], comment=b"note")]
+    several = {"save_all": True, "append_images": [plain.rotate(180)]}
+    return [saved(plain, "GIF"), saved(plain, "GIF", comment=b"note", xmp=XMP, loop=0, **several)]
 
 
 def bmps() -> list[bytes]:
@@ -122,11 +139,23 @@ def bmps() -> list[bytes]:
 
 
 def jpeg_2000s() -> list[bytes]:
-    return [by_pillow(COLOUR, "JPEG2000"), by_pillow(COLOUR, "JPEG2000", no_jp2=True, tile_size=(16, 16))]
+    plain = by_pillow(COLOUR, "JPEG2000")
+    place = plain.index(b"jp2c") - 4
+    packet = box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP)
+    block = box(b"uuid", b"JpgTiffExif->JP2" + exif().removeprefix(b"Exif\0\0"))
+    said = plain[:place] + packet + block + plain[place:]
+    return [plain, said, by_pillow(COLOUR, "JPEG2000", no_jp2=True, tile_size=(16, 16))]
 
 
-def dngs() -> list[bytes]:
-    return [raw()]
+def raws() -> list[bytes]:
+    """Return a DNG that can be developed, and of a CR3 and a RAF what is read before LibRaw has its say."""
+    block = exif().removeprefix(b"Exif\0\0")
+    canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    parts = b"".join(box(kind, block) for kind in (b"CMT1", b"CMT2", b"CMT4"))
+    cr3 = box(b"ftyp", b"crx \0\0\0\1") + box(b"moov", box(b"uuid", canon + parts))
+    preview = by_pillow(COLOUR, "JPEG", exif=exif())
+    raf = b"FUJIFILMCCD-RAW ".ljust(84, b"\0") + struct.pack(">II", 92, len(preview)) + preview
+    return [raw(), cr3, raf]
 
 
 def models() -> list[bytes]:
@@ -194,7 +223,13 @@ def exif() -> bytes:
     """Return EXIF with a maker and an orientation."""
     tags = Image.Exif()
     tags[0x010F], tags[0x0112] = "Camera", 6
+    tags.get_ifd(0x8769)[37500] = b"maker's notes"
     return tags.tobytes()
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Return a box of JPEG 2000, or of a film."""
+    return struct.pack(">I", 8 + len(content)) + kind + content
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from idrestore.files import exif, image, tiff
+from idrestore.files import exif, image, pages, tiff
 
 PIXELS = np.full((6, 5, 3), 90, np.uint8)
 PRIVATE = 65000  # tifffile writes no EXIF pointer, so a private tag is renamed
@@ -70,3 +70,17 @@ def floats(values):
     file = io.BytesIO()
     tifffile.imwrite(file, values, photometric="rgb")
     return file.getvalue()
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_of_a_file_cut_anywhere_are_an_error_of_one_line_or_none(big):
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.stack([PIXELS, PIXELS]), bigtiff=big, photometric="rgb")
+    whole = file.getvalue()
+    for length in range(8, len(whole), 5):
+        try:
+            if pages.number(whole[:length], "a.tif", 1000) > 1:
+                list(pages.alone(whole[:length]))
+        except image.ImageError as error:
+            assert str(error).startswith("a.tif is damaged or cut short")
+    assert pages.number(whole, "a.tif", 1000) == 2

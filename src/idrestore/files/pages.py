@@ -37,9 +37,10 @@ def number(data: bytes, name: str, max_pixels: int) -> int:
         found = f"{len(pages)} pages of {pixels:,} pixels in all"
         advice = "raise the limit (--max-pixels) if you trust the file"
         raise ImageError(f"{name} has {found}: expected at most {max_pixels:,}; {advice}")
-    if pages and _integer(data, pages[-1].link):
-        cause = f"page {len(pages) + 1} is missing"
-        raise ImageError(f"{name} is damaged or cut short ({cause}): expected a whole TIFF file")
+    cut = [number for number, page in enumerate(pages, 1) if page.link + struct.calcsize(_pointer(data)[0]) > len(data)]
+    if cut or (pages and _integer(data, pages[-1].link)):
+        cause = f"the tags of page {cut[0]} are" if cut else f"page {len(pages) + 1} is"
+        raise ImageError(f"{name} is damaged or cut short ({cause} missing): expected a whole TIFF file")
     return max(1, len(pages))
 
 

@@ -14,6 +14,8 @@ from idrestore.files.containers import UnsupportedError, check_metadata, content
 _MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}
 """Pillow's modes that have to be converted, and to what"""
 _INCH = 25.4  # mm
+_DENSEST = 1e6
+"""Pixels per millimetre, beyond which libvips holds no resolution"""
 _RESTRICTED = b"\2"
 """Method by which the colours of a JPEG 2000 file are described: an ICC profile"""
 _UUIDS = {
@@ -67,7 +69,7 @@ def _decoded(picture: Any, mode: str, fields: Mapping[str, bytes]) -> pyvips.Ima
         samples = np.asarray(picture if picture.mode == mode else picture.convert(mode))
     image = vips.from_array(samples, fields, mode == "CMYK")
     across, down = (float(each) / _INCH for each in picture.info.get("dpi", (0, 0)))
-    return image.copy(xres=across, yres=down) if across > 0 < down else image
+    return image.copy(xres=across, yres=down) if 0 < min(across, down) <= max(across, down) < _DENSEST else image
 
 
 def _fields(file: BinaryIO) -> dict[str, bytes]:
