@@ -80,15 +80,22 @@ def test_what_cannot_be_written_gets_an_ending_that_can(tmp_path):
 @pytest.mark.parametrize("out", ["in", "in/../in", "in/a.png"])
 def test_an_input_is_never_overwritten(tmp_path, out):
     source = write(tmp_path / "in/a.png")
-    jobs, problems = plan([source], tmp_path / out)
-    assert jobs == []
+    with pytest.raises(ValueError, match="results there would replace their photos"):
+        plan([source], tmp_path / out)
+
+
+def test_a_photo_that_would_be_overwritten_does_not_stop_the_others(tmp_path):
+    sources = [write(tmp_path / "in/a.png"), write(tmp_path / "other/b.png")]
+    jobs, problems = plan(sources, tmp_path / "in")
+    assert names(jobs, tmp_path) == [("other/b.png", "in/b.png")]
     assert "stays as it is" in problems[0].message
 
 
 def test_an_input_is_not_overwritten_through_a_link(tmp_path):
     source = write(tmp_path / "in/a.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    assert plan([source], tmp_path / "link")[0] == []
+    with pytest.raises(ValueError, match="results there would replace their photos"):
+        plan([source], tmp_path / "link")
 
 
 def test_an_input_is_not_overwritten_by_any_other_path_even_with_overwrite(tmp_path):
@@ -99,7 +106,8 @@ def test_an_input_is_not_overwritten_by_any_other_path_even_with_overwrite(tmp_p
     (tmp_path / "out").mkdir()
     os.link(sources[0], tmp_path / "out/a.png")
     os.link(sources[0], tmp_path / "out/b.png")  # of another photo than its own
-    assert plan(sources, tmp_path / "out")[0] == []
+    with pytest.raises(ValueError, match="results there would replace their photos"):
+        plan(sources, tmp_path / "out")
     for kind in ("hard links", "a linked folder"):
         outcomes = list(restore_files(Brightener(), jobs, Settings(overwrite=True)))
         assert all("stays as it is" in outcome.error for outcome in outcomes)
