@@ -155,7 +155,7 @@ def _restore_one(restorer: Restorer, decoded: Decoded, settings: Settings, progr
         notes = (*notes, f"memory was short: worked on in tiles of {used.tile} px")
     if result.again:
         found = next(f"{name} {share:.0%}" for name, share in result.again.items())
-        notes = (*notes, f"looked at again, and restored in turn: {found}")
+        notes = (*notes, f"restored in a second pass: {found}")
     notes = (*notes, *result.notes)
     arithmetic = str(result.arithmetic or "")
     if not result.changed:

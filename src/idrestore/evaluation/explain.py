@@ -154,7 +154,7 @@ def _page(explanation: Explanation, pictures: Mapping[str, Pixels], about: Mappi
     ingredients = explanation.result.ingredients
     routers = {"all together": ingredients} | explanation.routers
     if explanation.result.again:
-        routers["looked at again"] = explanation.result.again
+        routers["second pass"] = explanation.result.again
     captions = {f"{level}-where": f"Strength of h_p at {level}" for level in explanation.heat}
     captions |= {
         f"{level}-{name}": f"{level}: {text}" for level in explanation.latents for name, text in LATENTS.items()
