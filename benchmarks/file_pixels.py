@@ -206,20 +206,27 @@ def has_depth(bits: int, result: Result) -> bool:
 
 
 def of_heic() -> Iterator[Case]:
-    """Depths, chroma samplings, transparency; JPEG is the closest that is written of its own accord."""
+    """Depths, chroma samplings, transparency; JPEG is what is written of its own accord."""
     for bits, sampling, clear in itertools.product((8, 10, 12), (444, 422, 420), (False, True)):
         pixels, alpha = (PIXELS, ALPHA) if bits == 8 else (DEEP, DEEP_ALPHA)
         whole = np.dstack([pixels, alpha]) if clear else pixels
         data = heic(whole, bits=bits, chroma=sampling)
-        feature = "transparency" if clear else f"{bits} bits"
-        target = ".png" if clear else ".avif" if bits > 8 else ""
-        yield Case("HEIC", feature, f"{bits} {sampling}", data, ".heic", whole, LOSSY, target=target)
-    for bits in (10, 12):
-        proof = functools.partial(has_depth, bits)
-        data, note = heic(DEEP, bits=bits), f"holds 8 of {bits} bits"
-        yield Case("HEIC", f"{bits} bits as JPEG", "", data, ".heic", DEEP, LOSSY, lambda r: False, note)
-        yield Case("HEIC", f"{bits} bits", "as AVIF", data, ".heic", DEEP, LOSSY, proof, target=".avif")
+        name, proof = f"{bits} {sampling}", functools.partial(has_depth, bits)
+        if clear:
+            yield Case("HEIC", "transparency, as PNG", name, data, ".heic", whole, LOSSY, target=".png")
+            yield Case("HEIC", "transparency", name, data, ".heic", None, LOSSY, has_alpha, "laid over white")
+        elif bits == 8:
+            yield Case("HEIC", "8 bits", name, data, ".heic", whole, LOSSY)
+        else:
+            yield Case("HEIC", f"{bits} bits, as AVIF", name, data, ".heic", whole, LOSSY, proof, target=".avif")
+            note = f"holds 8 of {bits} bits"
+            yield Case("HEIC", f"{bits} bits", name, data, ".heic", whole, LOSSY, lambda r: False, note)
     yield Case("HEIC", "grey", "", heic(GREY), ".heic", three(GREY), LOSSY)
+
+
+def has_alpha(result: Result) -> bool:
+    """Tell whether a picture has transparency."""
+    return result.picture.mode in ("RGBA", "LA")
 
 
 def of_others() -> Iterator[Case]:
