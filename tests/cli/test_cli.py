@@ -317,6 +317,15 @@ def test_every_wrong_command_line_is_refused_in_one_form(arguments, words, tmp_p
     assert words in refused.stderr
 
 
+def test_who_interrupts_before_the_first_result_is_answered(monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("idrestore.cli.restore.load_model", interrupt)
+    stopped = CliRunner().invoke(app, ["restore", str(photo(tmp_path / "a.png"))])
+    assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (130, "", "idrestore: interrupted\n")
+
+
 def test_without_arguments_the_command_explains_itself():
     alone = CliRunner().invoke(app, [])
     assert (alone.exit_code, alone.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""How far a run of photos is, counted in megapixels, since photos are of very different sizes."""
+"""How far a run of photos is; weighed by megapixels, since photos are of very different sizes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +11,27 @@ if TYPE_CHECKING:
 
 NAME = 28
 """Letters of a photo's name that the bar shows."""
+EACH = 0.05
+"""What a photo takes whatever its size, in megapixels: 0.06 s beside 2.7 s for a megapixel were measured."""
 WINDOW = 120.0
 """Seconds of work from which the end is estimated: several tiles, of whatever size."""
 
 
 class PhotoBar:
-    """A bar on a terminal: the photo at work, megapixels done of all, time left at the speed of the last minutes."""
+    """A bar on a terminal: the photo at work, photos done of all, time left at the speed of the last minutes."""
 
     def __init__(self, jobs: "Sequence[Job]", shown: bool = True) -> None:
         """Read the sizes of all photos, if the bar is shown."""
         from rich import progress
 
         self.shown = shown and error_console.is_terminal
-        self._sizes = {job.source: _megapixels(job.source) for job in jobs} if self.shown else {}
+        self._sizes = {job.source: EACH + _megapixels(job.source) for job in jobs} if self.shown else {}
+        self._count, self._done = len(jobs), 0
         self._finished, self._total = 0.0, sum(self._sizes.values())
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=16),
-            progress.TextColumn("{task.completed:.1f} of {task.total:.1f} MP"),
+            progress.TextColumn("{task.fields[count]}"),
             progress.TimeRemainingColumn(compact=True),
             progress.TextColumn("left"),
             console=error_console,
@@ -38,7 +41,7 @@ class PhotoBar:
             speed_estimate_period=WINDOW,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=self._total)
+        self._task = self._progress.add_task("", total=self._total, count=self._counted())
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -55,6 +58,7 @@ class PhotoBar:
     def photo(self, outcome: "Outcome") -> None:
         """Count a photo as done; one that was skipped or failed took no time, and is no longer part of the whole."""
         size = self._sizes.get(outcome.job.source, 0.0)
+        self._done += 1
         if outcome.status in ("done", "unchanged"):
             self._finished += size
         else:
@@ -67,7 +71,11 @@ class PhotoBar:
 
     def _update(self, completed: float, name: str = "") -> None:
         short = printable(name if len(name) <= NAME else f"{name[: NAME - 9]}…{name[-8:]}")
-        self._progress.update(self._task, completed=completed, total=max(self._total, completed), description=short)
+        total = max(self._total, completed)
+        self._progress.update(self._task, completed=completed, total=total, description=short, count=self._counted())
+
+    def _counted(self) -> str:
+        return f"{self._done} of {self._count} photos" if self._count > 1 else ""
 
 
 def _megapixels(source: Path) -> float:

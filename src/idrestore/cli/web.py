@@ -93,6 +93,8 @@ def web_command(
         )
         name = f"[{host}]" if ":" in host else host
         out_console.print(f"http://{name}:{listening.getsockname()[1]}", markup=False)
+        if out_console.is_terminal:  # a program that reads the address needs no advice
+            out_console.print("Open it in a browser; /docs says how programs ask. Ctrl-C ends it.", markup=False)
         server.Server(served, job_queue, folder, _say).run([listening])
 
 
