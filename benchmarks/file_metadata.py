@@ -46,7 +46,21 @@ D65 = (0.3127, 0.3290)
 
 def metadata_cases() -> Iterator[Case]:
     """Make them all."""
-    for make in (profiles, numbers, exif_blocks, packets, texts, several, phones, resolutions, damaged, moved):
+    for make in (
+        profiles,
+        large_profiles,
+        halved,
+        numbers,
+        exif_blocks,
+        packets,
+        packets_of_png,
+        texts,
+        several,
+        phones,
+        resolutions,
+        damaged,
+        moved,
+    ):
         yield from make()
 
 
@@ -78,9 +92,42 @@ def profiles() -> Iterator[Case]:
     yield case("JPEG 2000", "ICC profile", "", with_jp2_profile(saved(PIXELS, "JPEG2000"), held), has_profile)
 
 
-def has_profile(result: Result) -> bool:
+def large_profiles() -> Iterator[Case]:
+    """Profiles that do not fit in one segment of a JPEG, as those of printers."""
+    held = large_profile()
+    webp, tiff_ = saved(PIXELS, "WEBP", icc_profile=held, quality=95), tiff(iccprofile=held)
+    made = {
+        "JPEG": saved(PIXELS, "JPEG", icc_profile=held, quality=95),
+        "PNG": png(PIXELS, (b"iCCP", b"mine\0\0" + zlib.compress(held))),
+        "WebP": webp,
+        "TIFF": tiff_,
+        "AVIF": saved(PIXELS, "AVIF", icc_profile=held, quality=95),
+        "HEIC": heic(icc_profile=held),
+    }
+    for kind, data in made.items():
+        yield case(kind, "ICC profile", "of 200 kB", data, functools.partial(has_profile, held=held))
+
+
+@functools.cache
+def large_profile() -> bytes:
+    """Return a profile of 200 kB, most of which nobody reads."""
+    base = profile()
+    (number,) = struct.unpack_from(">I", base, 128)
+    table = bytearray(base[128 : 132 + 12 * number])
+    struct.pack_into(">I", table, 0, number + 1)
+    for each in range(number):
+        (place,) = struct.unpack_from(">I", table, 8 + 12 * each)
+        struct.pack_into(">I", table, 8 + 12 * each, place + 12)
+    noise = np.random.default_rng(0).bytes(200_000)
+    start = len(base) + 12
+    table += struct.pack(">4sII", b"priv", start, 8 + len(noise))
+    whole = base[4:128] + table + base[132 + 12 * number :] + b"data" + bytes(4) + noise
+    return struct.pack(">I", len(whole) + 4) + whole
+
+
+def has_profile(result: Result, held: bytes = b"") -> bool:
     """Tell whether a picture has that profile."""
-    return result.picture.info.get("icc_profile") == profile()
+    return result.picture.info.get("icc_profile") == (held or profile())
 
 
 def with_jp2_uuid(name: bytes, held: bytes) -> bytes:
@@ -230,6 +277,25 @@ def in_lab(xyz: np.ndarray) -> np.ndarray:
 # What is said in words
 
 
+def halved() -> Iterator[Case]:
+    """All that a JPEG of 4:2:2 says, which another encoder writes."""
+    record = b"8BIM\x04\x04\0\0\0\0\0\x0c\x1c\x02\x05\0\7a title"
+    said = {
+        "EXIF": (exif(), b"", b"", has_exif),
+        "ICC profile": (b"", b"", large_profile(), functools.partial(has_profile, held=large_profile())),
+        "XMP": (b"", PLAIN_XMP, b"", has_xmp),
+        "IPTC": (b"", b"", b"", functools.partial(says, "IPTC:ObjectName", "a title")),
+        "resolution": (b"", b"", b"", functools.partial(says_dots, 300)),
+    }
+    for feature, (block, packet, held, proof) in said.items():
+        options = {"exif": b"Exif\0\0" + block} if block else {}
+        options |= {"xmp": packet} if packet else {}
+        options |= {"icc_profile": held} if held else {}
+        data = saved(PIXELS, "JPEG", quality=90, subsampling=1, dpi=(300, 300), **options)
+        iptc = segment(0xED, b"Photoshop 3.0\0" + record)
+        yield case("JPEG", feature, "4:2:2", data[:2] + iptc + data[2:], proof)
+
+
 def exif_blocks() -> Iterator[Case]:
     """EXIF of a camera, in both orders of bytes; maker notes; the thumbnail."""
     for order in "<>":
@@ -327,6 +393,24 @@ def packets() -> Iterator[Case]:
             yield case(kind, "XMP of more than 64 kB", "", data, has_long_xmp, "XMP was not kept")
 
 
+def packets_of_png() -> Iterator[Case]:
+    """XMP that is compressed, behind the pixels, or written as ImageMagick writes it; EXIF as that writes it."""
+    plain = b"XML:com.adobe.xmp\0\0\0\0\0" + PLAIN_XMP
+    packed = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(PLAIN_XMP)
+    for name, held in (("plain", plain), ("compressed", packed)):
+        yield case("PNG", "XMP", name, png(PIXELS, (b"iTXt", held)), has_xmp)
+        behind = png()[:-12] + chunk(b"iTXt", held) + png()[-12:]
+        yield case("PNG", "XMP", f"{name}, behind the pixels", behind, has_xmp)
+    for name, proof, held in (("exif", has_exif, b"Exif\0\0" + exif()), ("xmp", has_xmp, PLAIN_XMP)):
+        text = f"\n{name}\n{len(held):8}\n".encode() + b"\n".join(
+            held[start : start + 36].hex().encode() for start in range(0, len(held), 36)
+        )
+        keyword = b"Raw profile type " + name.encode() + b"\0"
+        for kind, held in ((b"tEXt", text + b"\n"), (b"zTXt", b"\0" + zlib.compress(text + b"\n"))):
+            data = png(PIXELS, (kind, keyword + held))
+            yield case("PNG", name.upper(), f"as ImageMagick writes it, {kind.decode()}", data, proof)
+
+
 def with_packet(packet: bytes) -> dict[str, bytes]:
     """Return a file of each format with a packet of XMP."""
     webp, avif_ = functools.partial(saved, kind="WEBP", quality=95), functools.partial(saved, kind="AVIF", quality=95)
@@ -391,6 +475,17 @@ def texts() -> Iterator[Case]:
     gif = saved(Image.fromarray(PIXELS).quantize(64), "GIF", comment=b"a comment")
     yield case("GIF", "comments", "", gif, functools.partial(says, "GIF:Comment", "a comment"), "comment")
     yield from texts_of_png()
+    place = saved(PIXELS, "JPEG2000").index(b"jp2c") - 4
+    for number, box in enumerate((b"xml <gml/>", b"uuid" + bytes(16) + b"own")):
+        data = saved(PIXELS, "JPEG2000")
+        data = data[:place] + struct.pack(">I", 4 + len(box)) + box + data[place:]
+        note = "what applications noted in the JPEG 2000"
+        yield case("JPEG 2000", "segments of applications", str(number), data, never, note)
+    plain = saved(Image.fromarray(PIXELS).quantize(64), "GIF")
+    first = 13 + (3 << (plain[10] & 7) + 1)  # behind the table of colours
+    trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    with_xmp = plain[:first] + b"\x21\xff\x0bXMP DataXMP" + PLAIN_XMP + trailer + plain[first:]
+    yield case("GIF", "XMP", "", with_xmp, has_xmp, "what applications noted in the GIF")
     tags = {
         "artist": ([(315, "s", 0, "Zoe", True)], "IFD0:Artist", "Zoe"),
         "copyright": ([(33432, "s", 0, "all rights", True)], "IFD0:Copyright", "all rights"),

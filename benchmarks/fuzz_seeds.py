@@ -59,11 +59,13 @@ def pngs() -> list[bytes]:
     texts += chunk(b"cICP", bytes((12, 13, 0, 1)))
     gamma = chunk(b"gAMA", struct.pack(">I", 55000)) + chunk(b"cHRM", struct.pack(">8I", *CHROMATICITIES))
     grey = by_pillow(COLOUR[..., 0], "PNG")
+    hexadecimal = f"\nexif\n{len(exif())}\n{exif().hex()}\n".encode()
     return [
         plain,
         plain[:33] + texts + plain[33:],
         grey[:33] + gamma + chunk(b"eXIf", exif()) + grey[33:],
         grey[:33] + chunk(b"sRGB", b"\1") + grey[33:],
+        plain[:-12] + chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(hexadecimal)) + plain[-12:],
         by_vips(DEEP, ".png", interlace=True),
         by_vips(COLOUR, ".png", palette=True),
         by_vips(COLOUR[..., 0], ".png", bitdepth=1),

@@ -29,6 +29,8 @@ class Contents(NamedTuple):
     """What is not read, in words"""
     exif: bytes | None = None
     """A block that begins with TIFF's header, empty if there is none; None = as libvips has it"""
+    xmp: bytes | None = None
+    """A packet; None = as libvips has it"""
     extras: tuple[bytes, ...] = ()
     """Parts of the file that a result of the same format has too, as they are"""
     colours: Colours | None = None

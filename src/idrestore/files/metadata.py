@@ -17,8 +17,8 @@ from idrestore.files.photo import UNKNOWN_RESOLUTION, Photo
 
 SOFTWARE_FIELD = "exif-ifd0-Software"
 """Key of `Photo.metadata` whose text replaces the Software field of EXIF."""
-PROFILE, EXIF = "icc-profile-data", "exif-data"
-"""Keys of the ICC profile, and of EXIF as a block that begins with TIFF's header"""
+PROFILE, EXIF, XMP = "icc-profile-data", "exif-data", "xmp-data"
+"""Keys of the ICC profile, of EXIF as a block that begins with TIFF's header, and of XMP"""
 EXTRAS = "extras"
 """Key of what only the same format holds: whole segments or chunks, a tuple of bytes."""
 
@@ -38,8 +38,8 @@ def of(image: pyvips.Image, contents: Contents) -> dict[str, Any]:
     block = kept.pop(EXIF, b"").removeprefix(jpeg.EXIF) if contents.exif is None else contents.exif
     if block:
         kept[EXIF] = exif.upright(block, image.width, image.height)
-    if "xmp-data" in kept:
-        kept["xmp-data"] = xmp.consistent(kept["xmp-data"])
+    if packet := kept.pop(XMP, b"") if contents.xmp is None else contents.xmp:
+        kept[XMP] = xmp.consistent(packet)
     if contents.extras:
         kept[EXTRAS] = contents.extras
         if any(each[0] == jpeg.APP13 for each in contents.extras):
@@ -108,7 +108,7 @@ def _for(photo: Photo, target: Format, block: bytes) -> dict[str, Any]:
     if _has_grey_profile(photo) and target.colours:
         left_out.add(PROFILE)
     if target.name == "JPEG" and _is_too_long(photo):
-        left_out.add("xmp-data")
+        left_out.add(XMP)
     metadata = {name: value for name, value in photo.metadata.items() if name not in left_out}
     if target.name == "AVIF" and block:
         metadata[EXIF] = exif.with_software(b"", "idrestore")  # a place for the block
@@ -126,7 +126,7 @@ def _has_grey_profile(photo: Photo) -> bool:
 
 def _is_too_long(photo: Photo) -> bool:
     """Tell whether XMP does not fit in a segment of a JPEG."""
-    return len(photo.metadata.get("xmp-data", b"")) + len(jpeg.XMP) > jpeg.MAX_SEGMENT
+    return len(photo.metadata.get(XMP, b"")) + len(jpeg.XMP) > jpeg.MAX_SEGMENT
 
 
 def _exif_directory(photo: Photo) -> exif.Directory:

@@ -43,8 +43,10 @@ def opener(plugin: str, kind: str) -> Callable[[BinaryIO], vips.Opened]:
         depth = 16 if mode == "I;16" else 8
         notes = (f"of {bits} bits 8 were read",) if bits > 8 == depth else ()
         width, height = picture.size
-        fields = _fields(file) if plugin == "Jpeg2KImagePlugin" else {}
-        return vips.Opened(width, height, depth, _CHANNELS[mode], lambda: _decoded(picture, mode, fields), notes)
+        fields, unread = _said(file) if plugin == "Jpeg2KImagePlugin" else ({}, ())
+        return vips.Opened(
+            width, height, depth, _CHANNELS[mode], lambda: _decoded(picture, mode, fields), notes + unread
+        )
 
     return opened
 
@@ -72,23 +74,26 @@ def _decoded(picture: Any, mode: str, fields: Mapping[str, bytes]) -> pyvips.Ima
     return image.copy(xres=across, yres=down) if 0 < min(across, down) <= max(across, down) < _DENSEST else image
 
 
-def _fields(file: BinaryIO) -> dict[str, bytes]:
-    """Return as libvips' fields what the boxes of a JPEG 2000 file say (ITU-T T.800, annex I): Pillow leaves it out."""
-    fields: dict[str, bytes] = {}
+def _said(file: BinaryIO) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return what the boxes of a JPEG 2000 file say (ITU-T T.800, annex I): libvips' fields, and notes."""
+    fields, unknown = {}, False
     for box in isobmff.boxes(file, 0, length(file)):
-        if box.kind == b"jp2h":
-            colours = (
-                content(file, *inner[1:])
-                for inner in isobmff.boxes(file, box.start, box.start + box.length)
-                if inner.kind == b"colr"
-            )
-            profile = next((held[3:] for held in colours if held[:1] == _RESTRICTED), None)
-            fields |= {"icc-profile-data": profile} if profile else {}
-        elif box.kind == b"uuid":
+        if box.kind == b"jp2h" and (profile := _profile(file, box)):
+            fields["icc-profile-data"] = profile
+        elif box.kind in (b"uuid", b"xml "):
             check_metadata(box.length)
-            name, held = content(file, box.start, 16), content(file, box.start + 16, box.length - 16)
-            fields |= {_UUIDS[name]: held} if name in _UUIDS else {}
-    return fields
+            name = _UUIDS.get(content(file, box.start, 16)) if box.kind == b"uuid" else None
+            if name:
+                fields[name] = content(file, box.start + 16, box.length - 16)
+            unknown |= name is None
+    return fields, ("what applications noted in the JPEG 2000 was left out",) if unknown else ()
+
+
+def _profile(file: BinaryIO, header: isobmff.Box) -> bytes | None:
+    """Return the ICC profile that the header of a JPEG 2000 file has."""
+    inside = isobmff.boxes(file, header.start, header.start + header.length)
+    colours = (content(file, *box[1:]) for box in inside if box.kind == b"colr")
+    return next((held[3:] for held in colours if held[:1] == _RESTRICTED), None)
 
 
 def _bits(file: BinaryIO) -> int:

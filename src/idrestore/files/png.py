@@ -22,7 +22,10 @@ from idrestore.files.photo import Encoding
 _SIGNATURE = 8  # bytes
 _PIECE = 1 << 20  # bytes of compressed text that are looked at in one go
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-_ELSEWHERE = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+_SAID = (b"tEXt", b"zTXt", b"iTXt", b"tIME")
+_XMP, _EXIF = b"XML:com.adobe.xmp", b"Exif\0\0"
+_ELSEWHERE = (_XMP + b"\0", b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+"""Keywords of texts that are EXIF or XMP, which all formats hold"""
 _COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 _UNIT = 100_000
 """By which gAMA and cHRM multiply their numbers"""
@@ -42,15 +45,40 @@ def look(file: BinaryIO) -> Contents:
     parts = list(chunks(file))
     _check(file, parts)
     held = {chunk.kind: content(file, *chunk[1:]) for chunk in parts if chunk.kind in (*_COLOURS, b"eXIf")}
-    described = _colours(held)
+    texts = [(chunk.kind, content(file, *chunk[1:])) for chunk in parts if chunk.kind in _SAID]
+    # Of EXIF and XMP libvips reads what stands before the pixels, and nothing that ImageMagick wrote.
+    elsewhere = dict(filter(None, (_elsewhere(*text) for text in texts if text[1].startswith(_ELSEWHERE))))
     return Contents(
         Encoding(intent=held[b"sRGB"][0] if _says_srgb(held) else None),
         _notes({chunk.kind for chunk in parts}),
-        held.get(b"eXIf"),  # libvips reads none behind the pixels
-        tuple(_extras(file, parts)),
-        described,
-        b"cICP" in held,
+        held.get(b"eXIf", elsewhere.get("exif")),
+        elsewhere.get("xmp"),
+        tuple(whole(*text) for text in texts if not text[1].startswith(_ELSEWHERE)),
+        _colours(held),
+        len(held.get(b"cICP", b"")) == 4,
     )
+
+
+def _elsewhere(kind: bytes, data: bytes) -> tuple[str, bytes] | None:
+    """Return what a text chunk holds of EXIF or XMP, in clear or as ImageMagick has it: name, length, hexadecimal."""
+    keyword = data[: data.index(b"\0")]
+    start = None if kind == b"tEXt" else _start_of_stream(kind, data)
+    try:
+        held = data[_start_of_text(kind, data) :] if start is None else zlib.decompress(data[start:])
+        if keyword == _XMP:
+            return "xmp", held
+        held = bytes.fromhex(held.split(maxsplit=2)[2].decode("ascii"))
+    except (zlib.error, ValueError, IndexError):  # what cannot be read is no photo's loss
+        return None
+    if held.startswith(_EXIF):
+        return "exif", held.removeprefix(_EXIF)
+    return ("xmp", held) if keyword.endswith(b"xmp") else None
+
+
+def _start_of_text(kind: bytes, data: bytes) -> int:
+    """Return where in a text chunk that is not compressed the text begins; raise `ValueError` if it has none."""
+    keyword = data.index(b"\0")
+    return keyword + 1 if kind != b"iTXt" else data.index(b"\0", data.index(b"\0", keyword + 3) + 1) + 1
 
 
 def _says_srgb(held: Mapping[bytes, bytes]) -> bool:
@@ -69,15 +97,6 @@ def _colours(held: Mapping[bytes, bytes]) -> Colours | None:
     return chromaticity.measured(
         int.from_bytes(gamma) / _UNIT if len(gamma) == 4 else None, tuple(each / _UNIT for each in values)
     )
-
-
-def _extras(file: BinaryIO, parts: Sequence[Chunk]) -> Iterator[bytes]:
-    """Yield the texts and the time of a file as whole chunks, but for XMP and EXIF, which all formats hold."""
-    for chunk in parts:
-        if chunk.kind in (b"tEXt", b"zTXt", b"iTXt", b"tIME"):
-            held = content(file, *chunk[1:])
-            if not held.startswith(_ELSEWHERE):
-                yield whole(chunk.kind, held)
 
 
 def whole(kind: bytes, held: bytes) -> bytes:
