@@ -121,7 +121,10 @@ def verdict(case: Case, result: Result, path: Path) -> Judged:
     if warning and not HARMLESS.search(warning):
         return Judged(case, "DAMAGED", warning)
     if case.pixels is not None:
-        off = distance(samples(path), expected(case))
+        try:
+            off = distance(samples(path), expected(case))
+        except (OSError, ValueError, struct.error, zlib.error, subprocess.CalledProcessError) as error:
+            return Judged(case, "DAMAGED", str(error))
         if off > case.tolerance:
             return Judged(case, "WRONG PIXELS", f"{off:.2f} steps off")
     there, told = case.proof(result), bool(case.note and any(re.search(case.note, note) for note in result.notes))
