@@ -49,6 +49,7 @@ def metadata_cases() -> Iterator[Case]:
     for make in (
         profiles,
         large_profiles,
+        profiles_of_hdr,
         halved,
         numbers,
         exif_blocks,
@@ -111,18 +112,36 @@ def large_profiles() -> Iterator[Case]:
 @functools.cache
 def large_profile() -> bytes:
     """Return a profile of 200 kB, most of which nobody reads."""
-    base = profile()
+    return with_tag(profile(), b"priv", b"data" + bytes(4) + np.random.default_rng(0).bytes(200_000))
+
+
+def with_tag(base: bytes, kind: bytes, held: bytes) -> bytes:
+    """Return a profile with a tag more."""
     (number,) = struct.unpack_from(">I", base, 128)
     table = bytearray(base[128 : 132 + 12 * number])
     struct.pack_into(">I", table, 0, number + 1)
     for each in range(number):
         (place,) = struct.unpack_from(">I", table, 8 + 12 * each)
         struct.pack_into(">I", table, 8 + 12 * each, place + 12)
-    noise = np.random.default_rng(0).bytes(200_000)
-    start = len(base) + 12
-    table += struct.pack(">4sII", b"priv", start, 8 + len(noise))
-    whole = base[4:128] + table + base[132 + 12 * number :] + b"data" + bytes(4) + noise
+    table += struct.pack(">4sII", kind, len(base) + 12, len(held))
+    whole = base[4:128] + table + base[132 + 12 * number :] + held
     return struct.pack(">I", len(whole) + 4) + whole
+
+
+def profiles_of_hdr() -> Iterator[Case]:
+    """Profiles that say by codes that values are PQ or HLG, as browsers and cutting programs write them."""
+    for transfer, name in ((16, "PQ"), (18, "HLG")):
+        held = with_tag(profile(), b"cicp", b"cicp" + bytes((0, 0, 0, 0, 9, transfer, 0, 1)))
+        made = {
+            "JPEG": saved(PIXELS, "JPEG", icc_profile=held),
+            "PNG": png(DEEP, (b"iCCP", b"mine\0\0" + zlib.compress(held))),
+            "WebP": saved(PIXELS, "WEBP", icc_profile=held),
+            "TIFF": tiff(DEEP, iccprofile=held),
+            "AVIF": saved(PIXELS, "AVIF", icc_profile=held),
+            "HEIC": heic(icc_profile=held),
+        }
+        for kind, data in made.items():
+            yield case(kind, "ICC profile of PQ, HLG", name, data, never, rf"HDR \({name}\)")
 
 
 def has_profile(result: Result, held: bytes = b"") -> bool:
@@ -363,6 +382,9 @@ def has_exif(result: Result) -> bool:
     """Tell whether exiftool reads in a result what a camera said."""
     tags = result.tags
     said = tags.get("IFD0:Make"), tags.get("IFD0:Model"), tags.get("ExifIFD:ISO"), tags.get("IFD0:Rating")
+    size = tags.get("ExifIFD:ExifImageWidth"), tags.get("ExifIFD:ExifImageHeight")
+    if size not in ((None, None), result.picture.size):
+        return False
     return said == ("Camera", "Model 7", 800, 4) and abs(float(tags.get("GPS:GPSLatitude", 0)) - 47.369) < 0.001
 
 
@@ -634,12 +656,18 @@ def resolutions() -> Iterator[Case]:
         held = struct.pack(">IIB", round(dots / 0.0254), round(dots / 0.0254), 1)
         yield case("PNG", "resolution", str(dots), png(PIXELS, (b"pHYs", held)), has_dots)
         yield case("TIFF", "resolution", str(dots), tiff(resolution=(dots, dots), resolutionunit="INCH"), has_dots)
+        metric = tiff(resolution=(dots / 2.54, dots / 2.54), resolutionunit="CENTIMETER")
+        yield case("TIFF", "resolution", f"{dots}, a centimetre", metric, has_dots)
+        jfif = jpeg(dpi=(100, 100))
+        place = jfif.index(b"JFIF") + 7
+        metric = jfif[:place] + struct.pack(">BHH", 2, round(dots / 2.54), round(dots / 2.54)) + jfif[place + 5 :]
+        yield case("JPEG", "resolution", f"{dots}, a centimetre", metric, functools.partial(says_dots, dots))
 
 
 def says_dots(dots: int, result: Result) -> bool:
     """Tell whether Pillow reads this resolution."""
     found = result.picture.info.get("dpi", (0, 0))
-    return max(abs(float(each) - dots) for each in found) < 0.6
+    return max(abs(float(each) - dots) for each in found) < 1.5  # JPEG has whole numbers
 
 
 def damaged() -> Iterator[Case]:

@@ -324,7 +324,8 @@ def is_upright(shape: tuple[int, ...], result: Result) -> bool:
     """Tell whether a picture has this shape, and nothing asks to turn it."""
     tags = result.tags
     asked = [tags.get(key) for key in ("IFD0:Orientation", "QuickTime:Rotation", "Meta:Rotation")]
-    return result.picture.size == (shape[1], shape[0]) and set(asked) <= {None, 1, 0}
+    size, said = (shape[1], shape[0]), (tags.get("ExifIFD:ExifImageWidth"), tags.get("ExifIFD:ExifImageHeight"))
+    return result.picture.size == size and said in (size, (None, None)) and set(asked) <= {None, 1, 0}
 
 
 def is_turned_raw(orientation: int, result: Result) -> bool:

@@ -109,6 +109,16 @@ def profile(colours: Colours, grey: bool = False) -> bytes:
     return _laid_out(tags, b"GRAY" if grey else b"RGB ")
 
 
+def hdr(profile: bytes) -> str:
+    """Return PQ or HLG, if a profile says that it is such by codes (ICC.1:2022, 10.3), or an empty text."""
+    number = int.from_bytes(profile[128:132])
+    for place in range(132, min(132 + 12 * number, len(profile) - 11), 12):
+        kind, start, size = struct.unpack_from(">4sII", profile, place)
+        if kind == b"cicp" and size >= 12 and start + size <= len(profile):
+            return _HDR.get(profile[start + 9], "")
+    return ""
+
+
 def _laid_out(tags: dict[bytes, bytes], space: bytes) -> bytes:
     """Return a whole profile (ICC.1, 7): equal elements are stored once."""
     start, places, elements = 132 + 12 * len(tags), {}, b""

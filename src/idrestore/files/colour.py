@@ -20,9 +20,10 @@ def described(
     Numbers count where there is no profile, or `over_profile`. Raise `UnsupportedError` for PQ and HLG, whose numbers
     mean brightness of another kind.
     """
-    if colours is not None and colours.hdr:
-        raise UnsupportedError(f"is HDR ({colours.hdr}), which is not restored: save it as SDR first")
-    if profile is not None and not over_profile:
+    counts = profile is not None and not over_profile
+    if hdr := (colours.hdr if colours else "") or chromaticity.hdr(profile if counts and profile else b""):
+        raise UnsupportedError(f"is HDR ({hdr}), which is not restored: save it as SDR first")
+    if counts:
         return profile, ()
     unused = ("the ICC profile was left out: by the standard the file's cICP counts",) if profile is not None else ()
     if colours is None:
