@@ -2,7 +2,7 @@
 
     python benchmarks/heic.py PHOTO...
 
-HEIC in 4:2:0 is what telephones write and decode; in 4:4:4 many of them cannot.
+HEIC in 4:2:0 is what telephones write; 4:4:4 is beyond the Main profiles of HEVC.
 """
 
 import io

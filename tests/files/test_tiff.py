@@ -66,6 +66,13 @@ def test_values_beyond_the_range_are_clipped_if_they_are_few():
             image.read(floats(others))
 
 
+@pytest.mark.parametrize("bits", [16, 32])
+def test_other_pixels_are_written_as_floating_point_of_the_same_range(bits):
+    photo = image.read(floats(np.full((4, 5, 3), 0.25, f"f{bits // 8}")))
+    data, _ = image.encode(np.full((4, 5, 3), 204, np.uint8), "a.tif", photo)
+    assert np.abs(tifffile.imread(io.BytesIO(data)) - 0.8).max() < 1e-3
+
+
 def floats(values):
     file = io.BytesIO()
     tifffile.imwrite(file, values, photometric="rgb")

@@ -101,11 +101,12 @@ def _float_bits(photo: Photo, target: Format) -> int | None:
 
 def _to_vips(photo: Photo, target: Format, block: bytes) -> pyvips.Image:
     samples, bits = _samples(photo), _float_bits(photo, target)
+    top = int(np.iinfo(samples.dtype).max)
     if bits == 16:  # libvips writes none: it is given their bytes as those of integers
-        samples = (samples / np.float32(65535)).astype(np.float16).view(np.uint16)
+        samples = (samples / np.float32(top)).astype(np.float16).view(np.uint16)
     image = vips.from_array(samples, {})
     if bits == 32:
-        image = (image / 65535).cast("float").copy(interpretation="b-w" if photo.grey else "scrgb")
+        image = (image / top).cast("float").copy(interpretation="b-w" if photo.grey else "scrgb")
     if image.format == "ushort" and target.bits == 8:
         image = (image / 257).rint().cast("uchar").copy(interpretation="b-w" if photo.grey else "srgb")
     across, down = photo.resolution
