@@ -321,8 +321,8 @@ def exif_blocks() -> Iterator[Case]:
         block, late = exif(order=order), exif(order=order, thumbnail=True)
         made = {
             "JPEG": saved(PIXELS, "JPEG", exif=b"Exif\0\0" + block, quality=95),
-            "PNG": png(PIXELS, (b"eXIf", block)),
-            "WebP": saved(PIXELS, "WEBP", exif=block, quality=95),
+            "PNG": png(PIXELS, (b"eXIf", block if order == "<" else b"Exif\0\0" + block)),  # some programs err
+            "WebP": saved(PIXELS, "WEBP", exif=block if order == "<" else b"Exif\0\0" + block, quality=95),
             "TIFF": tiff_with_exif(order),
             "AVIF": saved(PIXELS, "AVIF", exif=block, quality=95),
             "HEIC": heic(exif=b"Exif\0\0" + block),
@@ -610,7 +610,34 @@ def phones() -> Iterator[Case]:
     yield case("JPEG", "Samsung's data behind", "", samsung, functools.partial(holds, b"SEFT"), "Samsung's data")
     jumb = segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x10jumbc2pa")
     yield case("JPEG", "content credentials (C2PA)", "", jpeg(jumb), functools.partial(holds, jumb), "C2PA")
-    yield case("PNG", "content credentials (C2PA)", "", png(PIXELS, (b"caBX", b"jumbc2pa")), never, "C2PA")
+    plain_avif, plain_webp = saved(PIXELS, "AVIF", quality=95), saved(PIXELS, "WEBP", quality=95)
+    manifest = (
+        struct.pack(">I4s", 44, b"uuid") + bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + b"jumbc2pa" + bytes(12)
+    )
+    tag = [(52545, 7, 20, b"jumbc2pa" + bytes(12), True)]
+    credentials = {
+        "PNG": png(PIXELS, (b"caBX", b"jumbc2pa")),
+        "WebP": with_riff(plain_webp, b"C2PA", b"jumbc2pa"),
+        "TIFF": tiff(extratags=tag),
+        "AVIF": plain_avif + manifest,
+        "HEIC": heic() + manifest,
+        "raw": dng(extra=tag),
+    }
+    for kind, data in credentials.items():
+        yield case(kind, "content credentials (C2PA)", "", data, functools.partial(holds, b"jumbc2pa"), "C2PA")
+    noted = with_riff(plain_webp, b"OWN ", b"own notes")
+    yield case("WebP", "segments of applications", "", noted, functools.partial(holds, b"own notes"), "in the WebP")
+    for kind, data in (("AVIF", plain_avif), ("HEIC", heic())):
+        box = struct.pack(">I4s", 8 + len(film), b"mpvd") + film
+        yield case(kind, "video of a motion photo", "", data + box, functools.partial(holds, film), "video of a motion")
+        box = struct.pack(">I4s", 16, b"sefd") + b"Samsungs"
+        yield case(kind, "Samsung's data behind", "", data + box, functools.partial(holds, box), "Samsung's data")
+
+
+def with_riff(data: bytes, kind: bytes, held: bytes) -> bytes:
+    """Return a WebP with a chunk more."""
+    body = data[8:] + kind + struct.pack("<I", len(held)) + held + bytes(len(held) % 2)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def with_auxiliary(kind: bytes) -> bytes:

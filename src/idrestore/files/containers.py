@@ -17,6 +17,7 @@ MAX_PARTS = 1_000_000
 ANIMATION = "only the first frame of an animation was read"
 GAIN_MAP = "the HDR gain map was left out"
 VIDEO = "the video of a motion photo was left out"
+SAMSUNG = "Samsung's data behind the picture were left out"
 CREDENTIALS = "content credentials (C2PA) were left out: they vouch for the original alone"
 """Notes on what several formats hold"""
 

@@ -9,17 +9,23 @@ from idrestore.files import chromaticity
 from idrestore.files.chromaticity import Colours
 from idrestore.files.containers import (
     ANIMATION,
+    CREDENTIALS,
     GAIN_MAP,
+    SAMSUNG,
+    VIDEO,
     Contents,
     DamagedError,
     UnsupportedError,
     bytes_at,
     check_metadata,
     check_parts,
+    content,
     length,
 )
 
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1")
+_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""Kind of the box that holds them (C2PA specification, A.5)"""
 _MAX_FILE = 1 << 30  # bytes: libheif holds the whole file
 
 
@@ -110,8 +116,13 @@ def look(file: BinaryIO) -> Contents:
     check_metadata(inside.length if inside else 0)
     listed = items(file)
     check_metadata(sum(item.size for item in listed if item.kind in (b"Exif", b"mime", b"uri ")))
+    outside = list(boxes(file, 0, length(file)))
+    kinds = {box.kind for box in outside}
     found = {
         ANIMATION: bytes_at(file, 0, 12)[8:] in _SEQUENCES,
+        VIDEO: b"mpvd" in kinds,
+        SAMSUNG: b"sefd" in kinds,
+        CREDENTIALS: any(content(file, box.start, 16) == _CREDENTIALS for box in outside if box.kind == b"uuid"),
         GAIN_MAP: any(item.kind == b"tmap" for item in listed),  # ISO 21496-1
     }
     notes = tuple(note for note, applies in found.items() if applies)

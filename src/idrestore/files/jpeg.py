@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from idrestore.files.containers import (
     CREDENTIALS,
     GAIN_MAP,
+    SAMSUNG,
     VIDEO,
     Contents,
     DamagedError,
@@ -197,7 +198,7 @@ def _trailer_notes(file: BinaryIO, place: int) -> tuple[str, ...]:
     """Name what hangs behind the picture, which phones put there; padding and what nobody knows are not named."""
     end = length(file)
     file.seek(end - len(_SAMSUNG))
-    samsung = ("Samsung's data behind the picture were left out",) if file.read() == _SAMSUNG else ()
+    samsung = (SAMSUNG,) if file.read() == _SAMSUNG else ()
     while place < end:
         file.seek(place)
         if _MP4.search(file.read(_PIECE)):

@@ -35,8 +35,8 @@ def of(image: pyvips.Image, contents: Contents) -> dict[str, Any]:
     for name in filter(re.compile(_KEPT).match, vips.fields(image)):
         with suppress(UnicodeDecodeError):  # a comment that is no text is left out
             kept[name] = image.get(name)
-    block = kept.pop(EXIF, b"").removeprefix(jpeg.EXIF) if contents.exif is None else contents.exif
-    if block:
+    block = kept.pop(EXIF, b"") if contents.exif is None else contents.exif
+    if block := block.removeprefix(jpeg.EXIF):
         kept[EXIF] = exif.upright(block, image.width, image.height)
     if packet := kept.pop(XMP, b"") if contents.xmp is None else contents.xmp:
         kept[XMP] = xmp.consistent(packet)

@@ -7,7 +7,15 @@ from typing import Any, BinaryIO
 import pyvips
 
 from idrestore.files import exif, isobmff, jpeg, tiff, vips
-from idrestore.files.containers import Contents, UnsupportedError, content, length, optional, refusing_damage
+from idrestore.files.containers import (
+    CREDENTIALS,
+    Contents,
+    UnsupportedError,
+    content,
+    length,
+    optional,
+    refusing_damage,
+)
 
 _MAX_FILE = 1 << 30  # bytes: LibRaw holds the whole file
 _FUJI, _FUJI_PREVIEW = b"FUJIFILMCCD-RAW", 84
@@ -36,8 +44,11 @@ def look(file: BinaryIO) -> Contents:
     """Return what a file holds; raise `UnsupportedError` if the whole of it takes too much memory."""
     if length(file) > _MAX_FILE:
         raise UnsupportedError("is a raw file of more than 1 GiB: develop it as 16-bit TIFF first")
+    page = None if is_canon3(file) else next(tiff.directories(file), None)
+    tags = page.entries if page is not None else {}
     found = {
-        "the raw file's XMP was left out: its settings of development would apply twice": _has_xmp(file),
+        "the raw file's XMP was left out: its settings of development would apply twice": _XMP in tags,
+        CREDENTIALS: tiff.CREDENTIALS_TAG in tags,
         "the maker notes of EXIF were left out": is_canon3(file),
     }
     return Contents(notes=tuple(note for note, applies in found.items() if applies), exif=_exif(file))
@@ -86,11 +97,6 @@ def _exif_of_canon3(file: BinaryIO) -> bytes:
         if exif.order_of(blocks.get(kind, b"")) == order and (below := exif.unpacked(blocks.get(kind, b""))):
             tags[pointer] = below
     return exif.packed(tags, order) if order else b""
-
-
-def _has_xmp(file: BinaryIO) -> bool:
-    page = None if is_canon3(file) else next(tiff.directories(file), None)
-    return page is not None and _XMP in page.entries
 
 
 def opened(file: BinaryIO) -> vips.Opened:

@@ -11,7 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from idrestore.files import exif
-from idrestore.files.containers import Contents, DamagedError, UnsupportedError, bytes_at, check_metadata, length
+from idrestore.files.containers import (
+    CREDENTIALS,
+    Contents,
+    DamagedError,
+    UnsupportedError,
+    bytes_at,
+    check_metadata,
+    length,
+)
 from idrestore.files.photo import Encoding
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -25,11 +33,25 @@ EXIF_POINTER = 34665
 """Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
 
 _LAYERS = 37724
+CREDENTIALS_TAG = 52545
+"""Where content credentials stand (C2PA specification, A.3)"""
 _ABOUT_PIXELS = frozenset(
     {*range(254, 267), *range(273, 275), *range(277, 285), *range(288, 294), 296, 297, 301, *range(317, 327)}
-    | {SUB_DIRECTORIES, *range(332, 348), *range(512, 522), *range(529, 533), 700, 33723, 34377, 34675, _LAYERS}
+    | {
+        SUB_DIRECTORIES,
+        *range(332, 348),
+        *range(512, 522),
+        *range(529, 533),
+        700,
+        33723,
+        34377,
+        34675,
+        _LAYERS,
+        CREDENTIALS_TAG,
+    }
 )
-"""Tags that say how pixels are stored, and those that libvips writes: resolution, XMP, IPTC, profile"""
+"""Tags that say how pixels are stored, those that libvips writes (resolution, XMP, IPTC, profile), and those that vouch
+for the original alone"""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -128,6 +150,7 @@ def look(file: BinaryIO) -> Contents:
     channels = _known_channels(page)
     found = {
         "Photoshop's layers were left out: they show the photo as it was": _LAYERS in page.entries,
+        CREDENTIALS: CREDENTIALS_TAG in page.entries,
         "a channel that is not transparency was left out (a scanner's infrared, for instance)": bool(channels),
     }
     bits = page.integer(BITS, 1) if page.integer(SAMPLE_FORMAT, 1) == FLOAT else None

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from idrestore.files import containers
-from idrestore.files.containers import Chunk, Contents, UnsupportedError, check_metadata, length
+from idrestore.files.containers import CREDENTIALS, Chunk, Contents, UnsupportedError, check_metadata, length
 from idrestore.files.photo import Encoding
 
 _MAX_FILE = 1 << 30  # bytes: libwebp holds the whole file
 _HAS_EXIF = 8
+_KNOWN = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
@@ -24,7 +25,13 @@ def look(file: BinaryIO) -> Contents:
         raise UnsupportedError("is a WebP of more than 1 GiB: save it as TIFF or PNG first")
     parts = list(chunks(file))
     check_metadata(sum(chunk.length for chunk in parts if chunk.kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")))
-    return Contents(Encoding(lossless=any(chunk.kind == b"VP8L" for chunk in parts)))
+    kinds = {chunk.kind for chunk in parts}
+    found = {
+        CREDENTIALS: b"C2PA" in kinds,
+        "what applications noted in the WebP was left out": bool(kinds - _KNOWN),
+    }
+    notes = tuple(note for note, applies in found.items() if applies)
+    return Contents(Encoding(lossless=b"VP8L" in kinds), notes)
 
 
 def with_exif(data: bytes, width: int, height: int, has_alpha: bool, block: bytes) -> bytes:
