@@ -24,6 +24,8 @@ HAZY = {"haze": 0.7, "noise": 0.2, "clean": 0.1}
         ({"clean": 0.3, "noise": 0.14, "rain": 0.1}, {}, "looks nearly clean: a little was removed"),
         ({"low_light": 0.5, "noise": 0.5}, {"ingredients": {}}, "low light and noise, as you say: removed"),
         ({"clean": 1.0}, {"ingredients": {}}, "left as it is, as you say"),
+        (HAZY, {"ingredients": HAZY, "named": {"haze"}}, "haze, as you say, some noise: removed"),
+        (HAZY, {"ingredients": HAZY, "named": {"rain"}, "strength": 0.5}, "mostly haze, some noise: 50% removed"),
         ({"under_display": 0.9, "noise": 0.1}, {}, "mostly under display, a little noise: removed"),
         (dict.fromkeys(map(str, range(40)), 0.025), {}, "a little of everything, nothing for sure: removed"),
         (HAZY, {"language": "de", "strength": 0.6}, "vor allem Dunst, etwas Rauschen: zu 60 % entfernt"),

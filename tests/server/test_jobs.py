@@ -102,6 +102,9 @@ def test_who_insists_on_one_thing_keeps_what_was_found_of_the_rest(http, restore
     until_done(http, job["id"])
     shares = {name: share for name, share in job["ingredients"].items() if name not in ("clean", "rain")} | {"haze": 1}
     total = sum(shares.values())
+    said = http.get(f"/jobs/{job['id']}").json()["sentence"]
+    assert said.startswith("haze, as you say, ")
+    assert said.count("as you say") == 1
     settings = batch.Settings(ingredients={name: share / total for name, share in shares.items()})
     assert http.get(f"/jobs/{job['id']}/result").content == expected(restorer, png(3), settings=settings).data
 

@@ -23,14 +23,15 @@ def sentence(
     only: Collection[str] | None = None,
     ingredients: Mapping[str, float] | None = None,
     *,
+    named: Collection[str] | None = None,
     done: bool = True,
     changed: bool = True,
     language: str = "en",
 ) -> str:
     """Say what was found in a photo, and what became of it, or would if it is not `done`.
 
-    `strength`, `only` and `ingredients` are what was asked for, as `Restorer.restore` takes it; `changed` is whether
-    any pixel was.
+    `strength`, `only` and `ingredients` are what was asked for, as `Restorer.restore` takes it; of the ingredients, the
+    user `named` these (None: all), and the rest was found. `changed` is whether any pixel was.
 
     >>> sentence({"haze": 0.8, "noise": 0.12, "clean": 0.08})
     'mostly haze, a little noise: removed'
@@ -45,12 +46,15 @@ def sentence(
     if not whole or (ingredients is not None and not found):
         return say("told", what=say.outcome("left"))
     if ingredients is not None:
-        return f"{say('told', what=say.names(found))}: {say.removed(whole)}"
+        told = [name for name in found if named is None or name in named]
+        rest = {name: share for name, share in found.items() if name not in told}
+        parts = [say("told", what=say.names(told))] if told else []
+        return f"{', '.join([*parts, *_amounts(say, rest)])}: {say.removed(whole)}"
     if (clean := shares.get("clean", 0.0)) > CLEAN[0]:
         return f"{_doubt(say, shares)}: {say.outcome('left' if clean >= CLEAN[1] or not changed else 'partly')}"
     if not found:
         return f"{say('vague')}: {say.removed(whole)}"
-    amounts = ", ".join(say(_amount(share), name=name_of(name, language)) for name, share in found.items())
+    amounts = ", ".join(_amounts(say, found))
     kept = [name for name in found if not _factor(name, strength, only)]
     if not kept:
         return f"{amounts}: {say.removed(whole)}"
@@ -109,8 +113,12 @@ def _found(shares: Mapping[str, float]) -> dict[str, float]:
     return {name: share for name, share in ranked if name != "clean" and share >= LITTLE}
 
 
-def _amount(share: float) -> str:
-    return "mostly" if share >= MOSTLY else "some" if share >= SOME else "little"
+def _amounts(say: _Speaker, found: Mapping[str, float]) -> list[str]:
+    """Name what was found with how much of it there is."""
+    words = {
+        name: "mostly" if share >= MOSTLY else "some" if share >= SOME else "little" for name, share in found.items()
+    }
+    return [say(word, name=name_of(name, say.language)) for name, word in words.items()]
 
 
 def _doubt(say: _Speaker, shares: Mapping[str, float]) -> str:

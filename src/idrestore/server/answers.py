@@ -132,7 +132,9 @@ def about(found: Found | None, language: str) -> dict[str, Any]:
     steering = found.settings.steering
     return {
         "model": found.model,
-        "sentence": sentence(found.ingredients, **steering, changed=not found.unchanged, language=language),
+        "sentence": sentence(
+            found.ingredients, **steering, named=found.named, changed=not found.unchanged, language=language
+        ),
         "unsure": unsure(found.ingredients, steering["ingredients"]) or "",
         "ingredients": dict(found.ingredients),
         # Flags are the command's.

@@ -78,7 +78,7 @@ def _add_photos(app: FastAPI, service: Service) -> None:
             return batch.process(restorer, photo, bytes_of(form.photo), settings, progress)
 
         made = await done(work, service.queue, request, photo)
-        found = about(Found.of(restorer, made, settings), language)
+        found = about(Found.of(restorer, made, settings, forms.named(form)), language)
         headers = {RESULT_HEADER: json.dumps(found), "Content-Disposition": attachment(result_name(photo))}
         return Response(made.data, headers=headers, media_type=media_type(photo))
 

@@ -118,6 +118,12 @@ def steering(options: Options, names: Collection[str], found: Mapping[str, float
     return _settings(controls, found)
 
 
+def named(options: Options) -> frozenset[str] | None:
+    """Return the degradations that a form insists on; None: all ingredients are its own."""
+    amounts = {name for name, value in parse_controls(options.controls).items() if isinstance(value, float) and value}
+    return frozenset(amounts) if options.controls else None
+
+
 def _settings(controls: Mapping[str, Control], found: Mapping[str, float]) -> dict[str, Any]:
     """Return the strengths or the ingredients that controls mean.
 

@@ -50,7 +50,7 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         count = form.photo.size or 0
         job = await asyncio.to_thread(jobs.add, form.session, photo, size, form.photo.file, count)
         try:
-            jobs.restore(job, restorer, settings)
+            jobs.restore(job, restorer, settings, forms.named(form))
         except BaseException:
             jobs.remove(job)
             raise
@@ -76,7 +76,7 @@ def add_jobs(app: FastAPI, service: Service) -> None:
     async def restore_again(job: str, form: Annotated[Options, Form()], language: Language) -> JobState:
         """Restore the photo of a job again, in another way; its result stays until there is a new one."""
         kept = service.job(job)
-        jobs.restore(kept, *service.settings(form, kept.found and kept.found.ingredients))
+        jobs.restore(kept, *service.settings(form, kept.found and kept.found.ingredients), forms.named(form))
         return state_of(kept, language)
 
     @app.post("/jobs/{job}/cancel", responses=responses(401, 403, 404, 422), **known)
@@ -97,7 +97,8 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         restorer, settings = service.settings(form, kept.found and kept.found.ingredients)
 
         def work(progress: Progress) -> Part:
-            return restore_part(restorer, kept, settings, (form.across, form.down), progress)
+            part = restore_part(restorer, kept, settings, (form.across, form.down), progress)
+            return part._replace(found=part.found._replace(named=forms.named(form)))
 
         return preview_of(await done(work, service.queue, request, kept.photo), language)
 

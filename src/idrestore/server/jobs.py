@@ -42,11 +42,15 @@ class Found(NamedTuple):
     """Whether there was nothing to restore"""
     settings: Settings
     """What it was made with"""
+    named: frozenset[str] | None
+    """Of its ingredients, those that the client insisted on; None: all"""
 
     @classmethod
-    def of(cls, restorer: Restorer, made: batch.Encoded, settings: Settings) -> "Found":
+    def of(
+        cls, restorer: Restorer, made: batch.Encoded, settings: Settings, named: frozenset[str] | None = None
+    ) -> "Found":
         """Return what came of a photo."""
-        return cls(restorer.model.path.stem, made.ingredients, made.notes, made.unchanged, settings)
+        return cls(restorer.model.path.stem, made.ingredients, made.notes, made.unchanged, settings, named)
 
 
 class Part(NamedTuple):
@@ -159,12 +163,12 @@ class Jobs:
         with self._lock:
             return [self.get(name) for name, job in self._jobs.items() if session and job.session == session]
 
-    def restore(self, job: Job, restorer: Restorer, settings: Settings) -> None:
+    def restore(self, job: Job, restorer: Restorer, settings: Settings, named: frozenset[str] | None = None) -> None:
         """Queue a job to be restored, in the place of what it has at work; raise `Full` or `Stopped`."""
 
         def work(progress: Progress) -> None:
             made = batch.process(restorer, job.photo, job.source.read_bytes(), settings, progress)
-            self._keep(job, made, Found.of(restorer, made, settings))
+            self._keep(job, made, Found.of(restorer, made, settings, named))
 
         task = self.queue.submit(work)
         job.cancel()
