@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ import pytest
 from small import tiny_file
 from typer.testing import CliRunner
 
+from idrestore.batch import Job, Outcome, Settings
 from idrestore.cli import app
+from idrestore.cli.options import Options
+from idrestore.cli.restoring import Plan, Teller
+from idrestore.cli.restoring import run as run_plan
 from idrestore.files import image
 
 SIZE = 20, 30, 3
@@ -192,3 +197,21 @@ def test_an_interrupted_run_says_how_far_it_came_and_goes_on(model):
     assert f"{done} of 41 photos" in complaints
     assert "the same command goes on" in complaints
     assert 1 <= done < 41
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_an_interrupt_that_a_c_library_swallows_ends_the_run_all_the_same():
+    jobs = [Job(Path(f"{number}.png"), Path("x.png")) for number in range(3)]
+
+    def engine(*_):
+        for job in jobs:
+            with suppress(KeyboardInterrupt):  # as a callback from C does, which prints it and goes on
+                signal.raise_signal(signal.SIGINT)
+            yield Outcome(job, "done", ingredients={"noise": 1.0})
+
+    teller = Teller(Options(quiet=True), Settings())
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(Plan({None: jobs}, []), teller, engine)
+    assert len(teller.outcomes) == 1
+    assert signal.getsignal(signal.SIGINT) is before

@@ -1,10 +1,13 @@
 """A run of photos as `restore` and `watch` have it: where results go, what is printed, how it ends."""
 
 import json
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from idrestore.cli.console import as_options, complain, refuse, say
@@ -140,15 +143,43 @@ def run(plan: Plan, teller: Teller, engine: Engine, part: "Shard | None" = None,
     if plan.problems and not keep_going:
         return
     only_one = len(plan.jobs) == 1
-    with PhotoBar(plan.jobs, shown=not (teller.options.quiet or teller.options.json)) as bar:
+    bar = PhotoBar(plan.jobs, shown=not (teller.options.quiet or teller.options.json))
+    with bar, _interrupts() as raise_if_missed:
         for folder, jobs in plan.groups.items():
             with _manifest(folder, part) as manifest, closing(_generator(engine(jobs, manifest, bar))) as outcomes:
                 for outcome in outcomes:
                     bar.photo(outcome)
                     teller.tell(outcome, bar, only_one)
+                    raise_if_missed()
                     if outcome.error and not keep_going:
                         complain("stopped at the first failure; the same command goes on")
                         return
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Remember Ctrl-C, and give what raises it again.
+
+    What Python raises while a C library calls it back (libvips does, to log) is printed there, and lost.
+    """
+    seen = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    def raise_if_missed() -> None:
+        if seen:
+            raise KeyboardInterrupt
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler and current_thread() is main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, remember)
+    try:
+        yield raise_if_missed
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def interrupted(plan: Plan, teller: Teller) -> None:
