@@ -2,7 +2,7 @@
 
     python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...]
 
-Rules are grain, again, clean, highlights, lines, traces, dark and black (docs/guide/explain.md); sets those of
+Rules are grain, smoothed, again, clean, highlights, lines, traces, dark and black (docs/guide/explain.md); sets those of
 `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule changes, by the median and largest grain of
 all; mean PSNR of the input, without the rule, and as `Restorer.restore` does it; and what it changed for the photos for
 which it was best and worst.
@@ -23,11 +23,12 @@ from idrestore.restoration.rules import Rules
 
 OFF: dict[str, dict[str, Any]] = {
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
+    "smoothed": {"smoothed_grain": (1e8, 1e9)},
     "again": {"min_second_share": 2.0},  # more than any share
     "clean": {"clean_shares": (2.0, 3.0)},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
-    "traces": {"traced_darkness": (2.0, 3.0)},
+    "traces": {"traces": (2.0, 3.0)},
     "dark": {"dark_means": (-1.0, -2.0)},  # nothing is as dark
     "black": {"lights": (2.0, 3.0)},
 }

@@ -109,7 +109,7 @@ def test_a_wish_scales_what_is_undone_and_not_what_was_found():
 
 def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
     # Without the rules that would change shares, and so call for another pass.
-    subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traced_darkness=(2, 3)))
+    subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traces=(2, 3)))
     one, two = (Grid(tiles(64, 80, side, 16), 16) for side in (256, 64))
     assert subject.first(PHOTO, Request(), one).routed is not None
     assert subject.first(PHOTO, Request(), two).routed is None

@@ -638,7 +638,7 @@ def test_grain_does_not_matter_to_what_is_told_or_not_blurred():
     photo = np.random.default_rng(0).normal(220, 9, (60, 200, 3)).round().astype(np.uint8)
     assert layered().restore(photo, ingredients={"blur": 1}).ingredients["blur"] == 1
     subject, calls = layered(), []
-    subject.engine.network.shares = ({"blur": 0.08, "noise": 0.6},) * 2
+    subject.engine.network.shares = ({"blur": 0.08, "noise": 0.8},) * 2
     subject.engine.network.register_forward_hook(lambda *_: calls.append(1))
     assert subject.restore(photo).ingredients["blur"] == pytest.approx(0.08)
     assert len(calls) <= 2  # restored, and looked at again
@@ -653,6 +653,46 @@ def test_grain_is_that_of_the_calmest_cells(sigma, part):
     ramp = np.broadcast_to(np.linspace(0, 1, 160)[:, None], (1, 120, 160, 3))
     assert pixels.grain(ramp) < 1e-6
     assert pixels.grain(photos[:, :9]) == 0
+
+
+def test_grain_of_smaller_sizes_tells_white_noise_from_smoothed():
+    """Half the size is the mean of four pixels: white noise halves each time, and smoothed noise grows first."""
+    white = np.random.default_rng(0).normal(128, 12, (1, 512, 512, 1)).repeat(3, axis=3)
+    full, half, quarter = pixels.grains(white / 255)
+    assert (full / half, half / quarter) == pytest.approx((2, 2), rel=0.1)
+    smooth = white
+    for axis in (1, 2):
+        smooth = (np.roll(smooth, 1, axis) + 2 * smooth + np.roll(smooth, -1, axis)) / 4
+    full, half, quarter = pixels.grains(smooth / 255)
+    assert half > 1.6 * full
+    assert quarter < 1.2 * half
+    assert pixels.grains(white[:, :159] / 255) == (pixels.grain(white[:, :159] / 255), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("grain", "found", "expected"),
+    [
+        ((0.2, 0.2, 0.2), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.5, 0.3)),  # blur
+        ((0.9, 0.4, 0.2), (0.1, 0.1, 0.5, 0.3), (0.6, 0.1, 0.0, 0.3)),  # white noise
+        ((0.9, 0.4, 0.2), (0.4, 0.1, 0.09, 0.41), (0.4, 0.1, 0.09, 0.41)),  # hardly called blurred
+        ((0.4, 0.9, 1.0), (0.1, 0.2, 0.4, 0.3), (1.0, 0.0, 0.0, 0.0)),  # smoothed noise, called anything else
+        ((0.4, 0.9, 1.0), (0.1, 0.4, 0.2, 0.3), (0.6, 0.4, 0.0, 0.0)),  # and haze, of which there is more than a trace
+        ((0.2, 0.4, 0.4), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # smoothed noise too weak to be worth it
+        ((0.4, 0.9, 2.0), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.5, 0.3)),  # a scene that is fine all over
+        ((0.2, 2.5, 2.5), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # finer texture than smoothed noise has
+    ],
+)
+def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected):
+    corrected = Rules().noise_for_grain(
+        ("noise", "haze", "blur", "clean"), torch.tensor([[found]]), pixels.Grain(*grain)
+    )
+    assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_grain_rows_stay_themselves_and_clean_need_not_be_known():
+    names, rows = ("noise", "blur"), torch.tensor([[[0.4, 0.6]]])
+    assert Rules().noise_for_grain(names, rows, pixels.Grain(0.2, 0.2, 0.2)) is rows
+    assert Rules().noise_for_grain(names, rows, pixels.Grain(0.9, 0.4, 0.2)).tolist() == [[[1.0, 0.0]]]
 
 
 def test_grain_does_not_matter_where_noise_is_not_known():

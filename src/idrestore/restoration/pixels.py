@@ -20,6 +20,8 @@ COMPARED = 1024 * 1024
 """Number of pixels by which large photos are compared, at most."""
 CELL = 8
 """Side of the cells in which a photo's grain is measured, px."""
+SMALLEST_HALVED = 160
+"""Shorter side of a photo whose grain is measured at half and quarter size too, px."""
 
 
 Picture = ArrayLike | str | Path | photo.Photo
@@ -42,6 +44,14 @@ class Photo(NamedTuple):
         """Split an image; raise `ValueError` for what `split_channels` does not know."""
         array = array_of(image)
         return cls(array, *split_channels(array))
+
+
+class Grain(NamedTuple):
+    """How much of the finest detail there is where a photo has least, by the size at which it is looked at."""
+
+    full: float
+    half: float
+    quarter: float
 
 
 def array_of(picture: Picture) -> NDArray[Any]:
@@ -124,6 +134,22 @@ def crops(image: NDArray[Any], side: int, number: int) -> NDArray[Any]:
     tops = generator.integers(0, height - tall + 1, number)
     lefts = generator.integers(0, width - wide + 1, number)
     return np.stack([image[top : top + tall, left : left + wide] for top, left in zip(tops, lefts, strict=True)])
+
+
+def grains(photos: NDArray[np.float32]) -> Grain:
+    """Return the `grain` of photos (n, H, W, 3) in [0, 1] as they are, and once and twice halved.
+
+    Photos under `SMALLEST_HALVED` have too few cells then: of them only the first is measured, the others are 0.
+    """
+    if min(photos.shape[1:3]) < SMALLEST_HALVED:
+        return Grain(grain(photos), 0.0, 0.0)
+    found = []
+    for _ in Grain._fields:
+        found.append(grain(photos))
+        number, height, width, _ = photos.shape
+        blocks = photos[:, : height // 2 * 2, : width // 2 * 2].reshape(number, height // 2, 2, width // 2, 2, 3)
+        photos = blocks.mean(axis=(2, 4))
+    return Grain(*found)
 
 
 def grain(photos: NDArray[np.float32]) -> float:

@@ -143,7 +143,7 @@ class Planner(NamedTuple):
         """Return what the routers say, (1, M, K), as far as the photo itself does not speak against it."""
         rules, names = self.rules, self.engine.names
         if rules.is_grain_of_interest(names, rows):
-            rows = rules.noise_for_blur(names, rows, pixels.grain(crops))
+            rows = rules.noise_for_grain(names, rows, pixels.grains(crops))
         if rules.are_lines_of_interest(names, rows):
             rows = rules.nothing_for_rain(names, rows, evidence.lines_unlike_rain(crops))
         rows = rules.noise_for_darkness(names, rows)

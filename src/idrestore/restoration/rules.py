@@ -1,6 +1,6 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
-A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_blur`,
+A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
 `nothing_for_rain`, `noise_for_darkness`, `darkness_for_nothing`. Then is decided how much of the change is kept
 (`kept_change`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`),
 whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`, `kept_black`), and, once the
@@ -14,6 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from idrestore.restoration.pixels import Grain
+
+LEAST_GRAIN = 0.1
+"""Grain that rounding alone may leave, in 8-bit levels."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -26,8 +31,17 @@ class Rules:
     """Shares of `clean` from which a photo is changed less, and from which it is left alone."""
     grain: tuple[float, float] = (0.4, 0.8)
     """Grain (`pixels.grain`, in 8-bit levels) from which blur is taken for noise in part, and as a whole."""
+    smoothed_grain: tuple[float, float] = (1.6, 1.9)
+    """How many times as much grain there is at half the size as at full from which it is noise that a camera smoothed
+    in part, and surely, and then there is no blur ..."""
+    scene_grain: tuple[float, float] = (1.45, 1.2)
+    """... if at a quarter there is not so many times as much as at half, as in the detail of a scene."""
+    smoothed_noise: tuple[float, float] = (0.45, 0.85)
+    """Grain at half the size from which that is noise worth removing in part, and fully ..."""
+    max_smoothed_noise: tuple[float, float] = (1.7, 1.5)
+    """... and from which it is not, for fine texture has more."""
     min_grain_share: float = 0.1
-    """Share of blur below which grain is not looked at."""
+    """Share of blur below which grain is not looked at, unless a photo is changed less because it is called clean."""
     rain_lines: tuple[float, float] = (0.12, 0.24)
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
@@ -36,8 +50,9 @@ class Rules:
     """Mean brightness from which a photo that is called clean is dark in part, and surely ..."""
     min_dark_share: float = 0.7
     """... and then has at least this share of low light."""
-    traced_darkness: tuple[float, float] = (0.03, 0.3)
-    """A share of low light between these is taken for noise where that is the largest: strong noise looks like it."""
+    traces: tuple[float, float] = (0.03, 0.3)
+    """A share of low light between these is taken for noise where that is the largest, for strong noise looks like it;
+    and one of haze up to the second where a camera smoothed noise."""
     dark_shares: tuple[float, float] = (0.3, 0.5)
     """Shares of low light from which highlights are rolled off, and from which they are in full."""
     highlights: tuple[float, float] = (0.2, 0.3)
@@ -92,20 +107,30 @@ class Rules:
         """Tell whether a photo of such shares (1,) of blur, and of haze and darkness, is to be deconvolved."""
         return bool(blur > self.min_deconvolution_share) and bool(haze <= self.max_deconvolution_haze)
 
-    def noise_for_blur(self, names: Sequence[str], rows: Tensor, grain: float) -> Tensor:
-        """Give the share of blur in rows (1, M, K) to noise, as far as a photo's grain speaks against blur.
+    def noise_for_grain(self, names: Sequence[str], rows: Tensor, grain: Grain) -> Tensor:
+        """Correct shares of noise, blur and `clean` in rows (1, M, K), as far as a photo's grain speaks against them.
 
         Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
-        Rows of which nothing changes are returned themselves.
+        Cameras smooth noise, so that little is left at full size, and more shows at half; a scene's detail grows
+        further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, and a trace of
+        haze. Rows of which nothing changes are returned themselves.
         """
-        part = ramp(grain, self.grain)
-        if not part:
+        is_blurred = float(rows[..., names.index("blur")].mean()) >= self.min_grain_share
+        fine = ramp(grain.full, self.grain) if is_blurred else 0.0
+        smoothed = ramp(grain.half / max(grain.full, LEAST_GRAIN), self.smoothed_grain)
+        smoothed *= ramp(grain.quarter / max(grain.half, LEAST_GRAIN), self.scene_grain)
+        noise = smoothed * ramp(grain.half, self.smoothed_noise) * ramp(grain.half, self.max_smoothed_noise)
+        if not fine and not smoothed:
             return rows
-        noise, blur = names.index("noise"), names.index("blur")
-        moved, corrected = part * rows[..., blur], rows.clone()
-        corrected[..., noise] += moved
-        corrected[..., blur] -= moved
-        return corrected
+        blur = one_hot(names, "blur")
+        kept = 1 - max(fine, noise) * blur
+        if "clean" not in names:
+            return scale_shares(names, rows, kept, "noise")
+        kept = kept - noise * one_hot(names, "clean")
+        if "haze" in names and float(rows[..., names.index("haze")].mean()) <= self.traces[1]:
+            kept = kept - noise * one_hot(names, "haze")
+        rows = scale_shares(names, rows, kept, "noise")
+        return scale_shares(names, rows, 1 - smoothed * blur)
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, lines: float) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
@@ -122,7 +147,7 @@ class Rules:
         """Give a trace of low light in rows (1, M, K) to noise where that is the largest share."""
         shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
         trace = shares.get("low_light", 0.0)
-        start, end = self.traced_darkness
+        start, end = self.traces
         if max(shares, key=shares.__getitem__) != "noise" or not start <= trace <= end:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
@@ -144,8 +169,10 @@ class Rules:
         return darkness * ramp(lights, self.lights)
 
     def is_grain_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether `noise_for_blur` could change anything."""
-        return {"noise", "blur"} <= set(names) and float(rows[..., names.index("blur")].mean()) >= self.min_grain_share
+        """Tell whether `noise_for_grain` could change anything that matters."""
+        shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
+        unsure = shares.get("clean", 0.0) > self.clean_shares[0]
+        return {"noise", "blur"} <= set(names) and (shares["blur"] >= self.min_grain_share or unsure)
 
     def may_hide_something(self, found: Mapping[str, float]) -> bool:
         """Tell whether a photo of such shares, the largest first, is to be routed again once it is restored."""
