@@ -2,10 +2,10 @@
 
     python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...]
 
-Rules are grain, smoothed, again, clean, highlights, lines, traces, dark and black (docs/guide/explain.md); sets those of
-`idrestore evaluate --data`. Prints a Markdown table: how many photos a rule changes, by the median and largest grain of
-all; mean PSNR of the input, without the rule, and as `Restorer.restore` does it; and what it changed for the photos for
-which it was best and worst.
+Rules are grain, smoothed, again, clean, highlights, lines, traces, veil, dark and black (docs/guide/explain.md); sets
+those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule changes, by the median and largest
+grain of all; mean PSNR of the input, without the rule, and as `Restorer.restore` does it; and what it changed for the
+photos for which it was best and worst.
 """
 
 import sys
@@ -29,6 +29,7 @@ OFF: dict[str, dict[str, Any]] = {
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
     "traces": {"traces": (2.0, 3.0)},
+    "veil": {"veiled_shares": (2.0, 3.0)},
     "dark": {"dark_means": (-1.0, -2.0)},  # nothing is as dark
     "black": {"lights": (2.0, 3.0)},
 }

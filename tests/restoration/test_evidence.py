@@ -148,3 +148,54 @@ def test_a_black_sky_comes_back_as_it_was_and_the_rest_does_not():
     assert (kept[:50, 70:] == night[:50, 70:]).all()
     assert (lifted[:50, 70:] != night[:50, 70:]).any()
     np.testing.assert_array_equal(kept[100:116, 4:20], lifted[100:116, 4:20])
+
+
+def hills(thickness, seed=0):
+    """Return a photo of texture, 200 x 240, behind a veil of such a thickness at the top and none at the bottom."""
+    seen = np.random.default_rng(seed).uniform(0, 0.6, (200, 240, 3))
+    passes = np.exp(-np.linspace(thickness, 0, 200))[:, None, None]
+    return Photo.of(np.float32(seen * passes + 0.8 * (1 - passes)))
+
+
+def test_haze_that_grows_upwards_is_a_veil():
+    assert evidence.veil(hills(3)) > RULES.hazy_veils[1]
+    assert abs(evidence.veil(hills(0))) < RULES.clear_veils[1]
+    whole = evidence.veil(hills(3))
+    large = Photo.of((hills(3).colour.repeat(3, axis=0).repeat(3, axis=1) * 255).round().astype(np.uint8))
+    assert evidence.veil(large) == pytest.approx(whole, abs=0.1)
+
+
+@pytest.mark.parametrize("colour", [np.zeros((200, 240, 3), np.float32), hills(3).colour[:159]])
+def test_no_veil_is_read_from_one_colour_or_from_a_small_photo(colour):
+    assert evidence.veil(Photo.of(colour)) == 0
+
+
+@pytest.mark.parametrize(
+    ("veil", "found", "expected"),
+    [
+        (1.5, (0.4, 0.1, 0.1, 0.4), (0.9, 0.0, 0.1, 0.0)),  # veiled: no doubt is left
+        (1.3, (0.4, 0.1, 0.1, 0.4), (0.65, 0.05, 0.1, 0.2)),
+        (1.0, (0.4, 0.1, 0.1, 0.4), (0.4, 0.1, 0.1, 0.4)),
+        (0.3, (0.4, 0.1, 0.1, 0.4), (0.2, 0.1, 0.1, 0.6)),
+        (0.1, (0.4, 0.1, 0.1, 0.4), (0.0, 0.1, 0.1, 0.8)),  # pale, and clear
+        (0.1, (0.7, 0.1, 0.1, 0.1), (0.7, 0.1, 0.1, 0.1)),  # no doubt that it is not
+    ],
+)
+def test_what_a_veil_says_of_haze(veil, found, expected):
+    corrected = RULES.haze_for_veil(("haze", "blur", "noise", "clean"), torch.tensor([[found]]), veil)
+    assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"haze": 0.4, "clean": 0.5, "noise": 0.1}, True),
+        ({"haze": 0.9, "clean": 0.1}, False),  # sure
+        ({"haze": 0.2, "clean": 0.8}, False),  # hardly
+        ({"haze": 0.3, "blur": 0.5, "clean": 0.2}, False),  # blur comes first
+        ({"haze": 0.4, "noise": 0.15, "rain": 0.1, "clean": 0.35}, False),  # grain and streaks hide it
+        ({"haze": 0.6, "noise": 0.4}, False),  # nothing to give it to
+    ],
+)
+def test_a_veil_matters_where_haze_is_likely_but_unsure(shares, expected):
+    assert RULES.is_veil_of_interest(tuple(shares), torch.tensor([[list(shares.values())]])) == expected

@@ -1,6 +1,6 @@
 """What can be read from a photo itself, without a network, for or against what the routers find."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ ONE_COLOUR = 2
 SMALLEST_OF_ONE_COLOUR = 64
 """Shorter side of a picture of which that is asked, px: a smaller one may be a part of anything."""
 SAMPLED = 512
-"""Rows and columns at most from which a photo's brightness is read."""
+"""Rows and columns at least, where there are so many, from which a photo's brightness and veil are read."""
+CELLS = 28
+"""Cells along a photo's shorter side in which its veil is read."""
 LIGHTS = 99.5
 """Percentile of brightness that lights have."""
 THIN, STRONGEST = 5, 60
@@ -123,3 +125,31 @@ def _ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:
     """Return 0 at the first of the limits, 1 at the second, and linearly between them."""
     start, end = limits
     return ((values - start) / (end - start)).clamp(0, 1)
+
+
+def veil(photo: Photo) -> float:
+    """Return how much a photo looks veiled, as two correlations over its cells, -2 to 2.
+
+    Haze is thickest where things are far, which in most photos is further up, and where it is thick there is little
+    contrast: how light the darkest of a cell is falls with its row and with its contrast. Of photos whose shorter side
+    is under `SMALLEST` it is 0.
+    """
+    sides = photo.colour.shape[:2]
+    if min(sides) < SMALLEST:
+        return 0.0
+    step = max(1, min(sides) // SAMPLED)
+    colour = scaled(photo.colour[::step, ::step], photo.white)
+    side = min(colour.shape[:2]) // CELLS
+    rows, columns = (length // side for length in colour.shape[:2])
+    cells = colour[: rows * side, : columns * side].reshape(rows, side, columns, side, 3)
+    darkest = cells.min(axis=(1, 3, 4))
+    contrast = cells.mean(axis=4).std(axis=(1, 3))
+    row = np.broadcast_to(np.arange(rows)[:, None], darkest.shape)
+    return -sum(_correlated(darkest, other) for other in (contrast, row))
+
+
+def _correlated(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Return the correlation of two arrays; 0 if one is the same everywhere."""
+    if not first.std() or not second.std():
+        return 0.0
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])

@@ -13,7 +13,7 @@ from idrestore.model.refiners.affine import MULTIPLE
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
 from idrestore.restoration import evidence, pixels, tiling
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
-from idrestore.restoration.pixels import Photo
+from idrestore.restoration.pixels import Grain, Photo
 from idrestore.restoration.request import Request
 from idrestore.restoration.rules import Rules, all_blur, scale_shares
 from idrestore.restoration.tiling import Tile
@@ -78,7 +78,7 @@ class Planner(NamedTuple):
         """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
         rules, names = self.rules, self.engine.names
         found_before = self.shares(first.found)
-        found, routed = self.route(after, grid)
+        found, routed = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         blur = None
         if not rules.needs_second_pass(found_before, shares):
@@ -125,10 +125,10 @@ class Planner(NamedTuple):
             routed,
         )
 
-    def route(self, photo: Photo, grid: Grid) -> tuple[Tensor, Routed | None]:
+    def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None]:
         """Return what is found in a photo, (1, M, K), and what to go on from if it is one tile, and nothing else.
 
-        Raise `NotFiniteError`.
+        `is_restored` is a photo that had a pass. Raise `NotFiniteError`.
         """
         crops = self._crops(photo, grid)
         padded = np.stack([tiling.pad_to_multiple(crop, self.engine.multiple) for crop in crops])
@@ -136,17 +136,23 @@ class Planner(NamedTuple):
         rows = routed.logits.softmax(dim=2)
         if not rows.isfinite().all():
             raise NotFiniteError
-        found = self._corrected(rows, photo, padded)
+        found = self._corrected(rows, photo, padded, is_restored)
         return found, routed if found is rows and len(grid.tiles) == 1 else None
 
-    def _corrected(self, rows: Tensor, photo: Photo, crops: Floats) -> Tensor:
-        """Return what the routers say, (1, M, K), as far as the photo itself does not speak against it."""
+    def _corrected(self, rows: Tensor, photo: Photo, crops: Floats, is_restored: bool) -> Tensor:
+        """Return what the routers say, (1, M, K), as far as the photo itself does not speak against it.
+
+        Restoring smooths noise and changes contrast, so that a photo's own smoothed grain and veil are gone then.
+        """
         rules, names = self.rules, self.engine.names
         if rules.is_grain_of_interest(names, rows):
-            rows = rules.noise_for_grain(names, rows, pixels.grains(crops))
+            grain = Grain(pixels.grain(crops), 0.0, 0.0) if is_restored else pixels.grains(crops)
+            rows = rules.noise_for_grain(names, rows, grain)
         if rules.are_lines_of_interest(names, rows):
             rows = rules.nothing_for_rain(names, rows, evidence.lines_unlike_rain(crops))
         rows = rules.noise_for_darkness(names, rows)
+        if not is_restored and rules.is_veil_of_interest(names, rows):
+            rows = rules.haze_for_veil(names, rows, evidence.veil(photo))
         return rules.darkness_for_nothing(names, rows, evidence.brightness(photo).mean)
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:

@@ -1,11 +1,11 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
-`nothing_for_rain`, `noise_for_darkness`, `darkness_for_nothing`. Then is decided how much of the change is kept
-(`kept_change`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`),
-whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`, `kept_black`), and, once the
-photo is restored, if it needs a second pass (`may_hide_something`, `needs_second_pass`, `may_hide_blur`,
-`is_blurring`).
+`nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`, `darkness_for_nothing`. Then is decided how much of the
+change is kept (`kept_change`), how far brightness and colours are changed, which takes haze and darkness away
+(`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`,
+`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `needs_second_pass`,
+`may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,6 +46,17 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
+    hazy_veils: tuple[float, float] = (1.2, 1.4)
+    """Veil (`evidence.veil`) from which what else a hazy photo is called, clean or blurred, is haze in part, and all of
+    it ..."""
+    clear_veils: tuple[float, float] = (0.4, 0.2)
+    """... and below which haze is not believed in part, and not at all ..."""
+    min_clear_share: float = 0.15
+    """... if there is this doubt, as a share of `clean`."""
+    veiled_shares: tuple[float, float] = (0.25, 0.8)
+    """Shares of haze between which the veil is looked at ..."""
+    max_veiled_noise: float = 0.2
+    """... unless noise and rain, whose contrast hides it, have more than this."""
     dark_means: tuple[float, float] = (0.15, 0.11)
     """Mean brightness from which a photo that is called clean is dark in part, and surely ..."""
     min_dark_share: float = 0.7
@@ -138,6 +149,28 @@ class Rules:
         if not part:
             return rows
         return scale_shares(names, rows, 1 - part * one_hot(names, "rain"))
+
+    def haze_for_veil(self, names: Sequence[str], rows: Tensor, veil: float) -> Tensor:
+        """Give shares of `clean` and blur in rows (1, M, K) to haze, or haze's to `clean`, as far as a veil says so.
+
+        Rows of which nothing changes are returned themselves.
+        """
+        hazy, clear = ramp(veil, self.hazy_veils), ramp(veil, self.clear_veils)
+        if hazy:
+            return scale_shares(names, rows, 1 - hazy * (one_hot(names, "clean") + one_hot(names, "blur")), "haze")
+        if not clear or float(rows[..., names.index("clean")].mean()) < self.min_clear_share:
+            return rows
+        return scale_shares(names, rows, 1 - clear * one_hot(names, "haze"))
+
+    def is_veil_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
+        """Tell whether rows (1, M, K) say haze before any other degradation, but are not sure of it."""
+        shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
+        if not {"haze", "clean"} <= set(names):
+            return False
+        least, most = self.veiled_shares
+        first = max((name for name in names if name != "clean"), key=shares.__getitem__)
+        noise = shares.get("noise", 0.0) + shares.get("rain", 0.0)
+        return first == "haze" and least <= shares["haze"] <= most and noise <= self.max_veiled_noise
 
     def are_lines_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether `nothing_for_rain` could change anything."""
