@@ -35,8 +35,8 @@ def make(photos: list[Path], folder: Path) -> Path:
         small = folder / "small.png"
         folder.mkdir(parents=True, exist_ok=True)
         pyvips.Image.thumbnail(str(path), SIDE, size="down").pngsave(str(small))
-        pair = (folder / side / f"{index:02}.png" for side in ("degraded", "clean"))
-        degrade_file(small, *pair, {NAME: STRENGTH}, index)
+        degraded, clean = (folder / side / f"{index:02}.png" for side in ("degraded", "clean"))
+        degrade_file(small, degraded, clean, {NAME: STRENGTH}, index)
         small.unlink()
     return folder
 
@@ -48,7 +48,7 @@ def learn_alone(pairs: Path, folder: Path, steps: int) -> Path:
     stage = StageConfig(steps=steps, batch=extend.BATCH, patch=extend.PATCH, told=1.0, loss=loss)
     clean = tuple(map(str, list_photos(pairs / "clean")))
     data = DataConfig(clean, (PairFolder(str(pairs), ALONE, 1.0),), ratios={ALONE: 1.0}, held_out=0)
-    optimizer = OptimizerConfig(1e-3, 1e-6, max(1, steps // 20), clip=0.5, ema=0.99)
+    optimizer = OptimizerConfig(1e-3, 1e-6, warm_up=max(1, steps // 20), clip=0.5, ema=0.99)
     train(TrainConfig(precision="bf16", model=model, data=data, optimizer=optimizer, collect=stage), folder)
     return folder / "last.safetensors"
 
@@ -81,4 +81,5 @@ def row(label: str, values: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:5]))
+    photos, others, target = map(Path, sys.argv[1:4])
+    main(photos, others, target, *map(int, sys.argv[4:5]))

@@ -19,22 +19,15 @@ from idrestore.data.pairs import parse_data
 from idrestore.degradations import FIVE
 from idrestore.evaluation.evaluate import evaluate
 from idrestore.model import checkpoint
-from idrestore.model.hub import IngredientHub
+from idrestore.model.hub import FoldedHub, IngredientHub
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.prior_block import MetaPriorBlock
 from idrestore.restoration.restorer import Restorer
 
 
-class Given(nn.Module):
-    """A hub or an operation that is told other shares than the routers found."""
-
-    def __init__(self, inner: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.inner, self.change = inner, change
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Pass everything on but the shares (B, K), which come last."""
-        *others, shares = inputs
-        return self.inner(*others, self.change(shares))
+def tell(module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+    """Let a module, whose one input is the shares (B, K), be told others than the routers found."""
+    module.register_forward_pre_hook(lambda _, inputs: change(inputs[0]))
 
 
 def even(shares: Tensor) -> Tensor:
@@ -45,14 +38,17 @@ def even(shares: Tensor) -> Tensor:
 def wrap_operations(network: RestorationNetwork) -> None:
     """Let every block's operations be those of an even mixture."""
     for block in network.prior_blocks.values():
-        block.operations = Given(block.operations, even)
+        assert isinstance(block, MetaPriorBlock)
+        tell(block.shares, even)
 
 
 def wrap_hub(change: Callable[[Tensor], Tensor]) -> Callable[[RestorationNetwork], None]:
     """Return what tells a network's hub other shares."""
 
     def wrap(network: RestorationNetwork) -> None:
-        network.hub = Given(network.hub, change)
+        if isinstance(network.hub, IngredientHub):  # `prepare` would put a hub in its place that was told nothing
+            network.hub = FoldedHub(network.hub.ingredients())
+        tell(network.hub, change)
 
     return wrap
 
@@ -77,7 +73,7 @@ VARIANTS: dict[str, Callable[[RestorationNetwork], None]] = {
 }
 
 
-def main(folder: Path, model: str = "fast", number: int = 4) -> None:
+def main(folder: Path, model: str, number: int) -> None:
     """Print the table and the distances."""
     data = parse_data([f"{name}={folder}:degrade={name}:limit={number}" for name in FIVE])
     print(f"| {model}, {number} photos each | " + " | ".join(FIVE) + " |\n|---" + "|---" * len(FIVE) + "|")
@@ -111,4 +107,6 @@ def describe(network: RestorationNetwork) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:4]))
+    _, folder, *rest = sys.argv
+    model, number = [*rest, *("fast", "4")[len(rest) :]]
+    main(Path(folder), model, int(number))
