@@ -36,7 +36,8 @@ def torch_engine(model: checkpoint.Model, half: bool) -> Run:
     def run(photo: Array, ingredients: Array) -> Array:
         image = torch.from_numpy(photo).to(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
-            return network(image, torch.from_numpy(ingredients)).restored.numpy()
+            restored: torch.Tensor = network(image, torch.from_numpy(ingredients)).restored
+            return restored.numpy()
 
     return run
 

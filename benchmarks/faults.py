@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
 PHOTOS, TRIES = 40, 3
 """Those of the table: with more, it takes hours."""
@@ -58,11 +59,12 @@ class Run:
 
     def end(self) -> tuple[int, str]:
         """Wait; return the exit code and all that was printed."""
-        said = []
+        said: list[tuple[int, str]] = []
         with contextlib.suppress(EOFError):
             while True:
                 said.append(self._ours.recv())
         self.process.join()
+        assert self.process.exitcode is not None  # it was joined
         code = said[-1][0] if said else self.process.exitcode
         return code, "".join(text for _, text in said)
 
@@ -78,26 +80,27 @@ def command(arguments: list[str], pipe: Any, memory: int, deadly: Collection[str
 
     from idrestore import cli
     from idrestore.batch import photo
+    from idrestore.batch.settings import Settings
     from idrestore.cli.supervise import SUPERVISED
 
     torch.set_num_threads(1)
     decode, this = photo.decode, os.getpid()
 
-    def dying(source: Path, *rest: Any) -> photo.Decoded:
+    def dying(source: Path, data: bytes, settings: Settings, target: Path | None = None) -> photo.Decoded:
         if source.name in deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode(source, *rest)
+        return decode(source, data, settings, target)
 
     photo.decode = dying
     if memory:
-        in_use = int(re.search(r"VmSize:\s*(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+        in_use = psutil.Process().memory_info().vms
         resource.setrlimit(resource.RLIMIT_AS, (in_use + memory, in_use + memory))
     code, printed = 0, io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
             cli.app(["restore", *arguments], standalone_mode=True, obj=SUPERVISED)
         except SystemExit as leave:
-            code = leave.code
+            code = int(leave.code or 0)
     pipe.send((code, printed.getvalue()))
     if os.getpid() != this:  # the one that did the work
         os._exit(code)

@@ -50,6 +50,10 @@ class Result(NamedTuple):
         return Image.open(io.BytesIO(self.data))
 
 
+Proof = Callable[[Result], bool]
+"""Whether a result holds a feature"""
+
+
 @dataclass(frozen=True)
 class Case:
     """A file, and how to tell what became of something that it holds."""
@@ -66,8 +70,7 @@ class Case:
     """(H, W, 3 or 4) that an upright reading gives; None: not compared"""
     tolerance: float = 0.0
     """Mean difference in steps of 8 bits"""
-    proof: Callable[[Result], bool] = lambda result: True
-    """Whether the result holds the feature"""
+    proof: Proof = lambda result: True
     note: str = ""
     """Regular expression of the note, or of the refusal, that is due where it does not, or holds it in another form"""
     target: str = ""
@@ -113,7 +116,7 @@ def avif(pixels: np.ndarray = PIXELS, *options: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "a.png", Path(folder) / "a.avif"
         source.write_bytes(png(pixels))
-        command = ["avifenc", "-s", "10", "--min", "0", "--max", "8", *options, source, target]
+        command = ["avifenc", "-s", "10", "--min", "0", "--max", "8", *options, str(source), str(target)]
         subprocess.run(command, check=True, capture_output=True)
         return target.read_bytes()
 

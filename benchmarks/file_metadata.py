@@ -21,6 +21,7 @@ from file_makers import (
     SRGB,
     XMP,
     Case,
+    Proof,
     Result,
     avif,
     chunk,
@@ -65,7 +66,7 @@ def metadata_cases() -> Iterator[Case]:
         yield from make()
 
 
-def case(kind: str, feature: str, variant: str, data: bytes, proof: Callable[[Result], bool], note: str = "") -> Case:
+def case(kind: str, feature: str, variant: str, data: bytes, proof: Proof, note: str = "") -> Case:
     """Return a case of `PIXELS`, in whichever format."""
     ending = {**WRITERS, "HEIC": ".heic", "GIF": ".gif", "JPEG 2000": ".jp2", "raw": ".dng"}[kind]
     exact = kind in ("PNG", "TIFF", "JPEG 2000")
@@ -173,7 +174,7 @@ def numbers() -> Iterator[Case]:
     p3, usual = (b"cICP", bytes((12, 13, 0, 1))), (b"cICP", bytes((1, 13, 0, 1)))
     primaries = (b"cHRM", struct.pack(">8I", *(round(each * 100000) for each in (*D65, *P3))))
     icc = (b"iCCP", b"mine\0\0" + zlib.compress(profile()))
-    chunks: dict[str, tuple[tuple[tuple[bytes, bytes], ...], Callable[[Result], bool], str]] = {
+    chunks: dict[str, tuple[tuple[tuple[bytes, bytes], ...], Proof, str]] = {
         "CICP: Display P3": ((p3,), functools.partial(shows, P3, curve), "described by a profile"),
         "CICP: BT.2020": (
             ((b"cICP", bytes((9, 14, 0, 1))),),
@@ -195,7 +196,7 @@ def numbers() -> Iterator[Case]:
     grey_proof = functools.partial(shows_grey, power(1.8))
     yield Case("PNG", "gAMA alone", "grey", flat, ".png", three(GREY), proof=grey_proof, note=grey_note)
     yield case("PNG", "CICP: PQ, HLG", "HLG", png(PIXELS, (b"cICP", bytes((9, 18, 0, 1)))), never, r"HDR \(HLG\)")
-    made = {
+    made: dict[str, tuple[str, Proof, str]] = {
         "CICP: Display P3": ("12/13/1", functools.partial(shows, P3, curve), "described by a profile"),
         "CICP: BT.2020": ("9/14/9", functools.partial(shows, BT2020, bt709), "described by a profile"),
         "CICP: PQ, HLG": ("9/16/9", never, r"HDR \(PQ\)"),
@@ -253,7 +254,7 @@ def shows(primaries: tuple[float, ...], light: Callable[[np.ndarray], np.ndarray
     if held is None:
         return False
     lab = ImageCms.createProfile("LAB")
-    found = ImageCms.profileToProfile(Image.fromarray(COLOURS), io.BytesIO(held), lab, outputMode="LAB")
+    found = ImageCms.buildTransform(io.BytesIO(held), lab, "RGB", "LAB").apply(Image.fromarray(COLOURS))
     expected = in_lab(light(COLOURS[0] / 255) @ matrix(primaries).T)
     got = np.stack([np.asarray(found.getchannel(each)).astype(float)[0] for each in range(3)], axis=1)
     got = np.stack([got[:, 0] / 2.55, got[:, 1] - 128, got[:, 2] - 128], axis=1)
@@ -267,7 +268,7 @@ def shows_grey(light: Callable[[np.ndarray], np.ndarray], result: Result) -> boo
         return False
     levels = np.array([[20, 90, 128, 200, 250]], np.uint8)
     lab = ImageCms.createProfile("LAB")
-    found = ImageCms.profileToProfile(Image.fromarray(levels), io.BytesIO(held), lab, outputMode="LAB")
+    found = ImageCms.buildTransform(io.BytesIO(held), lab, "L", "LAB").apply(Image.fromarray(levels))
     expected = in_lab(light(levels[0] / 255)[:, None] * WHITE)[:, 0]
     return bool(np.abs(np.asarray(found.getchannel(0))[0] / 2.55 - expected).max() < 1.5)
 
@@ -283,7 +284,8 @@ def matrix(primaries: tuple[float, ...]) -> np.ndarray:
     white = np.array([D65[0] / D65[1], 1, (1 - sum(D65)) / D65[1]])
     columns = columns * np.linalg.solve(columns, white)
     cone = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-    return np.linalg.inv(cone) @ np.diag((cone @ WHITE) / (cone @ white)) @ cone @ columns
+    adapted: np.ndarray = np.linalg.inv(cone) @ np.diag((cone @ WHITE) / (cone @ white)) @ cone @ columns
+    return adapted
 
 
 def in_lab(xyz: np.ndarray) -> np.ndarray:
@@ -299,7 +301,7 @@ def in_lab(xyz: np.ndarray) -> np.ndarray:
 def halved() -> Iterator[Case]:
     """All that a JPEG of 4:2:2 says, which another encoder writes."""
     record = b"8BIM\x04\x04\0\0\0\0\0\x0c\x1c\x02\x05\0\7a title"
-    said = {
+    said: dict[str, tuple[bytes, bytes, bytes, Proof]] = {
         "EXIF": (exif(), b"", b"", has_exif),
         "ICC profile": (b"", b"", large_profile(), functools.partial(has_profile, held=large_profile())),
         "XMP": (b"", PLAIN_XMP, b"", has_xmp),
@@ -726,7 +728,7 @@ def damaged() -> Iterator[Case]:
 def moved() -> Iterator[Case]:
     """What a JPEG or a PNG holds, written as each other format: a table of its own."""
     record = b"8BIM\x04\x04\0\0\0\0\0\x0c\x1c\x02\x05\0\7a title"
-    held = {
+    held: dict[str, tuple[bytes, Proof, str]] = {
         "ICC profile": (saved(PIXELS, "JPEG", icc_profile=profile(), quality=95), has_profile, ""),
         "EXIF": (saved(PIXELS, "JPEG", exif=b"Exif\0\0" + exif(), quality=95), has_exif, ""),
         "XMP": (saved(PIXELS, "JPEG", xmp=PLAIN_XMP, quality=95), has_xmp, ""),

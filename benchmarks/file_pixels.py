@@ -60,7 +60,9 @@ def encoded_as(before: bytes, result: Result) -> bool:
     """Tell whether a JPEG has tables, sampling and order of scans as another."""
     first, second = Image.open(io.BytesIO(before)), result.picture
     return (
-        JpegImagePlugin.get_sampling(first) == JpegImagePlugin.get_sampling(second)
+        isinstance(first, JpegImagePlugin.JpegImageFile)
+        and isinstance(second, JpegImagePlugin.JpegImageFile)
+        and JpegImagePlugin.get_sampling(first) == JpegImagePlugin.get_sampling(second)
         and first.info.get("progressive") == second.info.get("progressive")
         and first.quantization == second.quantization
     )
@@ -126,9 +128,9 @@ def of_tiff() -> Iterator[Case]:
     palette = Image.fromarray(PIXELS).quantize(64)
     yield Case("TIFF", "palette", "", saved(palette, "TIFF"), ".tif", np.asarray(palette.convert("RGB")))
     black = Image.fromarray(GREY > 90)
-    for compression in (None, "group4"):
-        data = saved(black, "TIFF", compression=compression)
-        yield Case("TIFF", "1 bit", str(compression), data, ".tif", three(np.asarray(black.convert("L"))))
+    for packed in (None, "group4"):
+        data = saved(black, "TIFF", compression=packed)
+        yield Case("TIFF", "1 bit", str(packed), data, ".tif", three(np.asarray(black.convert("L"))))
     cmyk = Image.fromarray(PIXELS).convert("CMYK")
     yield Case("TIFF", "CMYK", "", saved(cmyk, "TIFF"), ".tif", None, note="CMYK was converted")
     yield from unusual_tiffs()
@@ -309,7 +311,8 @@ def turned(orientation: int, pixels: np.ndarray = PIXELS) -> np.ndarray:
         how.ROTATE_90,
     )  # fmt: skip
     places = np.asarray(picture if orientation == 1 else picture.transpose(method[orientation - 2]))
-    return pixels.reshape(-1, pixels.shape[2])[places]
+    shown: np.ndarray = pixels.reshape(-1, pixels.shape[2])[places]
+    return shown
 
 
 def turned_heic(orientation: int) -> bytes:

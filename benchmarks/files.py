@@ -34,7 +34,8 @@ from PIL import Image
 
 os.environ["SOURCE_DATE_EPOCH"] = "1700000000"  # the same results every time
 
-from idrestore.batch.photo import Encoded, Job, process
+from idrestore.batch.job import Encoded, Job
+from idrestore.batch.photo import process
 from idrestore.batch.settings import Settings
 from idrestore.files.formats import FORMATS, SUBSTITUTES
 from idrestore.files.image import ImageError

@@ -6,6 +6,7 @@ import struct
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -197,7 +198,8 @@ def by_vips(pixels: np.ndarray, suffix: str, **options: object) -> bytes:
     picture.set_type(pyvips.GValue.blob_type, "xmp-data", XMP)
     if space == "srgb":
         picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", pyvips.Image.profile_load("p3"))
-    return picture.write_to_buffer(suffix, **options)
+    data: bytes = picture.write_to_buffer(suffix, **options)
+    return data
 
 
 def by_pillow(pixels: np.ndarray, kind: str, mode: str | None = None, **options: object) -> bytes:
@@ -214,7 +216,7 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def by_tifffile(pixels: np.ndarray, **options: object) -> bytes:
+def by_tifffile(pixels: np.ndarray, **options: Any) -> bytes:
     """Encode an array with tifffile."""
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **options)

@@ -8,6 +8,7 @@ HEIC in 4:2:0 is what telephones write; 4:4:4 is beyond the Main profiles of HEV
 import io
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def by_vips(pixels: np.ndarray, ending: str, **options: object) -> tuple[bytes, 
     return data, pyvips.Image.new_from_buffer(data, "").numpy()[..., :3]
 
 
-WAYS = {
+WAYS: dict[str, Callable[[np.ndarray], tuple[bytes, np.ndarray]]] = {
     "HEIC 4:2:0, 80": lambda pixels: heic(pixels, 80, 420),
     "HEIC 4:2:0, 90": lambda pixels: heic(pixels, 90, 420),
     "HEIC 4:4:4, 80": lambda pixels: heic(pixels, 80, 444),

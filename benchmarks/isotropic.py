@@ -24,7 +24,8 @@ SHOWN = 0.1
 
 def main(folder: Path) -> None:
     """Fit, print."""
-    pairs = list(PairedPhotos(folder))
+    photos = PairedPhotos(folder)
+    pairs = [photos[index] for index in range(len(photos))]
     products, squares = np.zeros(100), np.zeros(100)
     for degraded, clean in pairs:
         before, after = (np.fft.rfft2(photo / 255, axes=(0, 1)) for photo in (degraded, clean))
@@ -38,7 +39,7 @@ def main(folder: Path) -> None:
     for degraded, clean in pairs:
         spectrum = np.fft.rfft2(degraded / 255, axes=(0, 1)) * gains[_rings(degraded.shape)][..., None]
         filtered = np.fft.irfft2(spectrum, s=degraded.shape[:2], axes=(0, 1)).clip(0, 1)
-        seen.append([psnr(each, clean) for each in (degraded, np.uint8(np.round(255 * filtered)))])
+        seen.append([psnr(each, clean) for each in (degraded, np.round(255 * filtered).astype(np.uint8))])
     print("PSNR {:.2f} -> {:.2f}".format(*np.mean(seen, axis=0)))
     for degraded, clean in pairs:
         blurred, sharp = (torch.from_numpy(photo / 255) for photo in (degraded, clean))
@@ -48,7 +49,7 @@ def main(folder: Path) -> None:
 
 def _rings(shape: tuple[int, ...]) -> np.ndarray:
     """Return the ring of each frequency of a photo (H, W, 3): (H, W // 2 + 1)."""
-    radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
+    radius: np.ndarray = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
     return (radius / RING).astype(int)
 
 

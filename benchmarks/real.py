@@ -12,7 +12,7 @@ run goes on where it was. `--limit` takes so many photos of each set, evenly spr
 import argparse
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,7 +128,7 @@ def print_clean(reports: Mapping[str, Report]) -> None:
         print(f"| {' | '.join(map(str, cells))} |")
 
 
-def named(rows: list[Row]) -> str:
+def named(rows: Sequence[Row]) -> str:
     """Return how often each ingredient was the largest."""
     counts = Counter(max(row.ingredients, key=row.ingredients.__getitem__) for row in rows)
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())

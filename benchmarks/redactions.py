@@ -10,11 +10,11 @@ prints how long the search takes in the photo, mirrored up to 9, 16 and 48 megap
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyvips
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from idrestore.files import image
 from idrestore.restoration.guard import find_redactions, mask_of
 
+Key = TypeVar("Key")
 Picture = NDArray[np.uint8]
 KINDS = ("bar", "mosaic", "blur")
 COVERED = 0.95
@@ -62,7 +63,8 @@ def _shape(tall: int, wide: int, round_: bool) -> NDArray[np.bool_]:
     if not round_:
         return np.ones((tall, wide), np.bool_)
     y, x = np.mgrid[:tall, :wide]
-    return (((y + 0.5) / tall - 0.5) ** 2 + ((x + 0.5) / wide - 0.5) ** 2) <= 0.25
+    ellipse: NDArray[np.bool_] = ((y + 0.5) / tall - 0.5) ** 2 + ((x + 0.5) / wide - 0.5) ** 2 <= 0.25
+    return ellipse
 
 
 def _painted(picture: Picture, mask: NDArray[np.bool_], side: float, rng: np.random.Generator) -> Picture:
@@ -84,13 +86,15 @@ def _pixelated(picture: Picture, mask: NDArray[np.bool_], side: float, rng: np.r
     )
     np.add.at(sums, (labels[0][:, None], labels[1][None]), picture)
     np.add.at(counts, (labels[0][:, None], labels[1][None]), 1)
-    return (sums / counts).round().astype(np.uint8)[labels[0]][:, labels[1]]
+    blocks: Picture = (sums / counts).round().astype(np.uint8)[labels[0]][:, labels[1]]
+    return blocks
 
 
 def _blurred(picture: Picture, mask: NDArray[np.bool_], side: float, rng: np.random.Generator) -> Picture:
     """Blur by a Gaussian whose σ is a twelfth to a sixth of the side, at least 4 px."""
     sigma = max(4.0, side / rng.uniform(6, 12))
-    return pyvips.Image.new_from_array(picture, interpretation="srgb").gaussblur(sigma).numpy()
+    blurred: Picture = pyvips.Image.new_from_array(picture, interpretation="srgb").gaussblur(sigma).numpy()
+    return blurred
 
 
 def as_jpeg(picture: Picture, quality: int) -> Picture:
@@ -115,7 +119,7 @@ def overexposed(picture: Picture) -> Picture:
     return np.minimum(picture.astype(np.uint16) * 2, 255).astype(np.uint8)
 
 
-VERSIONS = {
+VERSIONS: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
     "as it is": lambda picture, rng: picture,
     "JPEG 90": lambda picture, rng: as_jpeg(picture, 90),
     "JPEG 75": lambda picture, rng: as_jpeg(picture, 75),
@@ -214,10 +218,15 @@ def together(sets: dict[str, Measured]) -> Measured:
     """Pool all sets."""
     ones = list(sets.values())
 
-    def pool(index: int) -> dict:
-        return {key: list(chain(*(one[index][key] for one in ones))) for key in ones[0][index]}
+    def pool(tables: list[dict[Key, list[float]]]) -> dict[Key, list[float]]:
+        return {key: list(chain(*(table[key] for table in tables))) for key in tables[0]}
 
-    return Measured(pool(0), pool(1), pool(2), list(chain(*(one.seconds for one in ones))))
+    return Measured(
+        pool([one.found for one in ones]),
+        pool([one.beyond for one in ones]),
+        pool([one.false for one in ones]),
+        list(chain(*(one.seconds for one in ones))),
+    )
 
 
 def main() -> None:

@@ -20,16 +20,18 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 FORMAT_VERSION = 1
 SIDES = {0.25: (576, 432), 1: (1152, 864), 12: (4000, 3000), 48: (8000, 6000), 100: (11552, 8664)}
 """Megapixels → (width, height)."""
 STAGES = ("start", "load", "decode", "guard", "routing", "network", "blend", "encode")
 Case = dict[str, Any]
+Inputs = ParamSpec("Inputs")
+Output = TypeVar("Output")
 
 
 def main() -> None:
@@ -157,15 +159,16 @@ def _restore(case: Case) -> Case:
     """Restore a file to a file as the command does, and say how long each stage took."""
     from idrestore.batch import Settings
     from idrestore.batch import photo as one
+    from idrestore.batch.job import Job
 
     took: dict[str, float] = defaultdict(float, start=time.time() - case["started"])
     with _timed(took, "load"):
         restorer = _restorer(case)
     source, first = Path(case["photo"]), []
-    engine, left_alone = restorer.engine, one.left_alone
+    engine = restorer.engine
 
-    def timed(function: Any, stage: str) -> Any:
-        def run(*arguments: Any, **options: Any) -> Any:
+    def timed(function: Callable[Inputs, Output], stage: str) -> Callable[Inputs, Output]:
+        def run(*arguments: Inputs.args, **options: Inputs.kwargs) -> Output:
             with _timed(took, stage):
                 output = function(*arguments, **options)
                 _finish(case["device"])
@@ -173,12 +176,8 @@ def _restore(case: Case) -> Case:
 
         return run
 
-    def timed_guard(*arguments: Any) -> Any:
-        with _timed(took, "guard"):
-            return left_alone(*arguments)
-
     engine.route, engine.restore = timed(engine.route, "routing"), timed(engine.restore, "network")
-    one.left_alone = timed_guard
+    one.left_alone = timed(one.left_alone, "guard")
     with _timed(took, "decode"):
         decoded = one.decode(source, source.read_bytes(), Settings())
     with _timed(took, "blend"):
@@ -188,7 +187,7 @@ def _restore(case: Case) -> Case:
     took["blend"] -= took["guard"] + took["routing"] + took["network"]
     del decoded
     with _timed(took, "encode"):
-        job = one.Job(source, source.with_suffix(".out.jpg"))
+        job = Job(source, source.with_suffix(".out.jpg"))
         job.target.write_bytes(one.encode(restored, job, Settings()).data)
     return {
         "seconds": time.time() - case["started"],
@@ -268,8 +267,8 @@ def _print(rows: list[Case]) -> None:
     """Print the machine, the table of photos with their stages, and the profile of the network."""
     print("| threads | precision | matrix product, GFLOP/s | memory copy, GB/s |\n|---|---|---|---|")
     for row in (row for row in rows if row["kind"] == "ceiling"):
-        cells = _spread(row["gflops"], 0), _spread(row["gigabytes_per_second"], 1)
-        print(f"| {row['threads']} | {row['precision']} | {' | '.join(cells)} |")
+        product, copying = _spread(row["gflops"], 0), _spread(row["gigabytes_per_second"], 1)
+        print(f"| {row['threads']} | {row['precision']} | {product} | {copying} |")
     ceilings = {(row["threads"], row["precision"]): row["gflops"][0] for row in rows if row["kind"] == "ceiling"}
     kmac = {row["model"]: row["kmac"][0] for row in rows if row["kind"] == "modules"}
     stages = " | ".join(f"{stage}, s" for stage in STAGES)

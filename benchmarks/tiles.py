@@ -107,7 +107,8 @@ def _print_overlap(
     whole: Restorer, tiled: Restorer, overlap: int, photos: Sequence[Picture], ingredients: Sequence[dict[str, float]]
 ) -> None:
     """Print what is left of tiles with an overlap."""
-    grid = tiling.tiles(*photos[0].shape[:2], tiled.tile, overlap, tiled.multiple)
+    height, width = photos[0].shape[:2]
+    grid = tiling.tiles(height, width, tiled.tile, overlap, tiled.multiple)
     results = [
         [restorer.restore(photo, ingredients=shares).image for restorer in (whole, tiled)]
         for photo, shares in zip(photos, ingredients, strict=True)

@@ -20,7 +20,8 @@ LONGEST = 30.0  # s
 def main(folder: Path, target: Path) -> None:
     """Write the tracks, and print how fast they turn."""
     tracks = {path.stem: resampled(*read(path)) for path in sorted(folder.glob("*.csv"))}
-    np.savez_compressed(target, **{name: np.round(track * 1000).astype(np.int16) for name, track in tracks.items()})
+    rounded = {name: np.round(track * 1000).astype(np.int16) for name, track in tracks.items()}
+    np.savez_compressed(target, allow_pickle=False, **rounded)
     print(f"{target}: {target.stat().st_size} bytes\n| track | seconds | rad/s, 10 / 50 / 90 % |\n|---|---|---|")
     for name, track in tracks.items():
         low, middle, high = np.percentile(np.linalg.norm(track, axis=1), (10, 50, 90))
@@ -48,7 +49,8 @@ def turned(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the small rotations between unit quaternions (N, 4), in the camera's frame: 2·Im(q⁻¹·p)."""
     vector, scalar = before[:, :3], before[:, 3:]
     imaginary = scalar * after[:, :3] - after[:, 3:] * vector - np.cross(vector, after[:, :3])
-    return 2 * imaginary * np.sign((before * after).sum(axis=1, keepdims=True))
+    rotations: np.ndarray = 2 * imaginary * np.sign((before * after).sum(axis=1, keepdims=True))
+    return rotations
 
 
 def resampled(seconds: np.ndarray, values: np.ndarray) -> np.ndarray:

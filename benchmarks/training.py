@@ -35,19 +35,20 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     config = TrainConfig.from_toml(options.recipe)
     paths = find_photos([options.photos])[:NUM_PHOTOS]
-    rows = [
-        {"stage": stage, **_measure(config, stage, paths, options.steps)}
+    found = {
+        stage: _measure(config, stage, paths, options.steps)
         for stage in ("collect", "integrate")
         if getattr(config, stage).steps
-    ]
+    }
     if options.out:
+        rows = [{"stage": stage, **row} for stage, row in found.items()]
         options.out.write_text(
             json.dumps({"format_version": 1, "threads": options.threads, "rows": rows}, indent=1) + "\n"
         )
     print("| stage | trained, samples a second | made, samples a second | making, share of a step |\n|---|---|---|---|")
-    for row in rows:
+    for stage, row in found.items():
         trained, made = (statistics.median(row[key]) for key in ("trained", "made"))
-        print(f"| {row['stage']} | {_spread(row['trained'])} | {_spread(row['made'])} | {trained / made:.0%} |")
+        print(f"| {stage} | {_spread(row['trained'])} | {_spread(row['made'])} | {trained / made:.0%} |")
 
 
 def _measure(config: TrainConfig, name: str, paths: list[Path], steps: int) -> dict[str, list[float]]:
