@@ -1,5 +1,8 @@
 """What every test shares: one thread, the same random numbers in any order, and a folder of photos."""
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 import pyvips
@@ -10,6 +13,10 @@ torch.set_num_threads(1)  # sums in one order, and the other cores left alone
 pyvips.cache_set_max(0)  # a file that a test writes again is read again
 settings.register_profile("idrestore", deadline=None)  # timings are benchmarks, never tests
 settings.load_profile("idrestore")
+
+
+if threading.current_thread() is threading.main_thread():  # heard even as a shell's background job, which ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -689,6 +689,11 @@ def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected
     assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_grain_of_a_dark_photo_is_not_looked_at_in_small_sizes():
+    names, rows = ("noise", "low_light", "blur", "clean"), torch.tensor([[[0.1, 0.2, 0.3, 0.4]]])
+    assert Rules().noise_for_grain(names, rows, pixels.Grain(0.2, 0.9, 1.0)) is rows
+
+
 def test_without_grain_rows_stay_themselves_and_clean_need_not_be_known():
     names, rows = ("noise", "blur"), torch.tensor([[[0.4, 0.6]]])
     assert Rules().noise_for_grain(names, rows, pixels.Grain(0.2, 0.2, 0.2)) is rows

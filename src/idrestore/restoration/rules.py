@@ -40,6 +40,8 @@ class Rules:
     """Grain at half the size from which that is noise worth removing in part, and fully ..."""
     max_smoothed_noise: tuple[float, float] = (1.7, 1.5)
     """... and from which it is not, for fine texture has more."""
+    max_dark_share: float = 0.1
+    """Share of low light above which smoothed grain is not looked at: what is dark has little grain left."""
     min_grain_share: float = 0.1
     """Share of blur below which grain is not looked at, unless a photo is changed less because it is called clean."""
     rain_lines: tuple[float, float] = (0.12, 0.24)
@@ -130,6 +132,8 @@ class Rules:
         fine = ramp(grain.full, self.grain) if is_blurred else 0.0
         smoothed = ramp(grain.half / max(grain.full, LEAST_GRAIN), self.smoothed_grain)
         smoothed *= ramp(grain.quarter / max(grain.half, LEAST_GRAIN), self.scene_grain)
+        if "low_light" in names and float(rows[..., names.index("low_light")].mean()) > self.max_dark_share:
+            smoothed = 0.0
         noise = smoothed * ramp(grain.half, self.smoothed_noise) * ramp(grain.half, self.max_smoothed_noise)
         if not fine and not smoothed:
             return rows
