@@ -55,7 +55,7 @@ class Rules:
     """... and below which haze is not believed in part, and not at all ..."""
     min_clear_share: float = 0.15
     """... if there is this doubt, as a share of `clean`."""
-    veiled_shares: tuple[float, float] = (0.25, 0.8)
+    veiled_shares: tuple[float, float] = (0.3, 0.8)
     """Shares of haze between which the veil is looked at ..."""
     max_veiled_noise: float = 0.2
     """... unless noise and rain, whose contrast hides it, have more than this."""
