@@ -84,6 +84,16 @@ def test_what_wrote_the_photo_is_named_after_us(tmp_path):
     assert facts(said.metadata["xmp-data"])["previousSoftware"] == software
 
 
+@pytest.mark.parametrize(
+    "before", ["Camera 7", "idrestore 0.1.0; Camera 7", "idrestore 0.1.0; idrestore 0.1.0; Camera 7"]
+)
+def test_what_is_restored_again_names_us_once(tmp_path, before):
+    said, _ = restored(tmp_path, ".jpg", photo(software=before))
+    again, _ = restored(tmp_path, ".png", said)
+    assert image.software(again) == f"{SOFTWARE}; Camera 7"
+    assert facts(again.metadata["xmp-data"])["previousSoftware"] == "Camera 7"
+
+
 def test_a_history_is_continued_and_the_rest_stays(tmp_path):
     packet = PACKET % HISTORY
     once, _ = add_provenance(photo(packet), "fast", SHA, FOUND)

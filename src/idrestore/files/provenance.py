@@ -19,6 +19,8 @@ SOFTWARE = f"idrestore {__version__}"
 NAMESPACE = "urn:idrestore:provenance:1:"
 XMP_LIMIT = 65_502
 """Bytes of XMP that a JPEG holds (XMP specification, part 3, 1.1.3)."""
+_OWN_NAMES = re.compile(r"(idrestore [^;]*(; |$))+")
+"""What earlier restorations put before the name of the software that wrote the photo"""
 STATEMENT = "Restored by a neural network: an estimate of the scene, not a record of it."
 
 _XMPMM = 'xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"'
@@ -41,7 +43,8 @@ def add_provenance(
     """
     date = _now().isoformat()
     found = ", ".join(f"{name} {share:.3f}" for name, share in ingredients.items())
-    before, model = _printable(image.software(photo)), _printable(model)
+    before = _OWN_NAMES.sub("", _printable(image.software(photo)), count=1)
+    model = _printable(model)
     event = {
         "stEvt:action": "edited",
         "stEvt:when": date,
