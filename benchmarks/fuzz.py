@@ -117,6 +117,7 @@ def outcome(kind: str, data: bytes, folder: Path, whole_way: bool = True) -> str
     """Read one file; return "read", "refused", or what was wrong with how it failed."""
     from idrestore.files import image
     from idrestore.model import checkpoint
+    from idrestore.model.shipped import CheckpointError
 
     try:
         if kind == "safetensors":
@@ -129,7 +130,7 @@ def outcome(kind: str, data: bytes, folder: Path, whole_way: bool = True) -> str
                 every_page(data)
             if whole_way:
                 go_on(photo)
-    except (image.ImageError, checkpoint.CheckpointError) as error:
+    except (image.ImageError, CheckpointError) as error:
         return "refused" if len(str(error).splitlines()) == 1 else f"{len(str(error).splitlines())} lines: {error}"
     except BaseException as error:  # noqa: BLE001 - what must not happen, whatever it is
         return f"{type(error).__name__}: {error}"

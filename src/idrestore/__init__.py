@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from idrestore.batch.single import restore_file
     from idrestore.files.image import ImageError, Photo, read, write
-    from idrestore.model.checkpoint import CheckpointError
+    from idrestore.model.shipped import CheckpointError
     from idrestore.restoration.restorer import Restorer, load
     from idrestore.restoration.results import Result
 
@@ -21,7 +21,7 @@ __version__ = "0.2.0"
 __all__ = ["CheckpointError", "ImageError", "Photo", "Restorer", "Result", "load", "read", "restore_file", "write"]
 
 _HOMES = {
-    "CheckpointError": "model.checkpoint",
+    "CheckpointError": "model.shipped",
     "ImageError": "files.image",
     "Photo": "files.image",
     "Restorer": "restoration.restorer",

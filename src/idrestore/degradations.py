@@ -4,6 +4,7 @@ Everything that speaks of a degradation by name or by position (the network's hu
 `data/`, recipes, reports, flags) reads this table.
 """
 
+from collections.abc import Collection
 from typing import Literal, NamedTuple
 
 Operation = Literal["additive", "affine", "convolutive"]
@@ -69,6 +70,12 @@ def canonical(word: str) -> str:
     """
     name = word.strip().lower().replace("-", "_").replace(" ", "_")
     return _CANONICAL.get(name, name)
+
+
+def check_known(names: Collection[str], what: str, got: Collection[str]) -> None:
+    """Raise `ValueError`, which begins with `what` was wished, for names that are none of a model's."""
+    if unknown := set(got) - set(names):
+        raise ValueError(f"{what}: got {', '.join(sorted(unknown))}, expected some of {', '.join(names)}")
 
 
 def operation_of(name: str) -> Operation:

@@ -334,7 +334,16 @@ def test_without_arguments_the_command_explains_itself():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["none.jpg"], ["none.jpg", "--haze", "2"], ["none.jpg", "--format", "gif"], ["none.jpg", "-o", "a.gif"]],
+    [
+        ["none.jpg"],
+        ["none.jpg", "--only", "fig"],
+        ["none.jpg", "--strength", "fig=50%"],
+        ["none.jpg", "-m", "nothing"],
+        ["-", "-m", "nothing"],
+        ["none.jpg", "--haze", "2"],
+        ["none.jpg", "--format", "gif"],
+        ["none.jpg", "-o", "a.gif"],
+    ],
 )
 def test_what_is_wrong_is_said_before_a_model_is_waited_for(arguments, tmp_path):
     code = f"""

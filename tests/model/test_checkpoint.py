@@ -9,8 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from small import BOTH, FAST, network
 
-from idrestore.model import checkpoint
-from idrestore.model.checkpoint import METADATA_KEY, CheckpointError, Shipped, load, resolve, save
+from idrestore.model import checkpoint, shipped
+from idrestore.model.checkpoint import METADATA_KEY, load, save
+from idrestore.model.shipped import SHIPPED, CheckpointError, Shipped, resolve
 
 CARD = {"data": ["own photos"], "validation": {"noise": 27.5}}
 
@@ -126,7 +127,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
 
 
 def test_a_missing_model_names_what_there_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "SHIPPED", {"fast": Shipped("fast.safetensors", "0")})
+    monkeypatch.setitem(SHIPPED, "fast", Shipped("fast.safetensors", "0"))
     refused(tmp_path / "nothing", r"no model .*nothing'.*expected one of fast or the path")
     refused(tmp_path, "no model")
 
@@ -232,11 +233,11 @@ def test_the_hubs_kind_must_fit_its_tensors(tmp_path, intact):
 
 def test_a_shipped_model_is_found_by_name_and_its_hash_checked(tmp_path, intact, monkeypatch):
     digest = hashlib.sha256(intact.read_bytes()).hexdigest()
-    monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", intact.parent)
-    monkeypatch.setattr(checkpoint, "SHIPPED", {"fast": Shipped(intact.name, digest)})
+    monkeypatch.setattr(shipped, "WEIGHTS_FOLDER", intact.parent)
+    monkeypatch.setitem(SHIPPED, "fast", Shipped(intact.name, digest))
     assert resolve("fast") == intact
     assert load().sha256 == digest
-    monkeypatch.setattr(checkpoint, "WEIGHTS_FOLDER", tmp_path)
+    monkeypatch.setattr(shipped, "WEIGHTS_FOLDER", tmp_path)
     rewritten(intact, tmp_path / intact.name, entry("card", {"forged": True}))
     with pytest.raises(CheckpointError, match=f"SHA-256 is .*expected {digest[:12]}.*reinstall"):
         load("fast")

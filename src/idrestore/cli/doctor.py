@@ -124,8 +124,9 @@ def _works(row: "Format") -> bool:
 
 def _model() -> str:
     from idrestore.model import checkpoint
+    from idrestore.model.shipped import SHIPPED
 
-    return ", ".join(f"{name} is whole (SHA-256 {checkpoint.load(name).sha256[:12]}…)" for name in checkpoint.SHIPPED)
+    return ", ".join(f"{name} is whole (SHA-256 {checkpoint.load(name).sha256[:12]}…)" for name in SHIPPED)
 
 
 def _speed() -> str:

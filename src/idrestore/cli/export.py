@@ -17,6 +17,7 @@ def export_command(
     from idrestore import export
     from idrestore.files.overwriting import check_free
     from idrestore.model import checkpoint
+    from idrestore.model.shipped import CheckpointError
 
     try:
         check_free([out], overwrite, [Path(model)])
@@ -26,7 +27,7 @@ def export_command(
         refuse(f"--out: no folder {out.parent}: expected one that is there")
     try:
         comparisons = export.export(checkpoint.load(model), out)
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         refuse(str(error))
     except ImportError as error:
         refuse(f'{error.name} is not installed: pip install "idrestore[export]"')

@@ -19,7 +19,7 @@ from idrestore.cli.console import (
     parse_memory,
     refuse,
 )
-from idrestore.degradations import DEGRADATIONS, FIVE
+from idrestore.degradations import DEGRADATIONS, FIVE, NAMES, canonical, check_known
 
 if TYPE_CHECKING:
     from idrestore.batch import Settings
@@ -110,13 +110,22 @@ class Options:
     preset: Annotated[str, typer.Option(help="A preset of that file, such as night for its [presets.night].")] = ""
 
     def check(self) -> None:
-        """Refuse what is wrong whatever the model and the photos are."""
+        """Refuse what is wrong whatever the photos are, as far as can be before a model is loaded."""
+        from idrestore.model import shipped
+
         if self.protect is not None and not self.protect.is_file():
             refuse(f"--protect: {self.protect} is no file: expected a picture of the photo's size")
         if self.pages == "all" and self.format.lower().lstrip(".") not in ("", "tif", "tiff"):
             refuse(f"--pages: got all with --format {self.format}, which holds one: expected --format tif, or none")
-        self.wish(FIVE)
+        wish = self.wish(FIVE)
         self.budget()
+        try:
+            shipped.resolve(self.model)
+            for what in ("strength", "only", "ingredients") if self.model in shipped.SHIPPED else ():
+                if isinstance(words := wish[what], Collection):
+                    check_known(NAMES, what, {canonical(word) for word in words})
+        except ValueError as error:
+            refuse(as_options(error))
 
     def wish(self, names: Collection[str]) -> dict[str, Any]:
         """Return what is asked of a model that knows degradations of such names, or refuse."""

@@ -69,11 +69,11 @@ def restore_command(
     """
     from idrestore import batch
 
+    options.check()
     if PIPE in (out, *photos):
         from idrestore.cli.pipe import restore_pipe
 
         restore_pipe(photos, out, options)
-    options.check()
     try:
         part = batch.Shard.parse(shard) if shard else None
         if report:

@@ -1,4 +1,4 @@
-"""Model files: safetensors that carry their own configuration and card; the shipped ones, with their hashes.
+"""Model files: safetensors that carry their own configuration and card.
 
 No pickle is read here: a model file can hold numbers and text, nothing that runs.
 """
@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +18,7 @@ from safetensors.torch import save as serialise
 from idrestore.model.config import ModelConfig
 from idrestore.model.hub import IngredientHub
 from idrestore.model.network import RestorationNetwork, ingredient_hub
+from idrestore.model.shipped import SHIPPED, CheckpointError, resolve
 
 FORMAT_VERSION = 1
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
@@ -40,31 +41,6 @@ RENAMED = {
 BEFORE = {"operations_by": "degradation", "affine_from": (0.3, 0.5)}
 """Settings of models made before there was a choice."""
 HUBS = ("prior", "ingredient")
-WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
-
-
-class Shipped(NamedTuple):
-    """A model inside the package."""
-
-    file: str
-    sha256: str
-
-
-SHIPPED: dict[str, Shipped] = {
-    "fast": Shipped("fast.safetensors", "4fb16a349579ff2449d8b370f3d30f9d576ec2933bd4094d6d804018a9e39362"),
-}
-"""Name to file and hash; the file's own card has data, recipe, licence and results."""
-
-
-class CheckpointError(ValueError):
-    """A model file that cannot be used; the message is one line for people.
-
-    >>> try:
-    ...     load("missing.safetensors")
-    ... except CheckpointError as error:
-    ...     print(error)
-    no model 'missing.safetensors': expected one of fast or the path of a .safetensors file
-    """
 
 
 @dataclass(frozen=True)
@@ -96,19 +72,6 @@ def save(path: Path, network: RestorationNetwork, card: dict[str, Any], half: bo
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def resolve(name_or_path: str | Path) -> Path:
-    """Return the file of a shipped model's name or of a path; raise `CheckpointError` if there is none."""
-    if str(name_or_path) in SHIPPED:
-        return WEIGHTS_FOLDER / SHIPPED[str(name_or_path)].file
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise CheckpointError(
-            f"no model {str(name_or_path)!r}: expected one of {', '.join(SHIPPED) or '(none shipped)'}"
-            " or the path of a .safetensors file"
-        )
-    return path
 
 
 def load(name_or_path: str | Path = "fast") -> Model:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from idrestore.degradations import canonical
+from idrestore.degradations import canonical, check_known
 from idrestore.restoration.guard import Mask
 from idrestore.restoration.rules import scale_shares
 
@@ -81,8 +81,7 @@ def _known(names: Sequence[str], values: Mapping[str, float]) -> dict[str, float
 
 def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None:
     """Raise `ValueError` for names that the model does not know, and for values outside [0, 1]."""
-    if unknown := set(values) - set(names):
-        raise ValueError(f"{what}: got {', '.join(sorted(unknown))}, expected some of {', '.join(names)}")
+    check_known(names, what, values)
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{what}: got {value} for {name}, expected 0 to 1")
