@@ -126,7 +126,9 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except USAGE_ERROR as error:
-        message = _as_ours(error.format_message().rstrip("."))
+        # Newer typers check by pydantic, whose error alone has what was got.
+        found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+        message = _as_ours(error.format_message().rstrip("."), found[0]["input"] if found else "")
         more = f"; {error.ctx.command_path} --help says more" if error.ctx and message[-1] not in "?)" else ""
         refuse(message + more)
     except KeyboardInterrupt:
@@ -134,14 +136,18 @@ def _one_line() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _as_ours(message: str) -> str:
-    """Say in this command's words what typer says.
+def _as_ours(message: str, got: object) -> str:
+    """Say in this command's words what typer says of what it got.
 
-    >>> _as_ours("Invalid value for '--out' / '-o': Too long")
+    >>> _as_ours("Invalid value for '--out' / '-o': Too long", "")
     '--out: too long'
+    >>> _as_ours("Invalid value for '--port': Input should be less than or equal to 65535", "99999")
+    '--port: got 99999, expected at most 65535'
     """
     found = re.fullmatch(r"Invalid value for '([^']+)'.*?: (?:Value error, )?(.+)", message)
     where, words = (f"{found[1]}: ", found[2]) if found else ("", message)
+    words = words.partition(", unable to parse")[0].replace("Input should be", f"got {got}, expected")
+    words = words.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     return where + words[:1].lower() + words[1:]
 
 
