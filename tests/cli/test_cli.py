@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 import idrestore
 from idrestore.cli import app, doctor
 from idrestore.files import image
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
+from idrestore.model.network import RestorationNetwork
 
 
 def run(*arguments, cwd="."):
@@ -283,6 +285,15 @@ def test_doctor_says_what_is_broken_and_goes_on(monkeypatch):
     assert done.exit_code == 1
     assert "writes: PNG cannot be written and read again" in done.stderr
     assert "speed" in done.stdout
+
+
+def test_info_tells_what_a_shipped_model_costs_and_what_the_preset_of_its_name():
+    _, out, _ = run("info", "--cost", "fast")
+    shipped, preset = [
+        int(line.split("|")[2].replace(",", "")) for line in out.splitlines() if line.startswith("| all")
+    ]
+    assert shipped == sum(each.numel() for each in checkpoint.load("fast").network.parameters())
+    assert preset == sum(each.numel() for each in RestorationNetwork(PRESETS["fast"]).parameters())
 
 
 def test_info_tells_what_a_network_costs():

@@ -27,17 +27,21 @@ def info_command(
     from idrestore.model import checkpoint
     from idrestore.model.config import PRESETS
     from idrestore.model.network import RestorationNetwork
+    from idrestore.model.shipped import SHIPPED, CheckpointError
 
     if cost and not model:
         refuse(f"--cost: expected a model or a preset, such as {', '.join(PRESETS)}")
     if not model:
         _tell_all()
     elif cost and model in PRESETS:
+        if model in SHIPPED:  # its network need not be what the preset is by now
+            _tell_cost(checkpoint.load(model).network)
+            say(f"\nand of the preset {model}, for new models:\n")
         _tell_cost(RestorationNetwork(PRESETS[model]))
     else:
         try:
             loaded = checkpoint.load(model)
-        except checkpoint.CheckpointError as error:
+        except CheckpointError as error:
             refuse(str(error))
         if cost:
             _tell_cost(loaded.network)
@@ -50,11 +54,11 @@ def info_command(
 def _tell_all() -> None:
     """Print which models and presets there are, and how this machine computes."""
     import idrestore
-    from idrestore.model import checkpoint
     from idrestore.model.config import PRESETS
     from idrestore.model.inference import arithmetic
+    from idrestore.model.shipped import SHIPPED
 
-    shipped = ", ".join(checkpoint.SHIPPED) or "none"
+    shipped = ", ".join(SHIPPED) or "none"
     say(f"idrestore {idrestore.__version__}; models: {shipped}; presets: {', '.join(PRESETS)}")
     say(f"this machine: {arithmetic()}")
 
