@@ -579,7 +579,7 @@ def test_heic_is_read_or_explained(tmp_path):
     [
         (
             b"hello world",
-            "notes.jpg is not a picture .it starts with b'hello wo'.: expected one of",
+            "notes.jpg is not a picture .it starts with 'hello wo'.: expected one of",
         ),
         (b"", "notes.jpg is not a picture .it is empty."),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture"),

@@ -195,7 +195,7 @@ def bomb():
     [
         (photo(bomb()), {}, 413, "30000 x 30000 pixels: expected at most 1,000,000"),
         (photo(b"\x89PNG" + bytes(3_000_000)), {}, 413, "at most 2,000,000 bytes"),
-        (photo(b"hello"), {}, 415, "a.png is not a picture (it starts with b'hello')"),
+        (photo(b"hello"), {}, 415, "a.png is not a picture (it starts with 'hello')"),
         (photo(b""), {}, 415, "a.png is not a picture (it is empty)"),
         (photo(png()[:60]), {}, 415, "damaged or cut short"),
         (photo(name="a.txt"), {}, 415, "expected a name that ends in"),

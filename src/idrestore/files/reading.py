@@ -135,7 +135,7 @@ def _recognised(name: str, file: BinaryIO) -> Format:
     row = recognised(file)
     if row is None:
         head = file.read(8)
-        found = f"it starts with {head!r}" if head else "it is empty"
+        found = f"it starts with {head.decode('latin-1')!r}" if head else "it is empty"
         expected = ", ".join(row.name for row in FORMATS)
         raise ImageError(f"{name} is not a picture ({found}): expected one of {expected}")
     return row
