@@ -48,7 +48,7 @@ def restorer(tile: int | None = None) -> idrestore.Restorer:
 
 
 def photo(name: str) -> np.ndarray:
-    """Return one of the inputs, 128 x 128, uint8."""
+    """Return one of the inputs, 128 x 128 or larger, uint8."""
     return image.read(HERE / "inputs" / f"{name}.png").pixels
 
 
@@ -135,6 +135,8 @@ CASES: Mapping[str, Callable[[], Made]] = {
         name: lambda name=name: restored(photo(name))
         for name in ("noise", "rain", "haze", "blur", "low_light", "soft", "soft_clean", "half_clean", "clean")
     },
+    "veil": lambda: restored(photo("veil")),
+    "smoothed grain": lambda: restored(photo("smoothed")),
     "second pass: haze behind noise": lambda: restored(photo("haze_noise")),
     "second pass: blur behind noise": lambda: restored(photo("blur_noise")),
     "second pass: haze behind noise and rain": lambda: restored(photo("rain_haze")),
