@@ -15,7 +15,7 @@ from idrestore.restoration import evidence, pixels, tiling
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
 from idrestore.restoration.pixels import Grain, Photo
 from idrestore.restoration.request import Request
-from idrestore.restoration.rules import Rules, all_blur, scale_shares
+from idrestore.restoration.rules import Rules, all_blur, mean_shares, scale_shares
 from idrestore.restoration.tiling import Tile
 
 ROUTING_CROPS = 16
@@ -94,8 +94,7 @@ class Planner(NamedTuple):
 
     def shares(self, rows: Tensor) -> dict[str, float]:
         """Return the mean of rows (1, M, K) by name, the largest share first."""
-        named = dict(zip(self.engine.names, rows.mean(dim=1)[0].tolist(), strict=True))
-        return dict(sorted(named.items(), key=lambda item: -item[1]))
+        return mean_shares(self.engine.names, rows)
 
     def _plan(
         self,

@@ -105,8 +105,7 @@ class Rules:
 
     def darkness(self, names: Sequence[str], rows: Tensor) -> float:
         """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
-        share = float(rows[..., names.index("low_light")].mean()) if "low_light" in names else 0.0
-        return ramp(share, self.dark_shares)
+        return ramp(mean_shares(names, rows).get("low_light", 0.0), self.dark_shares)
 
     def affine_certainty(self, share: Tensor, learned: tuple[float, float]) -> Tensor:
         """Return how far brightness and colours are changed, (B,) in [0, 1], for shares (B,) of haze and darkness.
@@ -128,11 +127,11 @@ class Rules:
         further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, and a trace of
         haze. Rows of which nothing changes are returned themselves.
         """
-        is_blurred = float(rows[..., names.index("blur")].mean()) >= self.min_grain_share
-        fine = ramp(grain.full, self.grain) if is_blurred else 0.0
+        shares = mean_shares(names, rows)
+        fine = ramp(grain.full, self.grain) if shares["blur"] >= self.min_grain_share else 0.0
         smoothed = ramp(grain.half / max(grain.full, LEAST_GRAIN), self.smoothed_grain)
         smoothed *= ramp(grain.quarter / max(grain.half, LEAST_GRAIN), self.scene_grain)
-        if "low_light" in names and float(rows[..., names.index("low_light")].mean()) > self.max_dark_share:
+        if shares.get("low_light", 0.0) > self.max_dark_share:
             smoothed = 0.0
         noise = smoothed * ramp(grain.half, self.smoothed_noise) * ramp(grain.half, self.max_smoothed_noise)
         if not fine and not smoothed:
@@ -142,7 +141,7 @@ class Rules:
         if "clean" not in names:
             return scale_shares(names, rows, kept, "noise")
         kept = kept - noise * one_hot(names, "clean")
-        if "haze" in names and float(rows[..., names.index("haze")].mean()) <= self.traces[1]:
+        if shares.get("haze", 0.0) <= self.traces[1]:
             kept = kept - noise * one_hot(names, "haze")
         rows = scale_shares(names, rows, kept, "noise")
         return scale_shares(names, rows, 1 - smoothed * blur)
@@ -162,38 +161,36 @@ class Rules:
         hazy, clear = ramp(veil, self.hazy_veils), ramp(veil, self.clear_veils)
         if hazy:
             return scale_shares(names, rows, 1 - hazy * (one_hot(names, "clean") + one_hot(names, "blur")), "haze")
-        if not clear or float(rows[..., names.index("clean")].mean()) < self.min_clear_share:
+        if not clear or mean_shares(names, rows)["clean"] < self.min_clear_share:
             return rows
         return scale_shares(names, rows, 1 - clear * one_hot(names, "haze"))
 
     def is_veil_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) say haze before any other degradation, but are not sure of it."""
-        shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
-        if not {"haze", "clean"} <= set(names):
+        shares = mean_shares(names, rows)
+        if "clean" not in names or _largest(shares) != "haze":
             return False
         least, most = self.veiled_shares
-        first = max((name for name in names if name != "clean"), key=shares.__getitem__)
         noise = shares.get("noise", 0.0) + shares.get("rain", 0.0)
-        return first == "haze" and least <= shares["haze"] <= most and noise <= self.max_veiled_noise
+        return least <= shares["haze"] <= most and noise <= self.max_veiled_noise
 
     def are_lines_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether `nothing_for_rain` could change anything."""
-        return {"rain", "clean"} <= set(names) and float(rows[..., names.index("rain")].mean()) >= self.min_rain_share
+        return {"rain", "clean"} <= set(names) and mean_shares(names, rows)["rain"] >= self.min_rain_share
 
     def noise_for_darkness(self, names: Sequence[str], rows: Tensor) -> Tensor:
         """Give a trace of low light in rows (1, M, K) to noise where that is the largest share."""
-        shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
+        shares = mean_shares(names, rows)
         trace = shares.get("low_light", 0.0)
         start, end = self.traces
-        if max(shares, key=shares.__getitem__) != "noise" or not start <= trace <= end:
+        if next(iter(shares)) != "noise" or not start <= trace <= end:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
 
     def darkness_for_nothing(self, names: Sequence[str], rows: Tensor, mean: float) -> Tensor:
         """Raise the share of low light in rows (1, M, K) where they say `clean` most of all, and the photo is dark."""
-        shares = rows.mean(dim=1)[0]
         wanted = self.min_dark_share * ramp(mean, self.dark_means)
-        if not wanted or "low_light" not in names or names[int(shares.argmax())] != "clean":
+        if not wanted or "low_light" not in names or next(iter(mean_shares(names, rows))) != "clean":
             return rows
         dark = names.index("low_light")
         raised = rows[..., dark].clamp(min=wanted)  # (1, M)
@@ -207,7 +204,7 @@ class Rules:
 
     def is_grain_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether `noise_for_grain` could change anything that matters."""
-        shares = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
+        shares = mean_shares(names, rows)
         unsure = shares.get("clean", 0.0) > self.clean_shares[0]
         return {"noise", "blur"} <= set(names) and (shares["blur"] >= self.min_grain_share or unsure)
 
@@ -236,6 +233,12 @@ class Rules:
     def is_blurring(self, kernel: Tensor) -> bool:
         """Tell whether a kernel, whose sum is 1, blurs."""
         return bool(kernel.square().sum() < self.max_kernel_power)
+
+
+def mean_shares(names: Sequence[str], rows: Tensor) -> dict[str, float]:
+    """Return the mean of rows (1, M, K) by name, the largest share first."""
+    named = dict(zip(names, rows.mean(dim=1)[0].tolist(), strict=True))
+    return dict(sorted(named.items(), key=lambda item: -item[1]))
 
 
 def scale_shares(names: Sequence[str], rows: Tensor, factors: Tensor, rest: str = "clean") -> Tensor:
