@@ -56,6 +56,20 @@ def test_it_reads_kernels_whose_sum_is_one():
     assert len({round(each, 6) for each in noise.tolist()}) == 3
 
 
+@pytest.mark.parametrize("logarithm", [-1000.0, -13.0, 5.0, 1000.0])
+def test_noise_beyond_all_bounds_has_a_finite_filter_and_a_gradient_that_leads_back(logarithm):
+    estimator = shaken(BlurKernelEstimator(4, 6))
+    with torch.no_grad():
+        estimator.last[1].weight.zero_()
+        estimator.noise.bias.fill_(logarithm)
+    kernels, noise = estimator(torch.randn(2, 8, 2 * REACH + 1, 2 * REACH + 1))
+    deconvolved = deconvolve(torch.rand(2, 3, 64, 64), wiener_filter(kernels, noise))
+    deconvolved.square().mean().backward()
+    assert deconvolved.isfinite().all()
+    assert all(each.grad.isfinite().all() for each in estimator.parameters() if each.grad is not None)
+    assert estimator.noise.bias.grad.abs() > 0
+
+
 def test_white_noise_differs_from_its_neighbours_as_it_should():
     found = correlate(torch.rand(2, 1, 200, 300).expand(-1, 3, -1, -1))
     assert found.shape == (8, 2 * REACH + 1, 2 * REACH + 1)

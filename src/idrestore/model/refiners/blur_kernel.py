@@ -11,6 +11,9 @@ REACH, RADIUS = 24, 12
 TAPS = 48
 """How far filters that undo kernels reach, px; what they did beyond is folded back."""
 DIRECTIONS = 4
+LOG_NOISE = -12.0, 4.0
+"""Least and most that the logarithm of noise is taken for: filters for less, or more, would be as good as these, and
+their gradients no numbers."""
 SMOOTH = 0.02
 """Squared frequency below which a photo's power grows no further."""
 FIT, WIDE = 0.003, 20
@@ -52,7 +55,9 @@ class BlurKernelEstimator(nn.Module):
         logits = self.last(near + self.up(far + known[:, :, None, None]))[:, 0]
         centre = slice(REACH - 1 - RADIUS, REACH + RADIUS)
         scaled = 5 * logits[:, centre, centre] + self.near_kernel
-        return scaled.flatten(1).softmax(dim=1).view_as(scaled), self.noise(known)[:, 0].exp()
+        noise = self.noise(known)[:, 0]
+        bounded = noise + (noise.clamp(*LOG_NOISE) - noise).detach()  # the gradient passes, to lead back from outside
+        return scaled.flatten(1).softmax(dim=1).view_as(scaled), bounded.exp()
 
 
 def correlate(crops: Tensor) -> Tensor:
