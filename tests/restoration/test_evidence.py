@@ -78,13 +78,26 @@ def test_brightness_knows_lights():
     assert found.lights == 1
 
 
+def emptiness(photo):
+    return evidence.emptiness(photo, RULES.empty_means, RULES.empty_deviations, RULES.blacks)[0, ..., 0]
+
+
 def test_black_sky_is_empty_and_what_is_dark_but_there_is_not():
     photo = np.full((1, 200, 200, 3), 0.01, np.float32)
     photo[:, 120:] = 0.04 + 0.05 * (texture(80, 200) > 0.325)
-    empty = evidence.emptiness(photo, RULES.empty_means, RULES.empty_deviations)[0, ..., 0]
+    empty = emptiness(photo)
     assert empty.shape == (200, 200)
     assert empty[:80].min() > 0.99
-    assert empty[140:].max() < 0.01
+    assert empty[180:].max() < 0.01
+
+
+def test_black_reaches_as_far_as_what_is_bright():
+    photo = np.full((1, 200, 200, 3), 0.01, np.float32)
+    photo[:, :, 90:110] = 0.7
+    empty = emptiness(photo)
+    assert empty[:, :86].min() > 0.99
+    assert empty[:, 90:110].max() < 0.01
+    assert empty[:, 114:].min() > 0.99
 
 
 # ---- what follows

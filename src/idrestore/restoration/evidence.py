@@ -11,6 +11,7 @@ from torch import Tensor
 from idrestore.restoration.pixels import Photo, scaled
 
 Floats = NDArray[np.float32]
+Limits = tuple[float, float]
 
 ONE_COLOUR = 2
 """Levels of 255 by which the pixels of a picture of one colour may differ: JPEG and rounding."""
@@ -30,8 +31,9 @@ FAR = 0.25, 0.4
 """Parts of a photo's shorter side along a line that tell a long one: hardly any streak reaches so far."""
 SMALLEST = 160
 """Shorter side of a photo from which its lines can be told from rain, px."""
-WINDOW, EDGE = 31, 15
-"""Sides of the windows in which a part of a photo is called black, and over which that fades, twice, px."""
+WINDOW, NEARBY, PIXEL = 31, 61, 5
+"""Sides of windows, px: that may have nothing in them; that reach one of those from the border of what is bright; of
+which the mean is a pixel's brightness."""
 
 
 class Brightness(NamedTuple):
@@ -80,17 +82,20 @@ def lines_unlike_rain(crops: Floats) -> float:
     return float(max(excess[~falls].max(), min(excess[falls].max(), far[falls].max())))
 
 
-def emptiness(photos: Floats, means: tuple[float, float], deviations: tuple[float, float]) -> Floats:
-    """Return how surely each pixel of photos (N, H, W, 3) is black with nothing in it, (N, H, W, 1) in [0, 1].
+def emptiness(photos: Floats, means: Limits, deviations: Limits, blacks: Limits) -> Floats:
+    """Return how surely each pixel of photos (N, H, W, 3) is black and belongs to nothing, (N, H, W, 1) in [0, 1].
 
-    It is if a window about it has a mean and a deviation below the second of `means` and `deviations`, and is not if
-    either is above the first.
+    A window about a pixel has nothing in it if its mean and deviation are below the second of `means` and
+    `deviations`, and has something if either is above the first. Where there is such a window nearby, a pixel whose
+    own brightness is below the second of `blacks` is black, and one above the first is not: so black reaches as far as
+    what is bright, and no lighter rim is left about lights.
     """
     grey = torch.from_numpy(photos).mean(dim=3)[:, None]
     mean = _window_mean(grey, WINDOW)
     deviation = (_window_mean(grey.square(), WINDOW) - mean.square()).clamp(min=0).sqrt()
     empty = _ramp(mean, means) * _ramp(deviation, deviations)
-    return _window_mean(_window_mean(empty, EDGE), EDGE)[:, 0, ..., None].numpy()
+    nearby = _window_mean(F.max_pool2d(empty, NEARBY, 1, NEARBY // 2), WINDOW)
+    return (nearby * _ramp(_window_mean(grey, PIXEL), blacks))[:, 0, ..., None].numpy()
 
 
 def _correlation(planes: Tensor) -> Tensor:

@@ -256,7 +256,8 @@ class Restorer:
         if seen is not padded:  # what is light stays light
             changed += np.square(taken[0]) * (padded[0] - changed)
         if plan.kept_black:
-            empty = evidence.emptiness(padded, self.rules.empty_means, self.rules.empty_deviations)
+            rules = self.rules
+            empty = evidence.emptiness(padded, rules.empty_means, rules.empty_deviations, rules.blacks)
             changed += plan.kept_black * empty[0] * (padded[0] - changed)
         return _crop(changed, tile), output
 

@@ -75,7 +75,9 @@ class Rules:
     its lights, so black is black."""
     empty_means: tuple[float, float] = (0.05, 0.025)
     empty_deviations: tuple[float, float] = (0.02, 0.008)
-    """Mean and deviation of a part of a photo from which it is black with nothing in it in part, and surely."""
+    """Mean and deviation of a part of a photo from which it is black with nothing in it in part, and surely ..."""
+    blacks: tuple[float, float] = (0.1, 0.04)
+    """... and brightness of a pixel near it from which that is black too in part, and surely."""
     affine_shares: tuple[float, float] | None = None
     """Shares of haze and darkness from which brightness and colours of the whole photo are changed in part, and fully;
     None: those with which the model learned it (`ModelConfig.affine_from`)."""
