@@ -1,25 +1,31 @@
 """How much of a model's work does its hub carry? Replaces the hub, and the shares of the operations, and measures.
 
-    python benchmarks/priors.py FOLDER_OF_CLEAN_PHOTOS [MODEL] [NUM_PHOTOS]
+    python benchmarks/priors.py FOLDER_OF_CLEAN_PHOTOS [--model MODEL] [--limit PHOTOS] [--routing oracle]
 
-Prints a Markdown table of mean PSNR (dB) for photos with one synthetic degradation of strength 0.5, routers deciding:
-by the model as it is, with a hub that answers the same whatever the shares are (the mean over degradations, or zeros),
-with the hub of another degradation, and with operations that all degradations share evenly. Then, how far the hubs of
-pure degradations lie apart, whether their priors form clusters, and how many degradations share an ingredient.
+Prints a Markdown table of mean PSNR (dB) for photos with one synthetic degradation of strength 0.5, routers deciding
+or, by the oracle, told the truth: by the model as it is, with a hub that answers the same whatever the shares are (the
+mean over degradations, or zeros), with the hub of another degradation, and with operations that all degradations share
+evenly; of a model that was only collected also with its hub integrated by each start, and what that forgets. Then, how
+far the hubs of pure degradations lie apart, whether their priors form clusters, and how many degradations share an
+ingredient.
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from idrestore.data.pairs import parse_data
 from idrestore.degradations import FIVE
-from idrestore.evaluation.evaluate import evaluate
+from idrestore.evaluation.evaluate import Routing, evaluate
 from idrestore.model import checkpoint
-from idrestore.model.hub import FoldedHub, IngredientHub
+from idrestore.model.checkpoint import Model
+from idrestore.model.config import Integration
+from idrestore.model.hub import FoldedHub, IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.prior_block import MetaPriorBlock
 from idrestore.restoration.restorer import Restorer
@@ -73,16 +79,30 @@ VARIANTS: dict[str, Callable[[RestorationNetwork], None]] = {
 }
 
 
-def main(folder: Path, model: str, number: int) -> None:
+STARTS = [kind for kind in cast("tuple[Integration, ...]", get_args(Integration)) if kind not in ("none", "frozen")]
+"""Of an ingredient hub; a frozen one starts as `pca` does."""
+
+
+def main(folder: Path, model: str, number: int, routing: Routing) -> None:
     """Print the table and the distances."""
     data = parse_data([f"{name}={folder}:degrade={name}:limit={number}" for name in FIVE])
-    print(f"| {model}, {number} photos each | " + " | ".join(FIVE) + " |\n|---" + "|---" * len(FIVE) + "|")
+
+    def row(label: str, changed: Model) -> None:
+        means = evaluate(Restorer(changed), data, routing=routing).summaries()
+        values = [means[name].psnr_restored.value for name in FIVE]
+        print(f"| {label} | {' | '.join(f'{value:.2f}' for value in (*values, fmean(values)))} |", flush=True)
+
+    print(f"| {model}, {number} photos each | {' | '.join(FIVE)} | mean |\n|---" + "|---" * (len(FIVE) + 1) + "|")
     for label, wrap in VARIANTS.items():
         loaded = checkpoint.load(model)
         wrap(loaded.network)
-        means = evaluate(Restorer(loaded), data).summaries()
-        cells = " | ".join(f"{means[name].psnr_restored.value:.2f}" for name in FIVE)
-        print(f"| {label} | {cells} |", flush=True)
+        row(label, loaded)
+    if isinstance(checkpoint.load(model).network.hub, PriorHub):
+        for kind in STARTS:
+            loaded = checkpoint.load(model)
+            before = cast("PriorHub", loaded.network.hub)
+            loaded.network.hub = integrate(before, kind)
+            row(f"{kind}, forgets {fmean(forgetting(before, loaded.network.hub)):.2f}", loaded)
     describe(checkpoint.load(model).network)
 
 
@@ -107,6 +127,10 @@ def describe(network: RestorationNetwork) -> None:
 
 
 if __name__ == "__main__":
-    _, folder, *rest = sys.argv
-    model, number = [*rest, *("fast", "4")[len(rest) :]]
-    main(Path(folder), model, int(number))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", "-m", default="fast")
+    parser.add_argument("--limit", type=int, default=4)
+    parser.add_argument("--routing", choices=get_args(Routing), default="soft")
+    given = parser.parse_args()
+    main(given.folder, given.model, given.limit, given.routing)

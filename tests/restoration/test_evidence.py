@@ -127,6 +127,13 @@ def test_a_trace_of_darkness_is_noise_where_noise_is_strongest():
         assert RULES.noise_for_darkness(NAMES, kept) is kept
 
 
+def test_haze_waits_until_noise_is_gone():
+    noisy = rows(noise=0.5, haze=0.3, clean=0.2)
+    assert shares(RULES.noise_before_haze(NAMES, noisy)) == shares(rows(noise=0.8, clean=0.2))
+    for kept in (rows(haze=0.5, noise=0.4, clean=0.1), rows(noise=0.98, haze=0.02), rows(rain=0.6, haze=0.4)):
+        assert RULES.noise_before_haze(NAMES, kept) is kept
+
+
 def test_a_dark_photo_in_which_nothing_was_found_is_dark():
     clean = rows(clean=0.8, blur=0.2)
     assert shares(RULES.darkness_for_nothing(NAMES, clean, 0.05)) == shares(rows(low_light=0.7, clean=0.24, blur=0.06))

@@ -8,6 +8,7 @@ import torch
 from small import FAST, network
 
 from idrestore.degradations import NAMES, operation_of
+from idrestore.model.network import Routed
 from idrestore.restoration.engine import Engine
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.plan import Grid, Planner
@@ -109,8 +110,23 @@ def test_a_wish_scales_what_is_undone_and_not_what_was_found():
 
 def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
     # Without the rules that would change shares, and so call for another pass.
-    subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traces=(2, 3)))
+    subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traces=(2, 3), min_waiting_haze=2))
     one, two = (Grid(tiles(64, 80, side, 16), 16) for side in (256, 64))
     assert subject.first(PHOTO, Request(), one).routed is not None
     assert subject.first(PHOTO, Request(), two).routed is None
     assert subject.first(PHOTO, Request.of(NAMES, 3, strength={"rain": 0.5}), one).routed is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "noise", "haze"),
+    [({}, 0.8, 0.0), ({"only": {"haze"}}, 0.0, 0.3), ({"strength": {"haze": 0.5}}, 0.65, 0.0)],
+)
+def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, noise, haze):
+    logits = torch.tensor([[0.5, 1e-6, 0.3, 1e-6, 1e-6, 0.2]]).log()
+    subject = planner()
+    subject.engine.route = lambda crops: Routed([logits] * 3, [], torch.empty(0), torch.empty(0))
+    made = subject.first(PHOTO, Request.of(NAMES, 3, **wish), Grid(tiles(64, 80, 256, 96), 16))
+    assert made.ingredients[0, 0, [NAMES.index("noise"), NAMES.index("haze")]].tolist() == pytest.approx(
+        [noise, haze], abs=1e-4
+    )
+    assert made.found[0, 0, NAMES.index("haze")] == pytest.approx(0.3, abs=1e-4)

@@ -45,6 +45,17 @@ class Photo(NamedTuple):
         array = array_of(image)
         return cls(array, *split_channels(array))
 
+    def halved(self) -> "Photo":
+        """Return the mean colour of blocks of 2 x 2 pixels; an odd last row or column counts twice."""
+        height, width = self.colour.shape[:2]
+        half = np.empty((-(-height // 2), -(-width // 2), 3), self.colour.dtype)
+        for top in range(0, len(half), ROWS):
+            rows = self.colour[2 * top : 2 * (top + ROWS)]
+            rows = np.pad(rows, ((0, len(rows) % 2), (0, width % 2), (0, 0)), mode="edge").astype(np.float32)
+            mean = (rows[::2, ::2] + rows[1::2, ::2] + rows[::2, 1::2] + rows[1::2, 1::2]) / 4
+            half[top : top + ROWS] = mean.round() if half.dtype.kind == "u" else mean
+        return Photo(half, half, None, self.white)
+
 
 class Grain(NamedTuple):
     """How much of the finest detail there is where a photo has least, by the size at which it is looked at."""
@@ -124,6 +135,15 @@ def thumbnail(colour: NDArray[Any], peak: float, size: Sequence[int]) -> Tensor:
     blocks = np.stack([rows[:, start:stop].mean(axis=1) for start, stop in pairwise(lefts)], axis=1) / np.float32(peak)
     small = torch.from_numpy(blocks).permute(2, 0, 1)[None]
     return F.interpolate(small, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def enlarged(change: NDArray[np.float32], rows: slice, width: int) -> NDArray[np.float32]:
+    """Return rows of a change (h, w, 3) of `Photo.halved` at twice its size, which is that of the photo."""
+    first = max(0, rows.start // 2 - 1)
+    part = torch.from_numpy(change[first : rows.stop // 2 + 2]).permute(2, 0, 1)[None]
+    larger = F.interpolate(part, scale_factor=2, mode="bilinear")[0].permute(1, 2, 0).numpy()
+    same: NDArray[np.float32] = larger[rows.start - 2 * first : rows.stop - 2 * first, :width]
+    return same
 
 
 def crops(image: NDArray[Any], side: int, number: int) -> NDArray[Any]:

@@ -72,7 +72,7 @@ class Planner(NamedTuple):
         found, routed = self.route(photo, grid)
         clean = self.shares(found).get("clean", 0.0)
         strength = request.strength * self.rules.kept_change(clean, evidence.is_one_colour(photo))
-        return self._plan(photo, request, grid, found, strength, routed)
+        return self._plan(photo, request, grid, found, strength, routed, is_first=True)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
         """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
@@ -105,12 +105,15 @@ class Planner(NamedTuple):
         strength: float,
         routed: Routed | None = None,
         blur: Blur | None = None,
+        is_first: bool = False,
     ) -> Plan:
         """Decide what follows from what was found."""
         names, rules = self.engine.names, self.rules
         ingredients = found
         if request.factors is not None:
-            ingredients, routed = scale_shares(names, found, request.factors), None
+            ingredients = scale_shares(names, ingredients, request.factors)
+        if is_first:
+            ingredients = rules.noise_before_haze(names, ingredients)
         roll_off = rules.darkness(names, ingredients)
         return Plan(
             grid,
@@ -121,7 +124,7 @@ class Planner(NamedTuple):
             rules.kept_black(roll_off, evidence.brightness(photo).lights) if roll_off else 0.0,
             self._colour_grid(photo, ingredients, roll_off),
             self._deconvolution(photo, grid, ingredients, blur),
-            routed,
+            routed if ingredients is found else None,
         )
 
     def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None]:

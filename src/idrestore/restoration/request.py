@@ -1,7 +1,7 @@
 """What a user wishes of a restoration, as numbers."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -66,6 +66,11 @@ class Request:
             row = torch.tensor([ingredients.get(name, 0.0) for name in names])
             rows = scale_shares(names, row.expand(1, num_rows, -1), torch.ones(len(names)))
         return cls(overall, factors, rows, protect)
+
+    @property
+    def of_half(self) -> Self:
+        """The wish for a photo of another size, at which nothing is protected yet."""
+        return replace(self, protect=None)
 
     def check(self, height: int, width: int) -> None:
         """Raise `ValueError` for a mask that is not that of a photo of such a size."""

@@ -5,6 +5,7 @@ import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -43,6 +44,7 @@ BAND = 2 * 3 * 4
 """Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
 WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
+SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 
 
 class Pass(NamedTuple):
@@ -141,7 +143,42 @@ class Restorer:
         return replace(result, notes=("its numbers failed in bf16: worked on in fp32",))
 
     def _restore(self, photo: Photo, request: Request, progress: Progress) -> Result:
+        sizes, plan = self._sizes(photo, request)
+        result = self._restore_by(plan, sizes[-1], request if len(sizes) == 1 else request.of_half, progress)
+        return self._at_full_size(sizes, result, request)
+
+    def _sizes(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
+        """Return a photo and, if it is soft at the scale of a pixel, its halves down to what is worked on; its plan."""
         plan = self.plan(photo, request)
+        found = self._shares(plan)
+        is_told = request.ingredients is not None
+        if is_told or not self.rules.may_be_soft(found) or min(photo.colour.shape[:2]) < 2 * pixels.SMALLEST_HALVED:
+            return [photo], plan
+        halves, planned = self._sizes(photo.halved(), request.of_half)
+        halved = self._shares(planned)
+        is_wanted = request.factors is None or bool(request.factors[self.names.index(next(iter(halved)))])
+        return ([photo, *halves], planned) if is_wanted and self.rules.is_soft(found, halved) else ([photo], plan)
+
+    def _at_full_size(self, sizes: list[Photo], result: Result, request: Request) -> Result:
+        """Change a photo as the smallest of its halves was."""
+        for number, (photo, half) in reversed(list(enumerate(pairwise(sizes)))):
+            result = self._as_half(photo, half, result, request.of_half if number else request)
+        return result if len(sizes) == 1 else replace(result, notes=(SOFT.format(2 ** (len(sizes) - 1)),))
+
+    def _as_half(self, photo: Photo, half: Photo, result: Result, request: Request) -> Result:
+        """Change a photo as its half was."""
+        change = (result.image.astype(np.float32) - half.colour.astype(np.float32)) / np.float32(photo.white)
+        height, width = photo.colour.shape[:2]
+        restored = np.empty(photo.colour.shape, photo.array.dtype)
+        for top in range(0, height, pixels.ROWS):
+            rows = slice(top, min(height, top + pixels.ROWS))
+            band = pixels.scaled(photo.colour[rows], photo.white) + pixels.enlarged(change, rows, width)
+            restored[rows] = self._to_pixels(band, photo, request, rows)
+        image = self._whole(restored, photo, request)
+        return replace(result, image=image, changed=not pixels.is_equal(image, photo.array))
+
+    def _restore_by(self, plan: Plan, photo: Photo, request: Request, progress: Progress) -> Result:
+        """Restore a photo in one pass or two, all that is decided about the first being decided."""
         if not plan.strength:
             progress(1, 1)
             return Result(photo.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
@@ -155,8 +192,7 @@ class Restorer:
 
     def find(self, image: pixels.Picture) -> dict[str, float]:
         """Return the ingredients that the routers find in a photo, the largest first, without restoring it."""
-        photo = Photo.of(image)
-        return self._planner.shares(self._planner.route(photo, self._grid(photo))[0])
+        return self._shares(self._sizes(Photo.of(image), Request())[1])
 
     def explain(self, image: pixels.Picture, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
@@ -176,20 +212,25 @@ class Restorer:
             return planes.permute(1, 2, 0).cpu().numpy()
 
         photo, request = Photo.of(image), Request()
-        plan = self.plan(photo, request)
-        first = self.run(photo, plan, request, progress, look)
-        result = self._finish(photo, first.image, plan, request, progress)
+        sizes, plan = self._sizes(photo, request)
+        first = self.run(sizes[-1], plan, request, progress, look)
+        result = self._finish(sizes[-1], first.image, plan, request, progress)
+        result = self._at_full_size(sizes, result, request)
         assert strongest is not None and first.planes is not None
         _, tile, latents = strongest
         levels = PLACEMENTS[self.model.network.config.placement]
+        times = 2 ** (len(sizes) - 1)
+        height, width = photo.colour.shape[:2]
+        heat = first.planes.repeat(times, axis=0).repeat(times, axis=1)[:height, :width]
+        rows, columns = (slice(times * part.start, times * part.stop) for part in (tile.rows, tile.columns))
         arrays = [LatentMaps(*(each[0].float().cpu().numpy() for each in block)) for block in latents]
-        rows = plan.found
+        found = plan.found
         return Explanation(
             result,
-            {level: self._planner.shares(rows[:, index : index + 1]) for index, level in enumerate(levels)},
-            {level: first.planes[..., index] for index, level in enumerate(levels)},
+            {level: self._planner.shares(found[:, index : index + 1]) for index, level in enumerate(levels)},
+            {level: heat[..., index] for index, level in enumerate(levels)},
             dict(zip(levels, arrays, strict=True)),
-            (tile.rows, tile.columns),
+            (rows, columns),
         )
 
     def request(
@@ -234,10 +275,16 @@ class Restorer:
                 planes.append(band[..., 3:].copy())
             top += len(band)
             del band  # a row of tiles in floats is large: let go before the next is made
-        whole = pixels.merge_channels(restored, photo.alpha, photo.array)
-        if request.protect is not None:  # exactly, whatever sums and rounding did
-            whole[request.protect] = photo.array[request.protect]
+        whole = self._whole(restored, photo, request)
         return Pass(whole, None if look is None else np.concatenate(planes))
+
+    @staticmethod
+    def _whole(restored: NDArray[Any], photo: Photo, request: Request) -> NDArray[Any]:
+        """Bring RGB back to a photo's channels, and what is protected exactly, whatever sums and rounding did."""
+        whole = pixels.merge_channels(restored, photo.alpha, photo.array)
+        if request.protect is not None:
+            whole[request.protect] = photo.array[request.protect]
+        return whole
 
     def _restore_tile(self, photo: Photo, tile: Tile, plan: Plan) -> tuple[NDArray[np.float32], NetworkOutput]:
         """Restore a tile, (h, w, 3), by a plan alone; raise `NotFiniteError`."""

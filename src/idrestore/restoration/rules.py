@@ -2,10 +2,10 @@
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
 `nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`, `darkness_for_nothing`. Then is decided how much of the
-change is kept (`kept_change`), how far brightness and colours are changed, which takes haze and darkness away
-(`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`,
-`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `needs_second_pass`,
-`may_hide_blur`, `is_blurring`).
+change is kept (`kept_change`), what waits for a second pass (`noise_before_haze`), how far brightness and colours are
+changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what
+of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
+(`may_hide_something`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,12 @@ class Rules:
 
     clean_shares: tuple[float, float] = (0.25, 0.5)
     """Shares of `clean` from which a photo is changed less, and from which it is left alone."""
+    min_soft_share: float = 0.25
+    """Share of blur from which a photo is looked at at half its size too ..."""
+    soft_rest: float = 0.5
+    """... at which it is worked on if less than this part of that share is left ..."""
+    sure_soft_share: float = 0.7
+    """... and rain comes first, or something else with such a share."""
     grain: tuple[float, float] = (0.4, 0.8)
     """Grain (`pixels.grain`, in 8-bit levels) from which blur is taken for noise in part, and as a whole."""
     smoothed_grain: tuple[float, float] = (1.6, 1.9)
@@ -92,6 +98,10 @@ class Rules:
     evidence: tuple[tuple[float, float], ...] = ((0.07, 0.15), (0.14, 0.2))
     """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
     `clean` is then at most the second."""
+    min_waiting_haze: float = 0.03
+    """Share of haze from which it waits for the second pass, where noise has the largest."""
+    surely_hidden_share: float = 0.8
+    """With this share after the first pass, it needs no trace before."""
     min_hiding_noise: float = 6 / 255
     """Removing noise must have changed a photo by this much (root mean square) for blur to have hidden behind it."""
     min_hidden_blur_share: float = 0.3
@@ -104,6 +114,20 @@ class Rules:
     def kept_change(self, clean_share: float, is_one_colour: bool) -> float:
         """Return how much of the change is kept, in [0, 1]: the less, the surer a photo is clean, or of one colour."""
         return 0.0 if is_one_colour else ramp(clean_share, self.clean_shares[::-1])
+
+    def may_be_soft(self, found: Mapping[str, float]) -> bool:
+        """Tell whether what is called blurred in a photo of such shares may be softness at the scale of a pixel."""
+        return found.get("blur", 0.0) >= self.min_soft_share
+
+    def is_soft(self, found: Mapping[str, float], halved: Mapping[str, float]) -> bool:
+        """Tell from what is found in a photo, and at half its size, the largest first, if it is soft, not blurred.
+
+        Photos that were enlarged, or come from sensors finer than their lenses, have nothing at the scale of a pixel,
+        and what is wrong with them, streaks and grain, is coarser than any that models learn from.
+        """
+        name, share = next(iter(halved.items()))
+        is_something = name == "rain" or (name not in ("blur", "clean") and share >= self.sure_soft_share)
+        return is_something and halved["blur"] < self.soft_rest * found["blur"]
 
     def darkness(self, names: Sequence[str], rows: Tensor) -> float:
         """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
@@ -189,6 +213,13 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
 
+    def noise_before_haze(self, names: Sequence[str], rows: Tensor) -> Tensor:
+        """Give haze's share in rows (1, M, K) to noise where that is the largest: haze is judged once noise is gone."""
+        shares = mean_shares(names, rows)
+        if next(iter(shares)) != "noise" or shares.get("haze", 0.0) < self.min_waiting_haze:
+            return rows
+        return scale_shares(names, rows, 1 - one_hot(names, "haze"), "noise")
+
     def darkness_for_nothing(self, names: Sequence[str], rows: Tensor, mean: float) -> Tensor:
         """Raise the share of low light in rows (1, M, K) where they say `clean` most of all, and the photo is dark."""
         wanted = self.min_dark_share * ramp(mean, self.dark_means)
@@ -224,7 +255,8 @@ class Rules:
         if share < self.sure_share or name in (_largest(before), "clean", "blur"):
             return False
         clean = after.get("clean", 0.0)
-        return any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
+        is_traced = any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
+        return is_traced or share >= self.surely_hidden_share
 
     def may_hide_blur(self, before: Mapping[str, float], after: Mapping[str, float], change: float) -> bool:
         """Tell whether blur may have hidden behind noise whose removal changed a photo by `change`, in [0, 1]."""

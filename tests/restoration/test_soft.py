@@ -1,0 +1,132 @@
+"""Photos that are soft at the scale of a pixel, and worked on at half their size."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import FAST, network
+
+from idrestore.degradations import NAMES
+from idrestore.model.checkpoint import Model
+from idrestore.restoration import pixels
+from idrestore.restoration.pixels import Photo
+from idrestore.restoration.restorer import SOFT, Restorer
+from idrestore.restoration.rules import Rules
+
+RULES = dataclasses.replace(Rules(), min_second_share=2.0, grain=(1e8, 1e9))
+"""One pass is enough here, and photos of chance alone are not noise."""
+SIDES = 330, 361
+
+
+def photo(dtype=np.uint8, channels=3):
+    values = np.random.default_rng(0).random((*SIDES, channels))
+    return values if dtype is float else (values * np.iinfo(dtype).max).astype(dtype)
+
+
+def restorer(**halved):
+    """Return a restorer whose routers find blur in a photo of `SIDES`, and such shares at half its size."""
+    subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32", rules=RULES)
+    shares = {"blur": 0.6, "noise": 0.39, "clean": 0.01}, halved
+    really = subject.engine.route
+
+    def route(crops):
+        found = shares[crops.shape[1] < 200]
+        logits = torch.tensor([[found.get(name, 1e-4) for name in NAMES]]).log()
+        return really(crops)._replace(spoken=[logits] * 3)
+
+    subject.engine.route = route
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("found", "halved", "expected"),
+    [
+        ({"blur": 0.6, "clean": 0.4}, {"rain": 0.6, "blur": 0.2, "clean": 0.2}, True),
+        ({"rain": 0.6, "blur": 0.3}, {"rain": 0.9, "blur": 0.1}, True),
+        ({"blur": 0.6, "clean": 0.4}, {"noise": 0.75, "blur": 0.15, "clean": 0.1}, True),
+        ({"blur": 0.6, "clean": 0.4}, {"noise": 0.65, "blur": 0.1, "clean": 0.25}, False),
+        ({"blur": 0.6, "clean": 0.4}, {"rain": 0.6, "blur": 0.31}, False),  # blurred all the same
+        ({"blur": 0.6, "clean": 0.4}, {"clean": 0.6, "rain": 0.2, "blur": 0.2}, False),
+        ({"blur": 0.6, "clean": 0.4}, {"blur": 0.28, "rain": 0.2}, False),
+    ],
+)
+def test_what_is_blurred_at_full_size_alone_is_soft(found, halved, expected):
+    assert RULES.may_be_soft(found)
+    assert RULES.is_soft(found, halved) == expected
+
+
+def test_little_blur_is_no_reason_to_look_at_half_the_size():
+    assert not RULES.may_be_soft({"noise": 0.8, "blur": 0.2})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, float])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_soft_photo_changes_as_its_half_does(dtype, channels):
+    image = photo(dtype, channels)
+    subject = restorer(noise=0.8, clean=0.1, blur=0.1)
+    result = subject.restore(image)
+    half = Photo.of(image).halved()
+    expected = subject.restore(half.colour)
+    assert result.image.shape == image.shape and result.image.dtype == image.dtype
+    assert result.notes == (SOFT.format(2),)
+    assert next(iter(result.ingredients)) == "noise"
+    change = expected.image.astype(float) - half.colour
+    if channels == 1:  # grey is the mean of the three
+        change = np.repeat(change.mean(axis=2, keepdims=True), 3, axis=2)
+    here = Photo.of(result.image).colour.astype(float) - Photo.of(image).colour
+    inside = np.s_[1:-1, 1:-1]  # of four pixels a change is interpolated for, the mean is not quite that of the half
+    means = here[:, :-1].reshape(SIDES[0] // 2, 2, SIDES[1] // 2, 2, 3).mean(axis=(1, 3))
+    assert np.corrcoef(means[inside].ravel(), change[:, :-1][inside].ravel())[0, 1] > 0.95
+    assert subject.find(image) == pytest.approx(expected.ingredients)
+    if channels == 4:
+        assert (result.image[..., 3] == image[..., 3]).all()
+
+
+@pytest.mark.parametrize(
+    "wish", [{"ingredients": {"noise": 1.0}}, {"only": "blur"}, {"strength": {"noise": 0.0}}], ids=str
+)
+def test_a_wish_for_something_else_is_worked_on_at_full_size(wish):
+    assert not restorer(noise=0.8, clean=0.1, blur=0.1).restore(photo(), **wish).notes
+
+
+def test_a_blurred_photo_and_a_small_one_are_worked_on_at_full_size():
+    assert not restorer(blur=0.7, noise=0.3).restore(photo()).notes
+    assert not restorer(noise=0.8, clean=0.1, blur=0.1).restore(photo()[:318]).notes
+
+
+def test_what_is_protected_in_a_soft_photo_comes_back_exactly():
+    image = photo()
+    protect = np.zeros(SIDES, np.bool_)
+    protect[:150, :200] = True
+    result = restorer(noise=0.8, clean=0.1, blur=0.1).restore(image, protect=protect).image
+    assert (result[protect] == image[protect]).all()
+    assert (result[200:] != image[200:]).any()
+
+
+def test_an_explanation_of_a_soft_photo_has_its_size():
+    image = photo()
+    explanation = restorer(noise=0.8, clean=0.1, blur=0.1).explain(image)
+    assert explanation.result.notes == (SOFT.format(2),)
+    assert explanation.result.image.shape == image.shape
+    assert all(heat.shape == SIDES for heat in explanation.heat.values())
+
+
+@pytest.mark.parametrize("sides", [(5, 7), (600, 3), (514, 1030)])
+def test_half_of_a_ramp_is_a_ramp_and_so_is_its_double(sides):
+    ramp = np.broadcast_to(np.linspace(0, 1, sides[0], dtype=np.float32)[:, None, None], (*sides, 3))
+    half = Photo.of(np.ascontiguousarray(ramp)).halved().colour
+    assert half.shape == (-(-sides[0] // 2), -(-sides[1] // 2), 3)
+    bands = [slice(top, min(sides[0], top + 256)) for top in range(0, sides[0], 256)]
+    again = np.concatenate([pixels.enlarged(half, rows, sides[1]) for rows in bands])
+    np.testing.assert_allclose(again[1:-2], ramp[1:-2], atol=1e-5)
+
+
+def test_what_is_softer_still_is_worked_on_at_a_quarter_of_its_size():
+    """At half the size as much is called blurred as at full, so that only a quarter tells."""
+    image = np.random.default_rng(0).random((2 * SIDES[0], 2 * SIDES[1], 3), np.float32)
+    result = restorer(noise=0.8, clean=0.1, blur=0.1).restore(image)
+    assert result.notes == (SOFT.format(4),)
+    assert result.image.shape == image.shape
+    assert (result.image != image).any()
