@@ -31,7 +31,7 @@ OFF: dict[str, dict[str, Any]] = {
     "soft": {"min_soft_share": 2.0},  # more than any share
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
-    "haze": {"min_waiting_haze": 2.0, "surely_hidden_share": 2.0},
+    "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
     "again": {"min_second_share": 2.0},  # more than any share
     "clean": {"clean_shares": (2.0, 3.0)},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter

@@ -134,6 +134,25 @@ def test_haze_waits_until_noise_is_gone():
         assert RULES.noise_before_haze(NAMES, kept) is kept
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "veil", "haze"),
+    [
+        ("noise", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 1.0, 0.8),
+        ("noise", {"haze": 0.92, "clean": 0.08}, 1.0, 0.92),
+        ("noise", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 0.4, 0.35),  # no veil
+        ("noise", {"haze": 0.25, "blur": 0.7, "clean": 0.05}, 1.0, 0.25),  # hardly any
+        ("noise", {"haze": 0.65, "blur": 0.2, "clean": 0.15}, 1.0, 0.65),  # pale, perhaps
+        ("rain", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 1.0, 0.35),
+    ],
+)
+def test_haze_that_shows_once_noise_is_gone_is_believed_if_there_is_a_veil(before, after, veil, haze):
+    found = rows(**after)
+    raised = RULES.hidden_haze(NAMES, {before: 0.9}, found, veil)
+    assert raised[..., NAMES.index("haze")].tolist() == [[pytest.approx(haze)] * 3]
+    assert raised.sum(dim=2).tolist() == [[pytest.approx(1)] * 3]
+    assert (raised is found) == (haze < 0.8)
+
+
 def test_a_dark_photo_in_which_nothing_was_found_is_dark():
     clean = rows(clean=0.8, blur=0.2)
     assert shares(RULES.darkness_for_nothing(NAMES, clean, 0.05)) == shares(rows(low_light=0.7, clean=0.24, blur=0.06))

@@ -76,15 +76,14 @@ def test_a_network_that_changes_nothing_returns_the_photo(unchanging, image):
     ("before", "after", "in_turn"),
     [
         ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, True),
-        ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.78, "clean": 0.2}, False),  # doubtful
+        ({"noise": 0.8, "haze": 0.1, "clean": 0.1}, {"haze": 0.8, "clean": 0.2}, False),  # doubtful
         (
             {"noise": 0.7, "haze": 0.2, "clean": 0.1},
             {"haze": 0.75, "clean": 0.2},
             True,
         ),  # more than a trace of it before
         ({"noise": 0.7, "haze": 0.2, "clean": 0.1}, {"haze": 0.75, "clean": 0.22}, False),
-        ({"noise": 0.8, "haze": 0.08, "clean": 0.1}, {"haze": 0.78, "clean": 0.1}, False),  # no trace of it before
-        ({"noise": 0.8, "haze": 0.04, "clean": 0.1}, {"haze": 0.82, "clean": 0.18}, True),  # surely there now
+        ({"noise": 0.8, "haze": 0.08, "clean": 0.1}, {"haze": 0.8, "clean": 0.1}, False),  # no trace of it before
         ({"noise": 0.8, "haze": 0.1, "blur": 0.02}, {"blur": 0.9}, False),  # soft because its noise is gone
         ({"rain": 0.8, "blur": 0.1}, {"blur": 0.9}, False),
         ({"rain": 0.8, "haze": 0.2}, {"rain": 0.9}, False),  # what was just undone

@@ -81,7 +81,10 @@ class Planner(NamedTuple):
         found, routed = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         blur = None
-        if not rules.needs_second_pass(found_before, shares):
+        hazy = rules.hidden_haze(names, found_before, found, evidence.veil(after))
+        if hazy is not found:
+            found, routed = hazy, None
+        elif not rules.needs_second_pass(found_before, shares):
             change = pixels.difference(before.colour, after.colour, before.white)
             blur = self._read_blur(after, grid) if rules.may_hide_blur(found_before, shares, change) else None
             if blur is None or not rules.is_blurring(blur[0]):

@@ -5,7 +5,7 @@ A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corr
 change is kept (`kept_change`), what waits for a second pass (`noise_before_haze`), how far brightness and colours are
 changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what
 of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
-(`may_hide_something`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
+(`may_hide_something`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,8 +100,14 @@ class Rules:
     `clean` is then at most the second."""
     min_waiting_haze: float = 0.03
     """Share of haze from which it waits for the second pass, where noise has the largest."""
-    surely_hidden_share: float = 0.8
-    """With this share after the first pass, it needs no trace before."""
+    min_hidden_haze: float = 0.3
+    """Share of haze, after noise was removed, from which noise hid it ..."""
+    max_hazy_clean: float = 0.1
+    """... if the share of `clean` is then at most this ..."""
+    min_hidden_veil: float = 0.5
+    """... and there is such a veil; haze then has at least ..."""
+    hidden_haze_share: float = 0.8
+    """... this share."""
     min_hiding_noise: float = 6 / 255
     """Removing noise must have changed a photo by this much (root mean square) for blur to have hidden behind it."""
     min_hidden_blur_share: float = 0.3
@@ -225,11 +231,7 @@ class Rules:
         wanted = self.min_dark_share * ramp(mean, self.dark_means)
         if not wanted or "low_light" not in names or next(iter(mean_shares(names, rows))) != "clean":
             return rows
-        dark = names.index("low_light")
-        raised = rows[..., dark].clamp(min=wanted)  # (1, M)
-        scaled = rows * ((1 - raised) / (1 - rows[..., dark]).clamp(min=1e-6))[..., None]
-        scaled[..., dark] = raised
-        return scaled
+        return raise_share(names, rows, "low_light", wanted)
 
     def kept_black(self, darkness: float, lights: float) -> float:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
@@ -255,8 +257,19 @@ class Rules:
         if share < self.sure_share or name in (_largest(before), "clean", "blur"):
             return False
         clean = after.get("clean", 0.0)
-        is_traced = any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
-        return is_traced or share >= self.surely_hidden_share
+        return any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
+
+    def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, veil: float) -> Tensor:
+        """Raise haze's share in rows (1, M, K) of a photo whose noise was removed, if that hid haze.
+
+        `before` is what was found in the noisy one. What then is called blurred is soft for having been noisy. Rows of
+        which nothing changes are returned themselves.
+        """
+        shares = mean_shares(names, rows)
+        is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
+        if _largest(before) != "noise" or not is_hazy or veil < self.min_hidden_veil:
+            return rows
+        return raise_share(names, rows, "haze", self.hidden_haze_share)
 
     def may_hide_blur(self, before: Mapping[str, float], after: Mapping[str, float], change: float) -> bool:
         """Tell whether blur may have hidden behind noise whose removal changed a photo by `change`, in [0, 1]."""
@@ -279,6 +292,15 @@ def scale_shares(names: Sequence[str], rows: Tensor, factors: Tensor, rest: str 
     """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `rest`."""
     kept = rows * factors.to(rows.device)
     return kept + (1 - kept.sum(dim=2, keepdim=True)) * one_hot(names, rest).to(rows.device)
+
+
+def raise_share(names: Sequence[str], rows: Tensor, name: str, least: float) -> Tensor:
+    """Raise a share in rows (1, M, K) to `least`, and scale the others down."""
+    index = names.index(name)
+    raised = rows[..., index].clamp(min=least)  # (1, M)
+    scaled = rows * ((1 - raised) / (1 - rows[..., index]).clamp(min=1e-6))[..., None]
+    scaled[..., index] = raised
+    return scaled
 
 
 def all_blur(names: Sequence[str], rows: Tensor) -> Tensor:
