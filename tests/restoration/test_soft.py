@@ -119,7 +119,7 @@ def test_half_of_a_ramp_is_a_ramp_and_so_is_its_double(sides):
     half = Photo.of(np.ascontiguousarray(ramp)).halved().colour
     assert half.shape == (-(-sides[0] // 2), -(-sides[1] // 2), 3)
     bands = [slice(top, min(sides[0], top + 256)) for top in range(0, sides[0], 256)]
-    again = np.concatenate([pixels.enlarged(half, rows, sides[1]) for rows in bands])
+    again = np.concatenate([pixels.enlarged(np.zeros_like(half), half, rows, sides[1]) for rows in bands])
     np.testing.assert_allclose(again[1:-2], ramp[1:-2], atol=1e-5)
 
 

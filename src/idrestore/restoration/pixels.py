@@ -137,11 +137,12 @@ def thumbnail(colour: NDArray[Any], peak: float, size: Sequence[int]) -> Tensor:
     return F.interpolate(small, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def enlarged(change: NDArray[np.float32], rows: slice, width: int) -> NDArray[np.float32]:
-    """Return rows of a change (h, w, 3) of `Photo.halved` at twice its size, which is that of the photo."""
+def enlarged(before: NDArray[Any], after: NDArray[Any], rows: slice, width: int) -> NDArray[np.float32]:
+    """Return how the half of a photo changed, from `before` to `after`, at the photo's own size and in some rows."""
     first = max(0, rows.start // 2 - 1)
-    part = torch.from_numpy(change[first : rows.stop // 2 + 2]).permute(2, 0, 1)[None]
-    larger = F.interpolate(part, scale_factor=2, mode="bilinear")[0].permute(1, 2, 0).numpy()
+    near = slice(first, rows.stop // 2 + 2)
+    change = torch.from_numpy(after[near].astype(np.float32) - before[near].astype(np.float32)).permute(2, 0, 1)
+    larger = F.interpolate(change[None], scale_factor=2, mode="bilinear")[0].permute(1, 2, 0).numpy()
     same: NDArray[np.float32] = larger[rows.start - 2 * first : rows.stop - 2 * first, :width]
     return same
 

@@ -140,7 +140,7 @@ class Restorer:
             if not self.engine.half:
                 raise
         result = self.in_fp32()._restore(photo, request, progress)
-        return replace(result, notes=("its numbers failed in bf16: worked on in fp32",))
+        return replace(result, notes=(*result.notes, "its numbers failed in bf16: worked on in fp32"))
 
     def _restore(self, photo: Photo, request: Request, progress: Progress) -> Result:
         sizes, plan = self._sizes(photo, request)
@@ -167,13 +167,12 @@ class Restorer:
 
     def _as_half(self, photo: Photo, half: Photo, result: Result, request: Request) -> Result:
         """Change a photo as its half was."""
-        change = (result.image.astype(np.float32) - half.colour.astype(np.float32)) / np.float32(photo.white)
         height, width = photo.colour.shape[:2]
         restored = np.empty(photo.colour.shape, photo.array.dtype)
         for top in range(0, height, pixels.ROWS):
             rows = slice(top, min(height, top + pixels.ROWS))
-            band = pixels.scaled(photo.colour[rows], photo.white) + pixels.enlarged(change, rows, width)
-            restored[rows] = self._to_pixels(band, photo, request, rows)
+            band = photo.colour[rows] + pixels.enlarged(half.colour, result.image, rows, width)
+            restored[rows] = self._to_pixels(band / np.float32(photo.white), photo, request, rows)
         image = self._whole(restored, photo, request)
         return replace(result, image=image, changed=not pixels.is_equal(image, photo.array))
 
