@@ -138,7 +138,7 @@ def test_haze_waits_until_noise_is_gone():
     ("before", "after", "veil", "haze"),
     [
         ("noise", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 1.0, 0.8),
-        ("noise", {"haze": 0.92, "clean": 0.08}, 1.0, 0.92),
+        ("noise", {"haze": 0.93, "clean": 0.07}, 1.0, 0.93),
         ("noise", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 0.4, 0.35),  # no veil
         ("noise", {"haze": 0.25, "blur": 0.7, "clean": 0.05}, 1.0, 0.25),  # hardly any
         ("noise", {"haze": 0.65, "blur": 0.2, "clean": 0.15}, 1.0, 0.65),  # pale, perhaps

@@ -102,7 +102,7 @@ class Rules:
     """Share of haze from which it waits for the second pass, where noise has the largest."""
     min_hidden_haze: float = 0.3
     """Share of haze, after noise was removed, from which noise hid it ..."""
-    max_hazy_clean: float = 0.1
+    max_hazy_clean: float = 0.08
     """... if the share of `clean` is then at most this ..."""
     min_hidden_veil: float = 0.5
     """... and there is such a veil; haze then has at least ..."""
