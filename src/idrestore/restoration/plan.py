@@ -90,8 +90,7 @@ class Planner(NamedTuple):
             if blur is None or not rules.is_blurring(blur[0]):
                 return None
             found, routed = all_blur(names, found), None
-        hidden = names.index(next(iter(self.shares(found))))
-        if request.factors is not None and not request.factors[hidden]:
+        if not request.wants(names.index(next(iter(self.shares(found))))):
             return None
         return self._plan(after, request, grid, found, first.strength, routed, blur)
 
@@ -114,7 +113,7 @@ class Planner(NamedTuple):
         names, rules = self.engine.names, self.rules
         ingredients = found
         if request.factors is not None:
-            ingredients = scale_shares(names, ingredients, request.factors)
+            ingredients = scale_shares(names, found, request.factors)
         if is_first:
             ingredients = rules.noise_before_haze(names, ingredients)
         roll_off = rules.darkness(names, ingredients)

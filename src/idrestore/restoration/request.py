@@ -72,6 +72,10 @@ class Request:
         """The wish for a photo of another size, at which nothing is protected yet."""
         return replace(self, protect=None)
 
+    def wants(self, degradation: int) -> bool:
+        """Tell whether a degradation, by its number, is to be undone if it is found."""
+        return self.factors is None or bool(self.factors[degradation])
+
     def check(self, height: int, width: int) -> None:
         """Raise `ValueError` for a mask that is not that of a photo of such a size."""
         mask = self.protect

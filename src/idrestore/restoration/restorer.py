@@ -144,7 +144,14 @@ class Restorer:
 
     def _restore(self, photo: Photo, request: Request, progress: Progress) -> Result:
         sizes, plan = self._sizes(photo, request)
-        result = self._restore_by(plan, sizes[-1], request if len(sizes) == 1 else request.of_half, progress)
+        seen, wish = sizes[-1], request if len(sizes) == 1 else request.of_half
+        if plan.strength:
+            first = self.run(seen, plan, wish, progress)
+            plan = replace(plan, routed=None)  # features of a whole tile, of no more use
+            result = self._finish(seen, first.image, plan, wish, progress)
+        else:
+            progress(1, 1)
+            result = Result(seen.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
         return self._at_full_size(sizes, result, request)
 
     def _sizes(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
@@ -156,13 +163,13 @@ class Restorer:
             return [photo], plan
         halves, planned = self._sizes(photo.halved(), request.of_half)
         halved = self._shares(planned)
-        is_wanted = request.factors is None or bool(request.factors[self.names.index(next(iter(halved)))])
+        is_wanted = request.wants(self.names.index(next(iter(halved))))
         return ([photo, *halves], planned) if is_wanted and self.rules.is_soft(found, halved) else ([photo], plan)
 
     def _at_full_size(self, sizes: list[Photo], result: Result, request: Request) -> Result:
         """Change a photo as the smallest of its halves was."""
-        for number, (photo, half) in reversed(list(enumerate(pairwise(sizes)))):
-            result = self._as_half(photo, half, result, request.of_half if number else request)
+        for photo, half in reversed(list(pairwise(sizes))):
+            result = self._as_half(photo, half, result, request if photo is sizes[0] else request.of_half)
         return result if len(sizes) == 1 else replace(result, notes=(SOFT.format(2 ** (len(sizes) - 1)),))
 
     def _as_half(self, photo: Photo, half: Photo, result: Result, request: Request) -> Result:
@@ -175,15 +182,6 @@ class Restorer:
             restored[rows] = self._to_pixels(band / np.float32(photo.white), photo, request, rows)
         image = self._whole(restored, photo, request)
         return replace(result, image=image, changed=not pixels.is_equal(image, photo.array))
-
-    def _restore_by(self, plan: Plan, photo: Photo, request: Request, progress: Progress) -> Result:
-        """Restore a photo in one pass or two, all that is decided about the first being decided."""
-        if not plan.strength:
-            progress(1, 1)
-            return Result(photo.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
-        first = self.run(photo, plan, request, progress)
-        plan = replace(plan, routed=None)  # features of a whole tile, of no more use
-        return self._finish(photo, first.image, plan, request, progress)
 
     def restore_all(self, images: Iterable[pixels.Picture], **steering: Any) -> list[Result]:
         """Restore photos of any sizes, one after the other; `steering` is that of `restore`, the same for all."""
