@@ -38,7 +38,7 @@ OFF: dict[str, dict[str, Any]] = {
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
     "traces": {"traces": (2.0, 3.0)},
     "veil": {"veiled_shares": (2.0, 3.0)},
-    "dark": {"dark_means": (-1.0, -2.0)},  # nothing is as dark
+    "dark": {"darknesses": (-1.0, -2.0)},  # nothing is as dark
     "black": {"lights": (2.0, 3.0)},
 }
 """What switches a rule off."""

@@ -9,6 +9,8 @@ coarse means, which hold everywhere. The inputs are parts of the pictures in exa
 
 import hashlib
 import json
+import platform
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -99,6 +101,14 @@ def lamp() -> np.ndarray:
     return pixels
 
 
+def against_the_light() -> np.ndarray:
+    """Return an input of whose light a fifth is left, but for the upper quarter."""
+    pixels = photo("soft_clean").copy()
+    lower = pixels[len(pixels) // 4 :]
+    lower[:] = (255 * (0.2 * (lower / 255) ** 2.2) ** (1 / 2.2)).round()
+    return pixels
+
+
 def half_protected() -> np.ndarray:
     """Return a mask of the left half."""
     mask = np.zeros((128, 128), np.bool_)
@@ -154,6 +164,7 @@ CASES: Mapping[str, Callable[[], Made]] = {
     "ingredients": lambda: restored(photo("blur"), ingredients={"blur": 0.6, "noise": 0.3}),
     "protect": lambda: restored(photo("rain"), protect=half_protected()),
     "a lamp in the dark": lambda: restored(lamp(), ingredients={"low_light": 0.9, "noise": 0.1}),
+    "against the light": lambda: restored(against_the_light()),
     "tiled": lambda: restored(large(), 256),
     "tiled: haze": lambda: restored(large(), 256, ingredients={"haze": 0.9, "blur": 0.1}),
     "half the size": lambda: restored(enlarged()),
@@ -168,10 +179,19 @@ CASES: Mapping[str, Callable[[], Made]] = {
 
 
 def machine() -> str:
-    """Return what hashes hold for: oneDNN has other code for other processors."""
-    name = torch.cpu.get_capabilities().get("cpu_name", "?") if hasattr(torch.cpu, "get_capabilities") else "?"
+    """Return what hashes hold for: kernels differ by the model of a processor, not by its name and units alone."""
     onednn = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__}, numpy {np.__version__}, {name}, {onednn}"
+    return f"torch {torch.__version__}, numpy {np.__version__}, {_processor()}, {onednn}"
+
+
+def _processor() -> str:
+    """Return a processor's name, family and model; what is known of it where Linux does not say."""
+    known = Path("/proc/cpuinfo")
+    if not known.exists():
+        return platform.processor()
+    first = known.read_text().partition("\n\n")[0]
+    facts = dict(re.findall(r"^(.+?)\s*: (.*)$", first, re.MULTILINE))
+    return " ".join(facts.get(key, "?") for key in ("model name", "cpu family", "model"))
 
 
 def hash_of(made: Made) -> str:
@@ -224,7 +244,7 @@ def _lines(values: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] in CASES:
+    if len(sys.argv) < 2 or sys.argv[1] in CASES or sys.argv[1].startswith("-") or set(sys.argv[2:]) - set(CASES):
         raise SystemExit(__doc__)
     torch.set_num_threads(1)
     record(sys.argv[2:])

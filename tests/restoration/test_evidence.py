@@ -75,7 +75,10 @@ def test_brightness_knows_lights():
     picture[:30, :40] = 255
     found = evidence.brightness(Photo.of(picture))
     assert found.mean == pytest.approx((10 * 0.99 + 255 * 0.01) / 255, abs=1e-4)
+    assert found.most == pytest.approx(10 / 255)
     assert found.lights == 1
+    picture[:, 250:] = 100  # of 400
+    assert evidence.brightness(Photo.of(picture)).most == pytest.approx(100 / 255)
 
 
 def emptiness(photo):
@@ -153,13 +156,23 @@ def test_haze_that_shows_once_noise_is_gone_is_believed_if_there_is_a_veil(befor
     assert (raised is found) == (haze < 0.8)
 
 
-def test_a_dark_photo_in_which_nothing_was_found_is_dark():
-    clean = rows(clean=0.8, blur=0.2)
-    assert shares(RULES.darkness_for_nothing(NAMES, clean, 0.05)) == shares(rows(low_light=0.7, clean=0.24, blur=0.06))
-    assert shares(RULES.darkness_for_nothing(NAMES, clean, 0.13)) == shares(rows(low_light=0.35, clean=0.52, blur=0.13))
-    assert RULES.darkness_for_nothing(NAMES, clean, 0.2) is clean
-    noisy = rows(noise=0.6, clean=0.4)
-    assert RULES.darkness_for_nothing(NAMES, noisy, 0.05) is noisy
+@pytest.mark.parametrize(
+    ("mean", "most", "lift"),
+    [
+        (0.05, 0.04, 1.0),  # night
+        (0.14, 0.14, 0.7),
+        (0.3, 0.15, 0.4),  # against the light
+        (0.3, 0.175, 0.2),
+        (0.1, 0.2, 0.0),
+        (0.5, 0.6, 0.0),
+    ],
+)
+def test_a_photo_most_of_which_is_dark_is_lifted_and_less_if_the_rest_is_bright(mean, most, lift):
+    brightness = evidence.Brightness(mean, most, 1.0)
+    for found in (rows(clean=0.8, blur=0.2), rows(blur=0.9, clean=0.1)):
+        assert RULES.lift(NAMES, found, brightness) == pytest.approx(lift)
+    for found in (rows(noise=0.6, clean=0.4), rows(low_light=0.6, clean=0.4)):
+        assert RULES.lift(NAMES, found, brightness) == 0
 
 
 def test_black_is_kept_where_a_dark_photo_has_lights():

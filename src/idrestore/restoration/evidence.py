@@ -21,8 +21,8 @@ SAMPLED = 512
 """Rows and columns at least, where there are so many, from which a photo's brightness and veil are read."""
 CELLS = 28
 """Cells along a photo's shorter side in which its veil is read."""
-LIGHTS = 99.5
-"""Percentile of brightness that lights have."""
+MOST, LIGHTS = 200 / 3, 99.5
+"""Percentiles of brightness: of most of a photo, and that lights have."""
 THIN, STRONGEST = 5, 60
 """A thin line is less than so many pixels wide; lines stronger than so many levels of 255 count no more."""
 NEAR = range(6, 13)
@@ -40,6 +40,8 @@ class Brightness(NamedTuple):
     """How bright a photo is, white being 1."""
 
     mean: float
+    most: float
+    """Two thirds of the photo are darker"""
     lights: float
     """Of its brightest parts"""
 
@@ -54,10 +56,11 @@ def is_one_colour(photo: Photo) -> bool:
 
 
 def brightness(photo: Photo) -> Brightness:
-    """Return how bright a photo is, in the mean and where its lights are, if it has any."""
+    """Return how bright a photo is: in the mean, in most of its parts, and where its lights are, if it has any."""
     down, right = (max(1, length // SAMPLED) for length in photo.colour.shape[:2])
     grey = scaled(photo.colour[::down, ::right], photo.white).mean(axis=2)
-    return Brightness(float(grey.mean()), float(np.percentile(grey, LIGHTS)))
+    most, lights = np.percentile(grey, (MOST, LIGHTS))
+    return Brightness(float(grey.mean()), float(most), float(lights))
 
 
 def lines_unlike_rain(crops: Floats) -> float:

@@ -15,7 +15,7 @@ from idrestore.restoration import evidence, pixels, tiling
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
 from idrestore.restoration.pixels import Grain, Photo
 from idrestore.restoration.request import Request
-from idrestore.restoration.rules import Rules, all_blur, mean_shares, scale_shares
+from idrestore.restoration.rules import Rules, all_blur, mean_shares, raise_share, scale_shares
 from idrestore.restoration.tiling import Tile
 
 ROUTING_CROPS = 16
@@ -70,8 +70,12 @@ class Planner(NamedTuple):
             found = request.ingredients.to(self.engine.device)
             return self._plan(photo, request, grid, found, request.strength)
         found, routed = self.route(photo, grid)
-        clean = self.shares(found).get("clean", 0.0)
-        strength = request.strength * self.rules.kept_change(clean, evidence.is_one_colour(photo))
+        strength, names = request.strength, self.engine.names
+        lift = self.rules.lift(names, found, evidence.brightness(photo))
+        if lift and request.wants(names.index("low_light")):
+            found, routed = raise_share(names, found, "low_light", self.rules.min_dark_share), None
+            strength *= lift
+        strength *= self.rules.kept_change(self.shares(found).get("clean", 0.0), evidence.is_one_colour(photo))
         return self._plan(photo, request, grid, found, strength, routed, is_first=True)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
@@ -157,7 +161,7 @@ class Planner(NamedTuple):
         rows = rules.noise_for_darkness(names, rows)
         if not is_restored and rules.is_veil_of_interest(names, rows):
             rows = rules.haze_for_veil(names, rows, evidence.veil(photo))
-        return rules.darkness_for_nothing(names, rows, evidence.brightness(photo).mean)
+        return rows
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""

@@ -1,8 +1,8 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
-`nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`, `darkness_for_nothing`. Then is decided how much of the
-change is kept (`kept_change`), what waits for a second pass (`noise_before_haze`), how far brightness and colours are
+`nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`. Then is decided if it is dark all the same, and how much of
+the change is kept (`lift`, `kept_change`), what waits for a second pass (`noise_before_haze`), how far brightness and colours are
 changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what
 of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
 (`may_hide_something`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from idrestore.restoration.evidence import Brightness
 from idrestore.restoration.pixels import Grain
 
 LEAST_GRAIN = 0.1
@@ -65,10 +66,16 @@ class Rules:
     """Shares of haze between which the veil is looked at ..."""
     max_veiled_noise: float = 0.2
     """... unless noise and rain, whose contrast hides it, have more than this."""
-    dark_means: tuple[float, float] = (0.15, 0.11)
-    """Mean brightness from which a photo that is called clean is dark in part, and surely ..."""
+    darknesses: tuple[float, float] = (0.2, 0.15)
+    """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean or
+    blurred is dark in part, and surely ..."""
     min_dark_share: float = 0.7
-    """... and then has at least this share of low light."""
+    """... and then has at least this share of low light ..."""
+    dark_means: tuple[float, float] = (0.2, 0.08)
+    """... of which, since part of it may be as bright as it should, the less is undone the brighter it is on the mean:
+    between these ..."""
+    least_lift: float = 0.4
+    """... from this part of the change up to all of it."""
     traces: tuple[float, float] = (0.03, 0.3)
     """A share of low light between these is taken for noise where that is the largest, for strong noise looks like it;
     and one of haze up to the second where a camera smoothed noise."""
@@ -226,12 +233,15 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "haze"), "noise")
 
-    def darkness_for_nothing(self, names: Sequence[str], rows: Tensor, mean: float) -> Tensor:
-        """Raise the share of low light in rows (1, M, K) where they say `clean` most of all, and the photo is dark."""
-        wanted = self.min_dark_share * ramp(mean, self.dark_means)
-        if not wanted or "low_light" not in names or next(iter(mean_shares(names, rows))) != "clean":
-            return rows
-        return raise_share(names, rows, "low_light", wanted)
+    def lift(self, names: Sequence[str], rows: Tensor, brightness: Brightness) -> float:
+        """Return how far a photo that rows (1, M, K) call clean or blurred is to be lifted out of darkness, in [0, 1].
+
+        Most of it is dark. The rest may be as bright as it should: the brighter the whole, the less it is lifted.
+        """
+        if "low_light" not in names or next(iter(mean_shares(names, rows))) not in ("clean", "blur"):
+            return 0.0
+        kept = self.least_lift + (1 - self.least_lift) * ramp(brightness.mean, self.dark_means)
+        return kept * ramp(brightness.most, self.darknesses)
 
     def kept_black(self, darkness: float, lights: float) -> float:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
