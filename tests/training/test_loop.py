@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_png
-from small import shaken
+from small import FAST, one_hot, shaken
 
 from idrestore.data.degrade import gaussian_noise
 from idrestore.data.layouts import list_photos
@@ -89,6 +89,16 @@ def test_the_router_separates_two_degradations(photo_folder):
         run.learn(batch(8 * step, 8), StageConfig(told=0.5))
     right = run.network(unseen.degraded).logits.mean(dim=1).argmax(1) == unseen.ingredients.argmax(1)
     assert right.float().mean() > 0.85  # weak noise in a dark crop looks like neither
+
+
+def test_a_batch_in_which_nothing_that_learns_has_a_say_does_not_end_a_run():
+    run = Run(recipe(model=FAST, learn=("affine_refiner",)))
+    batch = simple_batch()
+    only_noise = Batch(batch.degraded, batch.clean, one_hot("noise", len(batch.clean)))
+    before = [parameter.clone() for parameter in run.network.parameters()]
+    run.learn(only_noise, StageConfig(told=1.0))
+    assert run.step == 1
+    assert all(map(torch.equal, run.network.parameters(), before))
 
 
 @pytest.mark.parametrize(("told", "expected"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])

@@ -127,7 +127,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate(self.step)
         self.optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:  # else nothing that learns had a say in this batch
+            loss.backward()
         distributed.average_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip or math.inf)
         self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
