@@ -32,6 +32,7 @@ OFF: dict[str, dict[str, Any]] = {
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
     "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
+    "rain": {"sure_rain_share": 2.0},
     "again": {"min_second_share": 2.0},  # more than any share
     "clean": {"clean_shares": (2.0, 3.0)},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter

@@ -130,11 +130,17 @@ def test_a_trace_of_darkness_is_noise_where_noise_is_strongest():
         assert RULES.noise_for_darkness(NAMES, kept) is kept
 
 
-def test_haze_waits_until_noise_is_gone():
-    noisy = rows(noise=0.5, haze=0.3, clean=0.2)
-    assert shares(RULES.noise_before_haze(NAMES, noisy)) == shares(rows(noise=0.8, clean=0.2))
-    for kept in (rows(haze=0.5, noise=0.4, clean=0.1), rows(noise=0.98, haze=0.02), rows(rain=0.6, haze=0.4)):
-        assert RULES.noise_before_haze(NAMES, kept) is kept
+def test_haze_waits_until_noise_or_sure_rain_is_gone():
+    for over, share in (("noise", 0.5), ("rain", 0.65)):
+        found = rows(haze=0.3, clean=0.7 - share, **{over: share})
+        assert shares(RULES.haze_waits(NAMES, found)) == shares(rows(clean=0.7 - share, **{over: share + 0.3}))
+    for kept in (
+        rows(haze=0.5, noise=0.4, clean=0.1),
+        rows(noise=0.98, haze=0.02),
+        rows(rain=0.55, haze=0.35, clean=0.1),
+        rows(blur=0.7, haze=0.3),
+    ):
+        assert RULES.haze_waits(NAMES, kept) is kept
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,21 @@ def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, no
         [noise, haze], abs=1e-4
     )
     assert made.found[0, 0, NAMES.index("haze")] == pytest.approx(0.3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("top", "lift"), [(0.05, 1.0), (0.95, 0.4)])
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_dark_photo_that_the_routers_call_blurred_is_lifted_unless_that_is_not_wanted(top, lift, strength):
+    dark = np.full((64, 80, 3), 0.05, np.float32) + 0.01 * PHOTO.array
+    dark[:20] = top
+    rules = Rules(clean_shares=(2.0, 3.0), grain=(1e8, 1e9), smoothed_grain=(1e8, 1e9))
+    subject, grid = planner(rules), Grid(tiles(64, 80, 256, 96), 16)
+    rows = torch.tensor([[[0.9 if name == "blur" else 0.02 for name in NAMES]] * 3])
+    subject.engine.route = lambda _: Routed(list(rows.log().unbind(dim=1)), [], torch.empty(0), torch.empty(0))
+    plan = subject.first(Photo.of(dark), Request.of(NAMES, 3, strength=strength), grid)
+    assert subject.shares(plan.found)["low_light"] == pytest.approx(0.7)
+    assert plan.lift == pytest.approx(lift)
+    assert plan.strength == pytest.approx(strength * lift)
+    unwanted = subject.first(Photo.of(dark), Request.of(NAMES, 3, strength={"low_light": 0.0}), grid)
+    assert (unwanted.lift, unwanted.strength) == (0.0, 1.0)
+    assert subject.shares(unwanted.found)["blur"] == pytest.approx(0.9)

@@ -715,6 +715,17 @@ def test_a_lamp_in_a_dark_photo_stays_light():
     assert restored[:64].mean() > 0.07  # and what is around it is lighter than it was
 
 
+def test_a_note_says_that_a_photo_is_not_dark_in_all_its_parts():
+    photo = np.random.default_rng(0).uniform(0.02, 0.1, (192, 192, 3)).astype(np.float32)
+    photo = np.repeat(np.repeat(photo[::24, ::24], 24, axis=0), 24, axis=1)
+    restorer = restore.load("fast", "cpu", "fp32")
+    assert restorer.restore(photo).notes == ()
+    photo[:48] += 0.8
+    result = restorer.restore(photo)
+    assert next(iter(result.ingredients)) == "low_light"
+    assert result.notes == ("not all of it is dark: 40% of the change was kept",)
+
+
 @pytest.mark.parametrize(
     ("wish", "light"),
     [({"low_light": 1.0}, True), ({"low_light": 0.4, "noise": 0.6}, True), ({"low_light": 0.3, "noise": 0.7}, False)],

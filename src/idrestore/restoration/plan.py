@@ -46,6 +46,8 @@ class Plan:
     """(1, M, K): what is undone, which is what was found as far as the user wants"""
     strength: float
     """How much of the change is kept, in [0, 1]"""
+    lift: float
+    """What part of that is left since not all of a dark photo is dark, in [0, 1]; 0: it is not dark, or said to be"""
     roll_off: float
     """How far highlights are rolled off, in [0, 1]"""
     kept_black: float
@@ -70,13 +72,12 @@ class Planner(NamedTuple):
             found = request.ingredients.to(self.engine.device)
             return self._plan(photo, request, grid, found, request.strength)
         found, routed = self.route(photo, grid)
-        strength, names = request.strength, self.engine.names
-        lift = self.rules.lift(names, found, evidence.brightness(photo))
-        if lift and request.wants(names.index("low_light")):
-            found, routed = raise_share(names, found, "low_light", self.rules.min_dark_share), None
-            strength *= lift
-        strength *= self.rules.kept_change(self.shares(found).get("clean", 0.0), evidence.is_one_colour(photo))
-        return self._plan(photo, request, grid, found, strength, routed, is_first=True)
+        lift = self._lift(photo, found, request)
+        if lift:
+            found, routed = raise_share(self.engine.names, found, "low_light", self.rules.min_dark_share), None
+        clean = self.shares(found).get("clean", 0.0)
+        strength = request.strength * (lift or 1) * self.rules.kept_change(clean, evidence.is_one_colour(photo))
+        return self._plan(photo, request, grid, found, strength, routed, lift=lift, is_first=True)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
         """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
@@ -111,6 +112,7 @@ class Planner(NamedTuple):
         strength: float,
         routed: Routed | None = None,
         blur: Blur | None = None,
+        lift: float = 0.0,
         is_first: bool = False,
     ) -> Plan:
         """Decide what follows from what was found."""
@@ -119,19 +121,26 @@ class Planner(NamedTuple):
         if request.factors is not None:
             ingredients = scale_shares(names, found, request.factors)
         if is_first:
-            ingredients = rules.noise_before_haze(names, ingredients)
+            ingredients = rules.haze_waits(names, ingredients)
         roll_off = rules.darkness(names, ingredients)
         return Plan(
             grid,
             found,
             ingredients,
             strength,
+            lift,
             roll_off,
             rules.kept_black(roll_off, evidence.brightness(photo).lights) if roll_off else 0.0,
             self._colour_grid(photo, ingredients, roll_off),
             self._deconvolution(photo, grid, ingredients, blur),
             routed if ingredients is found else None,
         )
+
+    def _lift(self, photo: Photo, found: Tensor, request: Request) -> float:
+        """Return how far a photo in which no darkness was found is lifted out of it all the same."""
+        names = self.engine.names
+        lift = self.rules.lift(names, found, evidence.brightness(photo))
+        return lift if lift and request.wants(names.index("low_light")) else 0.0
 
     def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None]:
         """Return what is found in a photo, (1, M, K), and what to go on from if it is one tile, and nothing else.

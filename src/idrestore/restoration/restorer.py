@@ -45,6 +45,7 @@ BAND = 2 * 3 * 4
 WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
+PARTLY_DARK = "not all of it is dark: {:.0%} of the change was kept"
 
 
 class Pass(NamedTuple):
@@ -170,7 +171,7 @@ class Restorer:
         """Change a photo as the smallest of its halves was."""
         for photo, half in reversed(list(pairwise(sizes))):
             result = self._as_half(photo, half, result, request if photo is sizes[0] else request.of_half)
-        return result if len(sizes) == 1 else replace(result, notes=(SOFT.format(2 ** (len(sizes) - 1)),))
+        return result if len(sizes) == 1 else replace(result, notes=(*result.notes, SOFT.format(2 ** (len(sizes) - 1))))
 
     def _as_half(self, photo: Photo, half: Photo, result: Result, request: Request) -> Result:
         """Change a photo as its half was."""
@@ -328,7 +329,8 @@ class Restorer:
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
         pixels.blend(image, photo.array, plan.strength)
         is_changed = not pixels.is_equal(image, photo.array)
-        return Result(image, self._shares(plan), again, is_changed, arithmetic=self.arithmetic)
+        notes = (PARTLY_DARK.format(plan.lift),) if 0 < plan.lift < 1 else ()
+        return Result(image, self._shares(plan), again, is_changed, notes, self.arithmetic)
 
     @property
     def _planner(self) -> Planner:

@@ -2,9 +2,9 @@
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
 `nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`. Then is decided if it is dark all the same, and how much of
-the change is kept (`lift`, `kept_change`), what waits for a second pass (`noise_before_haze`), how far brightness and colours are
-changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what
-of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
+the change is kept (`lift`, `kept_change`), what waits for a second pass (`haze_waits`), how far brightness and colours
+are changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`),
+what of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
 (`may_hide_something`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
@@ -106,7 +106,9 @@ class Rules:
     """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
     `clean` is then at most the second."""
     min_waiting_haze: float = 0.03
-    """Share of haze from which it waits for the second pass, where noise has the largest."""
+    """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
+    sure_rain_share: float = 0.6
+    """... of at least this share."""
     min_hidden_haze: float = 0.3
     """Share of haze, after noise was removed, from which noise hid it ..."""
     max_hazy_clean: float = 0.08
@@ -226,12 +228,17 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
 
-    def noise_before_haze(self, names: Sequence[str], rows: Tensor) -> Tensor:
-        """Give haze's share in rows (1, M, K) to noise where that is the largest: haze is judged once noise is gone."""
+    def haze_waits(self, names: Sequence[str], rows: Tensor) -> Tensor:
+        """Give haze's share in rows (1, M, K) to noise or sure rain where that is the largest.
+
+        How hazy a photo is shows once what lies over it is gone. Rows of which nothing changes are returned themselves.
+        """
         shares = mean_shares(names, rows)
-        if next(iter(shares)) != "noise" or shares.get("haze", 0.0) < self.min_waiting_haze:
+        first, share = next(iter(shares.items()))
+        is_over = first == "noise" or (first == "rain" and share >= self.sure_rain_share)
+        if not is_over or shares.get("haze", 0.0) < self.min_waiting_haze:
             return rows
-        return scale_shares(names, rows, 1 - one_hot(names, "haze"), "noise")
+        return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
 
     def lift(self, names: Sequence[str], rows: Tensor, brightness: Brightness) -> float:
         """Return how far a photo that rows (1, M, K) call clean or blurred is to be lifted out of darkness, in [0, 1].
