@@ -33,7 +33,7 @@ from idrestore.model.prior_block import (
     SharesOfOperations,
 )
 from idrestore.model.refiners.additive import AdditiveRefiner
-from idrestore.model.refiners.affine import AffineRefiner, apply_grid
+from idrestore.model.refiners.affine import AffineRefiner, apply_grid, keep_detail
 from idrestore.model.refiners.blur_kernel import (
     REACH,
     Blur,
@@ -288,13 +288,14 @@ class RestorationNetwork(nn.Module):
         return restored + share * self.deblurring_refiner(photos, known, unblurred, seen)
 
     def _refine_colours(self, photos: Tensor, restored: Tensor, shares: Tensor, decisions: Decisions) -> Tensor:
-        """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness."""
+        """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness, and keep their detail."""
         share = self.share(AffineRefiner.kind, shares)
         counted = share * decisions.affine_certainty(share, self.config.affine_from)
         if self.affine_refiner is None or not counted.any():
             return restored
         grid = counted[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
-        return apply_grid(restored, grid, (photos.shape[-2], photos.shape[-1]))
+        restored = apply_grid(restored, grid, (photos.shape[-2], photos.shape[-1]))
+        return keep_detail(photos, restored, counted)
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:

@@ -42,29 +42,29 @@ class Engine:
     def route(self, crops: Floats) -> Routed:
         """Ask the routers for one answer on crops of a photo."""
         with torch.inference_mode(), self._autocast():
-            return self.network.route(self._placed(crops))
+            return self.network.route(self.placed(crops))
 
     def restore(
         self, photos: Floats, ingredients: Tensor, deconvolution: Tensor | None = None, routed: Routed | None = None
     ) -> NetworkOutput:
         """Undo ingredients (1, M, K); `routed` is what `route` gave for the same photos and ingredients."""
         with torch.inference_mode(), self._autocast():
-            restored: NetworkOutput = self.network(self._placed(photos), ingredients, deconvolution, routed)
+            restored: NetworkOutput = self.network(self.placed(photos), ingredients, deconvolution, routed)
             return restored
 
     def colour_grid(self, thumbnails: Floats, ingredients: Tensor, certainty: Tensor) -> Tensor | None:
         """Return what the affine refiner says of thumbnails, as far as it counts; None: the network has none."""
         with torch.inference_mode(), self._autocast():
-            return self.network.colour_grid(self._placed(thumbnails), ingredients, certainty)
+            return self.network.colour_grid(self.placed(thumbnails), ingredients, certainty)
 
     def read_blur(self, crops: Floats) -> Blur | None:
         """Read from crops of one photo how it was blurred, in fp32; None if the network has nothing to read it by."""
         with torch.inference_mode():
-            return self.network.read_blur(self._placed(crops))
+            return self.network.read_blur(self.placed(crops))
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
-    def _placed(self, photos: Floats) -> Tensor:
+    def placed(self, photos: Floats) -> Tensor:
         """Return photos as (N, 3, H, W): permuted, they lie in channels_last order as they are."""
         return torch.from_numpy(photos).to(self.device).permute(0, 3, 1, 2)

@@ -52,6 +52,8 @@ class Plan:
     """How far highlights are rolled off, in [0, 1]"""
     kept_black: float
     """How far what is black with nothing in it stays so, in [0, 1]"""
+    affine: Tensor
+    """(1,): the share of haze and darkness, as far as brightness and colours are changed"""
     colour_grid: Tensor | None
     """What the affine refiner changes, over the whole photo; None: nothing"""
     deconvolution: Tensor | None
@@ -123,6 +125,9 @@ class Planner(NamedTuple):
         if is_first:
             ingredients = rules.haze_waits(names, ingredients)
         roll_off = rules.darkness(names, ingredients)
+        network = self.engine.network
+        share = network.share("affine", ingredients[:, -1])
+        certainty = rules.affine_certainty(share, network.config.affine_from)
         return Plan(
             grid,
             found,
@@ -131,7 +136,8 @@ class Planner(NamedTuple):
             lift,
             roll_off,
             rules.kept_black(roll_off, evidence.brightness(photo).lights) if roll_off else 0.0,
-            self._colour_grid(photo, ingredients, roll_off),
+            share * certainty,
+            self._colour_grid(photo, ingredients, certainty, roll_off) if certainty.any() else None,
             self._deconvolution(photo, grid, ingredients, blur),
             routed if ingredients is found else None,
         )
@@ -179,13 +185,8 @@ class Planner(NamedTuple):
             return pixels.scaled(colour[None], photo.white)
         return pixels.scaled(pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: grid.num_crops], photo.white)
 
-    def _colour_grid(self, photo: Photo, ingredients: Tensor, roll_off: float) -> Tensor | None:
+    def _colour_grid(self, photo: Photo, ingredients: Tensor, certainty: Tensor, roll_off: float) -> Tensor | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need."""
-        network = self.engine.network
-        share = network.share("affine", ingredients[:, -1])
-        certainty = self.rules.affine_certainty(share, network.config.affine_from)
-        if not certainty.any():
-            return None
         height, width = photo.colour.shape[:2]
         scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
         multiple = math.lcm(MULTIPLE, self.engine.multiple)

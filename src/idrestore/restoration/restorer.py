@@ -20,7 +20,7 @@ from idrestore.model.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
-from idrestore.model.refiners.affine import apply_grid
+from idrestore.model.refiners.affine import apply_grid, keep_detail
 from idrestore.restoration import evidence, guard, memory, pixels, tiling
 from idrestore.restoration.engine import Engine, NotFiniteError
 from idrestore.restoration.guard import Mask
@@ -295,6 +295,7 @@ class Restorer:
         if plan.colour_grid is not None:
             corner = tile.rows.start, tile.columns.start
             restored = apply_grid(restored, plan.colour_grid, photo.colour.shape[:2], corner)
+            restored = keep_detail(self.engine.placed(seen), restored, plan.affine)
         changed = restored[0].permute(1, 2, 0).float().cpu().numpy()
         if not np.isfinite(changed).all():
             raise NotFiniteError

@@ -8,7 +8,7 @@ from small import FAST, network, one_hot, shaken
 
 from idrestore.model.config import ModelConfig
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.affine import TERMS, AffineRefiner, apply_grid
+from idrestore.model.refiners.affine import STEEP, TERMS, AffineRefiner, apply_grid, keep_detail
 from idrestore.restoration import pixels
 
 
@@ -94,3 +94,43 @@ def test_a_thumbnail_counts_every_pixel():
     small = pixels.thumbnail(photo, 255.0, (32, 16))
     assert abs(float(small.mean()) - photo.mean() / 255) < 0.002
     assert small.std() < 0.05
+
+
+def painted(slope, offset, share=1.0):
+    """Return a scene, what a network that paints makes of an affine map of it, and that with the photo's detail."""
+    scene = 0.5 + 0.2 * torch.rand(1, 3, 96, 80, generator=torch.Generator().manual_seed(0))
+    scene[..., 40:] -= 0.3
+    photo = (scene - offset) / slope
+    smeared = torch.nn.functional.avg_pool2d(scene, 5, 1, 2, count_include_pad=False)
+    return scene, smeared, keep_detail(photo, smeared, torch.tensor([share]))
+
+
+def test_detail_that_haze_left_comes_back_where_the_network_smeared_it():
+    scene, smeared, kept = painted(1.5, -0.4)
+    assert (kept - scene).square().mean() < 0.2 * (smeared - scene).square().mean()
+    assert torch.equal(painted(1.5, -0.4, share=0.0)[2], smeared)
+    half = painted(1.5, -0.4, share=0.5)[2]
+    torch.testing.assert_close(half, (smeared + kept) / 2)
+
+
+def test_the_steeper_a_place_has_to_become_the_less_of_its_detail_and_noise_comes_back():
+    changes = [
+        float((kept - smeared).square().mean()) for _, smeared, kept in (painted(s, 0.0) for s in (2, STEEP, 20))
+    ]
+    assert changes[0] > 2 * changes[1] > 20 * changes[2]
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (3, 70), (16, 16)])
+def test_detail_is_kept_in_the_smallest_photos(sides):
+    photo = torch.rand(2, 3, *sides)
+    kept = keep_detail(photo, 0.5 * photo + 0.2, torch.ones(2))
+    assert kept.shape == photo.shape
+    assert kept.isfinite().all()
+    torch.testing.assert_close(kept, 0.5 * photo + 0.2, atol=0.3, rtol=0)
+
+
+def test_each_photo_of_a_batch_has_its_own_share():
+    photo, made = torch.rand(2, 3, 48, 48), torch.rand(2, 3, 48, 48)
+    kept = keep_detail(photo, made, torch.tensor([0.0, 0.8]))
+    assert torch.equal(kept[0], made[0])
+    torch.testing.assert_close(kept[1:], keep_detail(photo[1:], made[1:], torch.tensor([0.8])))

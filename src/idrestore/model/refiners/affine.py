@@ -13,6 +13,12 @@ MULTIPLE = 4 * STRIDE
 """Heights and widths of thumbnails must be multiples of this."""
 TERMS = 5
 """Terms of the curve of a colour: red, green, blue, the square of the grey, and 1."""
+CELL, REACH = 4, 8
+"""Side of the cells of which a place's affine map knows the mean, px, and how many of them it reaches each way."""
+FLAT = 1e-5
+"""Variance of a colour up to which a place is flat: nothing is learned of it but its mean."""
+STEEP = 5.0
+"""Slope of a place's map at which what the map keeps and what it amplifies, noise and rounding, are as bad."""
 
 
 class AffineRefiner(nn.Module):
@@ -73,6 +79,32 @@ def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tupl
         terms = torch.cat([known, grey.square(), torch.ones_like(grey)], dim=1)
         parts.append(colours + ((down[rows] @ across) * terms[:, None]).sum(dim=2))
     return torch.cat(parts, dim=2)
+
+
+def keep_detail(photos: Tensor, restored: Tensor, share: Tensor) -> Tensor:
+    """Bring the detail of photos (B, 3, H, W) back into what was made of them, as far as their shares (B,) say.
+
+    Haze and darkness leave detail in place: a photo is an affine map of the scene, another at each place, and so is the
+    scene of the photo. The map of each place and colour is fitted to what the network made of its surroundings, as a
+    guided filter does (He, Sun and Tang 2013; at a quarter of the size, He and Sun 2015), and takes the place of the
+    network's own, painted detail: the less, the steeper it is, for noise becomes steeper with it. In fp32.
+    """
+    seen, made = photos.float(), restored.float()
+    small, wanted = (F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False) for x in (seen, made.clamp(0, 1)))
+    mean, target = _surroundings(small), _surroundings(wanted)
+    slope = (_surroundings(small * wanted) - mean * target) / (_surroundings(small.square()) - mean.square() + FLAT)
+    slope, offset = (
+        F.interpolate(_surroundings(x), seen.shape[-2:], mode="bilinear") for x in (slope, target - slope * mean)
+    )
+    kept = share[:, None, None, None] / (1 + (slope / STEEP).square())
+    return made + kept * (slope * seen + offset - made)
+
+
+def _surroundings(planes: Tensor) -> Tensor:
+    """Return the means of what is around each cell of planes (B, C, H, W), as far as there is something."""
+    side = 2 * REACH + 1
+    rows = F.avg_pool2d(planes, (1, side), 1, (0, REACH), count_include_pad=False)
+    return F.avg_pool2d(rows, (side, 1), 1, (REACH, 0), count_include_pad=False)
 
 
 def _hats(start: int, length: int, whole: int, cells: int) -> Tensor:
