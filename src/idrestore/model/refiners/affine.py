@@ -17,7 +17,7 @@ CELL, REACH = 4, 8
 """Side of the cells of which a place's affine map knows the mean, px, and how many of them it reaches each way."""
 FLAT = 1e-5
 """Variance of a colour up to which a place is flat: nothing is learned of it but its mean."""
-STEEP = 5.0
+STEEP = 3.0
 """Slope of a place's map at which what the map keeps and what it amplifies, noise and rounding, are as bad."""
 
 
