@@ -47,7 +47,8 @@ class Plan:
     strength: float
     """How much of the change is kept, in [0, 1]"""
     lift: float
-    """What part of that is left since not all of a dark photo is dark, in [0, 1]; 0: it is not dark, or said to be"""
+    """How far a photo that is dark in most of its parts is lifted, in [0, 1], which is in `strength`; 0: it is not
+    dark, or the routers found or the user said that it is"""
     roll_off: float
     """How far highlights are rolled off, in [0, 1]"""
     kept_black: float
