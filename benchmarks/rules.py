@@ -2,7 +2,7 @@
 
     python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--enlarged 1.5]
 
-Rules are soft, grain, smoothed, haze, again, clean, highlights, lines, traces, veil, dark and black
+Rules are soft, grain, smoothed, haze, rain, again, clean, highlights, lines, traces, veil, dark and black
 (docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule
 changes, by the median and largest grain of all; mean PSNR of the input, without the rule, and as `Restorer.restore`
 does it; and what it changed for the photos for which it was best and worst. `--enlarged` makes photos soft at the scale

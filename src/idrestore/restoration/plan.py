@@ -35,6 +35,16 @@ class Grid(NamedTuple):
     """What it is routed by, if it is larger than so many crops and than a tile"""
 
 
+class Found(NamedTuple):
+    """What is known of a photo before anything is decided about it, each as in its `Plan`."""
+
+    grid: Grid
+    rows: Tensor
+    """(1, M, K)"""
+    routed: Routed | None
+    lift: float
+
+
 @dataclass(frozen=True)
 class Plan:
     """All decisions of a pass over a photo; tiles are restored by nothing else."""
@@ -69,15 +79,25 @@ class Planner(NamedTuple):
     engine: Engine
     rules: Rules
 
-    def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
-        """Decide what is done to a photo; raise `NotFiniteError`."""
+    def find(self, photo: Photo, request: Request, grid: Grid) -> Found:
+        """Find what is wrong with a photo, or take the user's word for it; raise `NotFiniteError`."""
         if request.ingredients is not None:
-            found = request.ingredients.to(self.engine.device)
-            return self._plan(photo, request, grid, found, request.strength)
+            return Found(grid, request.ingredients.to(self.engine.device), None, 0.0)
         found, routed = self.route(photo, grid)
         lift = self._lift(photo, found, request)
         if lift:
             found, routed = raise_share(self.engine.names, found, "low_light", self.rules.min_dark_share), None
+        return Found(grid, found, routed, lift)
+
+    def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
+        """Find what is wrong with a photo, and decide what is done to it; raise `NotFiniteError`."""
+        return self.decide(photo, request, self.find(photo, request, grid))
+
+    def decide(self, photo: Photo, request: Request, known: Found) -> Plan:
+        """Decide what is done to a photo in which this was found."""
+        grid, found, routed, lift = known
+        if request.ingredients is not None:
+            return self._plan(photo, request, grid, found, request.strength)
         clean = self.shares(found).get("clean", 0.0)
         strength = request.strength * (lift or 1) * self.rules.kept_change(clean, evidence.is_one_colour(photo))
         return self._plan(photo, request, grid, found, strength, routed, lift=lift, is_first=True)
@@ -89,7 +109,9 @@ class Planner(NamedTuple):
         found, routed = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         blur = None
-        hazy = rules.hidden_haze(names, found_before, found, evidence.veil(after))
+        hazy = found
+        if rules.may_hide_haze(names, found_before, found):
+            hazy = rules.hidden_haze(names, found_before, found, evidence.veil(after))
         if hazy is not found:
             found, routed = hazy, None
         elif not rules.needs_second_pass(found_before, shares):
@@ -145,9 +167,10 @@ class Planner(NamedTuple):
 
     def _lift(self, photo: Photo, found: Tensor, request: Request) -> float:
         """Return how far a photo in which no darkness was found is lifted out of it all the same."""
-        names = self.engine.names
-        lift = self.rules.lift(names, found, evidence.brightness(photo))
-        return lift if lift and request.wants(names.index("low_light")) else 0.0
+        names, rules = self.engine.names, self.rules
+        if not rules.is_darkness_of_interest(names, found) or not request.wants(names.index("low_light")):
+            return 0.0
+        return rules.lift(names, found, evidence.brightness(photo))
 
     def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None]:
         """Return what is found in a photo, (1, M, K), and what to go on from if it is one tile, and nothing else.

@@ -25,7 +25,7 @@ from idrestore.restoration import evidence, guard, memory, pixels, tiling
 from idrestore.restoration.engine import Engine, NotFiniteError
 from idrestore.restoration.guard import Mask
 from idrestore.restoration.pixels import Photo
-from idrestore.restoration.plan import ROUTING_CROP, ROUTING_CROPS, THUMBNAIL, Grid, Plan, Planner
+from idrestore.restoration.plan import ROUTING_CROP, ROUTING_CROPS, THUMBNAIL, Found, Grid, Plan, Planner
 from idrestore.restoration.request import Request
 from idrestore.restoration.results import Explanation, LatentMaps, Result
 from idrestore.restoration.rules import Rules
@@ -144,7 +144,7 @@ class Restorer:
         return replace(result, notes=(*result.notes, "its numbers failed in bf16: worked on in fp32"))
 
     def _restore(self, photo: Photo, request: Request, progress: Progress) -> Result:
-        sizes, plan = self._sizes(photo, request)
+        sizes, plan = self._planned(photo, request)
         seen, wish = sizes[-1], request if len(sizes) == 1 else request.of_half
         if plan.strength:
             first = self.run(seen, plan, wish, progress)
@@ -155,17 +155,25 @@ class Restorer:
             result = Result(seen.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
         return self._at_full_size(sizes, result, request)
 
-    def _sizes(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
-        """Return a photo and, if it is soft at the scale of a pixel, its halves down to what is worked on; its plan."""
-        plan = self.plan(photo, request)
-        found = self._shares(plan)
+    def _planned(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
+        """Return a photo and, if it is soft at the scale of a pixel, its halves, and a plan for the smallest."""
+        sizes, known = self._sizes(photo, request)
+        return sizes, self._planner.decide(sizes[-1], request, known)
+
+    def _sizes(self, photo: Photo, request: Request) -> tuple[list[Photo], Found]:
+        """Return a photo and, if it is soft at the scale of a pixel, its halves down to what is worked on.
+
+        And what was found in the smallest.
+        """
+        known = self._planner.find(photo, request, self._grid(photo))
+        found = self._planner.shares(known.rows)
         is_told = request.ingredients is not None
         if is_told or not self.rules.may_be_soft(found) or min(photo.colour.shape[:2]) < 2 * pixels.SMALLEST_HALVED:
-            return [photo], plan
-        halves, planned = self._sizes(photo.halved(), request.of_half)
-        halved = self._shares(planned)
+            return [photo], known
+        halves, of_half = self._sizes(photo.halved(), request.of_half)
+        halved = self._planner.shares(of_half.rows)
         is_wanted = request.wants(self.names.index(next(iter(halved))))
-        return ([photo, *halves], planned) if is_wanted and self.rules.is_soft(found, halved) else ([photo], plan)
+        return ([photo, *halves], of_half) if is_wanted and self.rules.is_soft(found, halved) else ([photo], known)
 
     def _at_full_size(self, sizes: list[Photo], result: Result, request: Request) -> Result:
         """Change a photo as the smallest of its halves was."""
@@ -190,7 +198,7 @@ class Restorer:
 
     def find(self, image: pixels.Picture) -> dict[str, float]:
         """Return the ingredients that the routers find in a photo, the largest first, without restoring it."""
-        return self._shares(self._sizes(Photo.of(image), Request())[1])
+        return self._planner.shares(self._sizes(Photo.of(image), Request())[1].rows)
 
     def explain(self, image: pixels.Picture, progress: Progress = lambda done, total: None) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
@@ -210,7 +218,7 @@ class Restorer:
             return planes.permute(1, 2, 0).cpu().numpy()
 
         photo, request = Photo.of(image), Request()
-        sizes, plan = self._sizes(photo, request)
+        sizes, plan = self._planned(photo, request)
         first = self.run(sizes[-1], plan, request, progress, look)
         result = self._finish(sizes[-1], first.image, plan, request, progress)
         result = self._at_full_size(sizes, result, request)

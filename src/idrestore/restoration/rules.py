@@ -5,7 +5,7 @@ A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corr
 the change is kept (`lift`, `kept_change`), what waits for a second pass (`haze_waits`), how far brightness and colours
 are changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`),
 what of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
-(`may_hide_something`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
+(`may_hide_something`, `may_hide_haze`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -240,12 +240,16 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
 
+    def is_darkness_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
+        """Tell whether rows (1, M, K) call a photo clean or blurred, as routers do with a dark one that has lights."""
+        return "low_light" in names and next(iter(mean_shares(names, rows))) in ("clean", "blur")
+
     def lift(self, names: Sequence[str], rows: Tensor, brightness: Brightness) -> float:
         """Return how far a photo that rows (1, M, K) call clean or blurred is to be lifted out of darkness, in [0, 1].
 
         Most of it is dark. The rest may be as bright as it should: the brighter the whole, the less it is lifted.
         """
-        if "low_light" not in names or next(iter(mean_shares(names, rows))) not in ("clean", "blur"):
+        if not self.is_darkness_of_interest(names, rows):
             return 0.0
         kept = self.least_lift + (1 - self.least_lift) * ramp(brightness.mean, self.dark_means)
         return kept * ramp(brightness.most, self.darknesses)
@@ -276,15 +280,19 @@ class Rules:
         clean = after.get("clean", 0.0)
         return any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
 
+    def may_hide_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor) -> bool:
+        """Tell whether rows (1, M, K) of a photo may be those of haze that the noise hid which was found `before`."""
+        shares = mean_shares(names, rows)
+        is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
+        return _largest(before) == "noise" and is_hazy
+
     def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, veil: float) -> Tensor:
         """Raise haze's share in rows (1, M, K) of a photo whose noise was removed, if that hid haze.
 
         `before` is what was found in the noisy one. What then is called blurred is soft for having been noisy. Rows of
         which nothing changes are returned themselves.
         """
-        shares = mean_shares(names, rows)
-        is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
-        if _largest(before) != "noise" or not is_hazy or veil < self.min_hidden_veil:
+        if not self.may_hide_haze(names, before, rows) or veil < self.min_hidden_veil:
             return rows
         return raise_share(names, rows, "haze", self.hidden_haze_share)
 

@@ -101,7 +101,7 @@ def painted(slope, offset, share=1.0):
     scene = 0.5 + 0.2 * torch.rand(1, 3, 96, 80, generator=torch.Generator().manual_seed(0))
     scene[..., 40:] -= 0.3
     photo = (scene - offset) / slope
-    smeared = torch.nn.functional.avg_pool2d(scene, 5, 1, 2, count_include_pad=False)
+    smeared = F.avg_pool2d(scene, 5, 1, 2, count_include_pad=False)
     return scene, smeared, keep_detail(photo, smeared, torch.tensor([share]))
 
 
