@@ -1,11 +1,11 @@
 """`idrestore restore` in the ways a stranger types it, and on consoles that fail."""
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -200,13 +200,13 @@ def test_an_interrupted_run_says_how_far_it_came_and_goes_on(model):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
-def test_an_interrupt_that_a_c_library_swallows_ends_the_run_all_the_same():
+def test_an_interrupt_that_a_c_library_swallows_ends_the_run_all_the_same(capsys):
     jobs = [Job(Path(f"{number}.png"), Path("x.png")) for number in range(3)]
 
     def engine(*_):
         for job in jobs:
-            with suppress(KeyboardInterrupt):  # as a callback from C does, which prints it and goes on
-                signal.raise_signal(signal.SIGINT)
+            callback = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))
+            callback()
             yield Outcome(job, "done", ingredients={"noise": 1.0})
 
     teller = Teller(Options(quiet=True), Settings())
@@ -215,3 +215,4 @@ def test_an_interrupt_that_a_c_library_swallows_ends_the_run_all_the_same():
         run_plan(Plan({None: jobs}, []), teller, engine)
     assert len(teller.outcomes) == 1
     assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err == ""

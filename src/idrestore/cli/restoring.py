@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ def run(plan: Plan, teller: Teller, engine: Engine, part: "Shard | None" = None,
 def _interrupts() -> Iterator[Callable[[], None]]:
     """Remember Ctrl-C, and give what raises it again.
 
-    What Python raises while a C library calls it back (libvips does, to log) is printed there, and lost.
+    What Python raises while a C library calls it back (libvips does, to log) is lost there, and would be printed.
     """
     seen = []
 
@@ -172,14 +173,21 @@ def _interrupts() -> Iterator[Callable[[], None]]:
         if seen:
             raise KeyboardInterrupt
 
+    def tell_of_others(lost: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler and current_thread() is main_thread()
+    before = sys.unraisablehook
     if ours:
         signal.signal(signal.SIGINT, remember)
+        sys.unraisablehook = tell_of_others
     try:
         yield raise_if_missed
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = before
 
 
 def interrupted(plan: Plan, teller: Teller) -> None:
