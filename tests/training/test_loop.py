@@ -428,6 +428,25 @@ def test_a_run_starts_from_a_model(tmp_path, photo_folder, finished, hub):
     train(config, tmp_path / "second", resume=True)
 
 
+def test_the_routers_of_the_model_that_a_run_starts_from_are_distilled(finished):
+    loss = LossWeights(pixel=0, side=0, classification=0, distillation=1)
+    stages = {"collect": StageConfig(0, patch=16), "integrate": StageConfig(60, 4, 32, loss=loss)}
+    run = Run(recipe(start=str(finished / "last.safetensors"), optimizer=OptimizerConfig(8e-3, warm_up=1), **stages))
+    batch = simple_batch()
+    expected = run.teacher.route(batch.degraded, one_photo=False).logits.softmax(dim=2)
+    for block in run.network.prior_blocks.values():
+        torch.nn.init.normal_(block.router.logits.bias, std=3)
+
+    def distance():
+        with torch.no_grad():
+            return float((run.network(batch.degraded).logits.softmax(dim=2) - expected).abs().mean())
+
+    before = distance()
+    for _ in range(60):
+        run.learn(batch, run.config.integrate)
+    assert distance() < before / 4
+
+
 def test_mixed_weights_start_as_those_of_all(tmp_path):
     """So a network can go on learning with weights of its own for each degradation, and restores as before at first."""
     plain = dataclasses.replace(MODEL, per_degradation_top=False)

@@ -61,6 +61,23 @@ def test_classification_is_smoothed_cross_entropy_summed_over_blocks():
     torch.testing.assert_close(terms.classification[0], 0.01 * one_hot)
 
 
+def test_decisions_are_distilled():
+    """They cost the least, their own entropy, where they are those of the model that is distilled."""
+    result, decided = output(), torch.randn(2, 3, 5)
+    weights = LossWeights(classification=0.01, distillation=0.3)
+    photos = torch.rand(2, 2, 3, 8, 12)
+    plain, distilled = (losses(result, *photos, LABELS, weights, decided=other) for other in (None, decided))
+    added = distilled.classification - plain.classification
+    expected = torch.nn.functional.cross_entropy(
+        result.logits.flatten(0, 1), decided.flatten(0, 1).softmax(dim=1), reduction="none"
+    )
+    torch.testing.assert_close(added, 0.3 * expected.view(2, 3).sum(dim=1))
+    alone = LossWeights(classification=0, distillation=1)
+    same = losses(result._replace(logits=decided), *photos, LABELS, alone, decided=decided)
+    entropy = torch.distributions.Categorical(logits=decided).entropy().sum(dim=1)
+    torch.testing.assert_close(same.classification, entropy)
+
+
 def test_total_weighs_the_restoration_alone():
     terms, _, _ = compare(output([torch.randn(2, 3, 4, 6)]), LossWeights())
     weights = torch.tensor([0.5, 1.5])

@@ -118,6 +118,7 @@ def test_collect_tells_unless_it_is_told_otherwise(tmp_path):
         ("[collect]\nsteps = 'many'", "collect.steps: got 'many'"),
         ("[data]\nphotos = 'folder'", "data.photos: got 'folder'"),
         ("log_every = 0", "log_every: got 0, expected at least 1"),
+        ("[integrate.loss]\ndistillation = 0.1", "loss.distillation: got 0.1 without a model to start from"),
         ("[integrate]\nbatch = 0", "batch: got 0, expected at least 1"),
         ("[collect]\nsteps = -1", "steps: got -1, expected at least 0"),
     ],

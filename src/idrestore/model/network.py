@@ -79,7 +79,7 @@ class Routed(NamedTuple):
     """Photos on their way through the network, all routers having spoken; for `RestorationNetwork.forward`."""
 
     spoken: list[Tensor]
-    """The routers' logits, (B, K) each"""
+    """The routers' logits, (B, K) each, or (1, K) for crops of one photo"""
     met: list[PriorOutput]
     """What the meta-prior blocks gave up to decoder level 2"""
     encoder1: Tensor
@@ -87,8 +87,8 @@ class Routed(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        """The one decision on crops of a photo, (1, M, K)"""
-        return torch.stack(self.spoken, dim=1)[:1]
+        """What they say, (B, M, K) or (1, M, K)"""
+        return torch.stack(self.spoken, dim=1)
 
 
 class Decisions(Protocol):
@@ -190,17 +190,17 @@ class RestorationNetwork(nn.Module):
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
-    def route(self, crops: Tensor) -> Routed:
-        """Ask all routers for one decision on crops (N, 3, H, W) of one photo.
+    def route(self, photos: Tensor, ingredients: Tensor | None = None, one_photo: bool = True) -> Routed:
+        """Ask all routers for one decision on crops (B, 3, H, W) of one photo, or about photos; else as in `forward`.
 
         They are not restored: but for a meta-prior block in decoder level 1, what comes after level 2 is left out.
         """
-        way = self._to_decoder2(crops, None, one_photo=True)
+        way = self._to_decoder2(photos, ingredients, one_photo)
         if "decoder1" in self.prior_blocks:
             met = list(way.met)
-            meet = functools.partial(self._meet, "decoder1", crops, None, way.spoken, met, one_photo=True)
-            self.finish(crops, way.encoder1, way.decoder2, met[-1].ingredients, meet)
-        return way
+            meet = functools.partial(self._meet, "decoder1", photos, ingredients, way.spoken, met, one_photo=one_photo)
+            self.finish(photos, way.encoder1, way.decoder2, met[-1].ingredients, meet)
+        return way._replace(spoken=[logits[:1] for logits in way.spoken]) if one_photo else way
 
     def _undo(
         self, degraded: Tensor, ingredients: Tensor | None, routed: Routed | None = None

@@ -44,8 +44,11 @@ class Run:
         self.device = device or find_device(config.device)
         self.half = is_half(config.precision, self.device)
         self.network = RestorationNetwork.from_seed(config.model, config.seed)
+        self.teacher: RestorationNetwork | None = None
         if config.start:
-            self._start_from(checkpoint.load(config.start).network)
+            self.teacher = checkpoint.load(config.start).network
+            self._start_from(self.teacher)
+            self.teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.learn:
             self._freeze_all_but(set(config.learn))
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -106,13 +109,18 @@ class Run:
         """Take one optimiser step of a stage and return per-sample numbers for the log."""
         config, batch = self.config, self._turned(self._placed(batch), stage)
         told = self._tell(batch.ingredients, stage)
+        decided = None
         with self._autocast():
+            if self.teacher is not None and stage.loss.distillation:
+                with torch.no_grad():
+                    decided = self.teacher.route(batch.degraded, told, one_photo=False).logits
             output = self.network.restore_whole(batch.degraded, RULES, told)
         wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
         if told is not None:
             wrong = (told != batch.ingredients).any(dim=1)
         target = torch.where(wrong[:, None, None, None], batch.degraded, batch.clean)
-        terms = losses(output, batch.degraded, target, batch.ingredients, stage.loss, config.model.attention)
+        truth = batch.degraded, target, batch.ingredients
+        terms = losses(output, *truth, stage.loss, config.model.attention, decided)
         loss = terms.total(self.weights(batch.ingredients))
         seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
         seen["found"] = output.logits[:, 0].detach().softmax(dim=1)

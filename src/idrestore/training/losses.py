@@ -34,6 +34,9 @@ class LossWeights:
     """Cross-entropy of the routers' logits"""
     label_smoothing: float = 0.125
     """Share of a label that is spread evenly over all K degradations"""
+    distillation: float = 0.0
+    """Cross-entropy of the routers' logits with what those of the model say that the run starts from (learning without
+    forgetting, Li and Hoiem 2016), so that what was chosen by its decisions still holds"""
 
 
 class Losses(NamedTuple):
@@ -57,11 +60,13 @@ def losses(
     ingredients: Tensor,
     weights: LossWeights,
     side_target: str = "degraded",
+    decided: Tensor | None = None,
 ) -> Losses:
     """Compare a network's output with the truth.
 
     `degraded` and `clean` are (B, 3, H, W) in [0, 1], `ingredients` (B, K) the true ones: one-hot, or even over what a
-    mixture contains. `side_target` says what side images must look like (supplement, Sec. 2: the degraded photo).
+    mixture contains. `side_target` says what side images must look like (supplement, Sec. 2: the degraded photo), and
+    `decided` (B, M, K) are the logits of the model to distil.
     """
     error = output.restored.float() - clean
     restoration = weights.pixel * error.abs().mean(dim=(1, 2, 3))
@@ -78,9 +83,16 @@ def losses(
         side = side + (side_image.float() - small).abs().mean(dim=(1, 2, 3))
     num_degradations = ingredients.shape[1]
     labels = ingredients * (1 - weights.label_smoothing) + weights.label_smoothing / num_degradations
-    classification = -(output.logits.log_softmax(dim=2) * labels[:, None]).sum(dim=2).sum(dim=1)
+    classification = weights.classification * _cross_entropy(output.logits, labels[:, None])
+    if decided is not None:
+        classification = classification + weights.distillation * _cross_entropy(output.logits, decided.softmax(dim=2))
     kernel = weights.kernel * _kernel_term(output.blur, degraded, clean) if weights.kernel else torch.zeros_like(side)
-    return Losses(restoration, weights.side * side, weights.classification * classification, kernel)
+    return Losses(restoration, weights.side * side, classification, kernel)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return that of logits (B, M, K) with labels that sum to 1, of the M routers together, (B,)."""
+    return -(logits.log_softmax(dim=2) * labels).sum(dim=2).sum(dim=1)
 
 
 def _kernel_term(blur: ReadBlur | None, degraded: Tensor, clean: Tensor) -> Tensor:

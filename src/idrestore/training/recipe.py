@@ -143,6 +143,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, log_every=1, save_every=1)
+        distilled = max(self.collect.loss.distillation, self.integrate.loss.distillation)
+        if distilled and not self.start:
+            raise ValueError(f"loss.distillation: got {distilled} without a model to start from, expected 0, or start")
 
     @classmethod
     def from_toml(cls, path: Path) -> "TrainConfig":
