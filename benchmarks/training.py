@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from idrestore.data.loader import Photos, batches, find_photos
-from idrestore.training.loop import Run, make_samples
+from idrestore.training.loop import make_samples
 from idrestore.training.recipe import TrainConfig
+from idrestore.training.run import Run
 
 TURNS = 3
 NUM_PHOTOS = 16

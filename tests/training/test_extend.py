@@ -17,9 +17,8 @@ from idrestore.model.hub import integrate
 from idrestore.model.prior_block import Router
 from idrestore.training import extend
 from idrestore.training.extend import ExtensionError, View, add_degradation
-from idrestore.training.loop import Run
 from idrestore.training.recipe import TrainConfig
-from idrestore.training.run_folder import TrainingError
+from idrestore.training.run import Run, TrainingError
 
 
 @pytest.mark.parametrize("hub", ["prior", "ingredient"])

@@ -15,9 +15,10 @@ from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork
-from idrestore.training.loop import RULES, Run, TrainingError, TrainingStoppedError, held_out_batch, train
+from idrestore.training.loop import held_out_batch, train
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
+from idrestore.training.run import RULES, Run, TrainingError, TrainingStoppedError
 
 MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), affine_refiner=())
 COLLECT, INTEGRATE = 3, 3

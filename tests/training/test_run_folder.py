@@ -20,7 +20,8 @@ from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.training.loop import train
 from idrestore.training.recipe import StageConfig, TrainConfig
-from idrestore.training.run_folder import TrainingError, interruptible
+from idrestore.training.run import TrainingError
+from idrestore.training.run_folder import interruptible
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """

@@ -29,7 +29,7 @@ def extend_command(
     from idrestore.files.overwriting import check_free
     from idrestore.model import checkpoint
     from idrestore.training import extend
-    from idrestore.training.run_folder import TrainingError
+    from idrestore.training.run import TrainingError
 
     if operation not in get_args(Operation):
         refuse(f"--operation: got {operation!r}, expected one of {', '.join(get_args(Operation))}")

@@ -25,7 +25,7 @@ def train_command(
     from idrestore.training import distributed
     from idrestore.training import loop as training
     from idrestore.training.recipe import TrainConfig, with_photos
-    from idrestore.training.run_folder import TrainingError, TrainingStoppedError
+    from idrestore.training.run import TrainingError, TrainingStoppedError
 
     vips.keep_no_results()
     speaks = distributed.rank() == 0

@@ -1,282 +1,23 @@
 """The two-stage loop: collect task-oriented knowledge, integrate it into ingredients; readable top to bottom."""
 
-import copy
-import dataclasses
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos, validation_batch
 from idrestore.data.pairs import PairedPhotos
-from idrestore.device import find_device, is_half
+from idrestore.device import find_device
 from idrestore.files import image
-from idrestore.metrics import psnr_batch
-from idrestore.model import checkpoint
-from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
-from idrestore.model.network import RestorationNetwork
-from idrestore.restoration.rules import Rules
+from idrestore.model.hub import PriorHub
 from idrestore.training import distributed
-from idrestore.training.losses import Confusions, Typical, losses
-from idrestore.training.optimizers import Muon
 from idrestore.training.recipe import StageConfig, TrainConfig, plain
-from idrestore.training.run_folder import RunFolder, TrainingError, TrainingStoppedError, interruptible
-
-FORMAT_VERSION = 3
-RULES = Rules()
-"""Decide about samples as about photos that are restored."""
-EXPLOSION = 100.0
-"""A batch whose restoration terms exceed their running means by this factor will not come back."""
-
-
-class Run:
-    """Everything that changes while training, so that saving and resuming it is exact."""
-
-    def __init__(self, config: TrainConfig, device: torch.device | None = None) -> None:
-        self.step = 0
-        self.config = config
-        self.device = device or find_device(config.device)
-        self.half = is_half(config.precision, self.device)
-        self.network = RestorationNetwork.from_seed(config.model, config.seed)
-        self.teacher: RestorationNetwork | None = None
-        if config.start:
-            self.teacher = checkpoint.load(config.start).network
-            self._start_from(self.teacher)
-            self.teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.learn:
-            self._freeze_all_but(set(config.learn))
-        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        distributed.share(self.network)
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.typical = Typical(len(config.model.degradations))
-        self.confusions = Confusions(len(config.model.degradations))
-        self.best = -math.inf
-        self.optimizer = self._make_optimizer()
-
-    def _start_from(self, other: RestorationNetwork) -> None:
-        """Take over the parameters, and the hub of the stage that they were trained for."""
-        wanted = self.config.model
-        if other.config.backbone == wanted.backbone:
-            other.grow(wanted)
-        if other.config != wanted:
-            raise TrainingError(f"start: {self.config.start} is another model than the recipe's")
-        if isinstance(other.hub, IngredientHub):
-            if self.config.collect.steps:
-                raise TrainingError(f"start: {self.config.start} is integrated already; set collect.steps to 0")
-            self.network.hub = copy.deepcopy(other.hub).requires_grad_(self.config.model.integration != "frozen")
-        self.network.load_state_dict(other.state_dict())
-
-    def _freeze_all_but(self, learning: set[str]) -> None:
-        """Let only the parameters and parts of these names learn."""
-        parameters = dict(self.network.named_parameters())
-        for part in sorted(learning):
-            if not any(f"{name}.".startswith(f"{part}.") for name in parameters):
-                raise TrainingError(f"learn: got {part!r}, expected parameters of the network, or parts of it")
-        for name, parameter in parameters.items():
-            parameter.requires_grad_(f"{name}.".startswith(tuple(f"{part}." for part in learning)))
-
-    def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
-        """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        config = self.config.optimizer
-        optimizer: torch.optim.Optimizer
-        if config.kind == "muon":
-            optimizer = Muon(parameters, config.learning_rate, config.weight_decay)
-        else:
-            optimizer = torch.optim.AdamW(parameters, betas=config.betas, weight_decay=config.weight_decay, fused=True)
-        for parameter in parameters:
-            if previous is not None and parameter in previous.state:
-                optimizer.state[parameter] = previous.state[parameter]
-        return optimizer
-
-    def integrate(self) -> list[float]:
-        """Cross the boundary: reformulate the hub, restart its moments and its average; return what it forgot."""
-        before = self.network.hub
-        assert isinstance(before, PriorHub)
-        self.network.hub = integrate(before, self.config.model.integration, self.config.seed)
-        distributed.share(self.network)
-        self.average.hub = copy.deepcopy(self.network.hub).requires_grad_(False)
-        self.optimizer = self._make_optimizer(self.optimizer)
-        return forgetting(before, self.network.hub)
-
-    def learn(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
-        """Take one optimiser step of a stage and return per-sample numbers for the log."""
-        config, batch = self.config, self._turned(self._placed(batch), stage)
-        told = self._tell(batch.ingredients, stage)
-        decided = None
-        with self._autocast():
-            if self.teacher is not None and stage.loss.distillation:
-                with torch.no_grad():
-                    decided = self.teacher.route(batch.degraded, told, one_photo=False).logits
-            output = self.network.restore_whole(batch.degraded, RULES, told)
-        wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
-        if told is not None:
-            wrong = (told != batch.ingredients).any(dim=1)
-        target = torch.where(wrong[:, None, None, None], batch.degraded, batch.clean)
-        truth = batch.degraded, target, batch.ingredients
-        terms = losses(output, *truth, stage.loss, config.model.attention, decided)
-        loss = terms.total(self.weights(batch.ingredients))
-        seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
-        seen["found"] = output.logits[:, 0].detach().softmax(dim=1)
-        seen["counted"] = (~wrong).float()
-        seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
-        seen = {name: distributed.gather(values) for name, values in seen.items()}
-        self._stop_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
-        typical = self.typical.of(seen["ingredients"]).mean()
-        self._stop_unless(
-            seen["restoration"].mean() <= EXPLOSION * typical, f"the loss leaps to {seen['loss'].mean().item():.3g}"
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate(self.step)
-        self.optimizer.zero_grad()
-        if loss.requires_grad:  # else nothing that learns had a say in this batch
-            loss.backward()
-        distributed.average_gradients(self.network.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip or math.inf)
-        self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
-        self.optimizer.step()
-        self.typical.update(seen.pop("restoration"), seen["ingredients"])
-        self.confusions.update(seen.pop("found"), seen["ingredients"])
-        seen["ingredients"] = seen["ingredients"] * seen.pop("counted")[:, None]  # what was told wrongly is in no row
-        self._update_average()
-        self.step += 1
-        return seen
-
-    def _tell(self, ingredients: Tensor, stage: StageConfig) -> Tensor | None:
-        """Return what the network is told of samples of true ingredients (B, K) in this step; None: nothing."""
-        if int((self.step + 1) * stage.told) == int(self.step * stage.told):
-            return None
-        chance = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
-        told = ingredients.clone()
-        mistakes = self.confusions.mistakes(ingredients).double().numpy()
-        for k, draw in enumerate(chance.random(len(told))):
-            if draw < stage.wrong and mistakes[k].any():
-                mistaken = chance.choice(len(mistakes[k]), p=mistakes[k] / mistakes[k].sum())
-                told[k] = torch.eye(len(mistakes[k]))[mistaken]
-        return told
-
-    def _turned(self, batch: Batch, stage: StageConfig) -> Batch:
-        """Return a batch whose photos are mirrored and turned at random, if the stage's are."""
-        if not stage.turned:
-            return batch
-        ways = np.random.default_rng((self.config.seed, self.step, distributed.rank(), 1)).integers(
-            8, size=len(batch.clean)
-        )
-        photos = [torch.stack([_turned(p, int(way)) for p, way in zip(each, ways, strict=True)]) for each in batch[:2]]
-        return Batch(photos[0].contiguous(memory_format=torch.channels_last), photos[1], batch.ingredients)
-
-    def weights(self, ingredients: Tensor) -> Tensor:
-        """Return how much each sample's restoration counts, (B,), by the true ingredients (B, K)."""
-        weights = self.config.optimizer.weights
-        singles = ingredients.new_tensor([weights.get(name, 1.0) for name in self.config.model.degradations])
-        several = (ingredients > 0).sum(dim=1) > 1
-        return torch.where(several, weights.get(MIXTURE, 1.0), ingredients @ singles)
-
-    def _stop_unless(self, well: Tensor, what: str) -> None:
-        if not well:
-            raise TrainingStoppedError(f"{what} at step {self.step}; lower the learning rate")
-
-    def _placed(self, batch: Batch) -> Batch:
-        """Return a batch on the run's device, its photos in the memory order that convolutions like."""
-        degraded = batch.degraded.to(self.device, memory_format=torch.channels_last)
-        return Batch(degraded, batch.clean.to(self.device), batch.ingredients.to(self.device))
-
-    def _autocast(self) -> torch.autocast:
-        """Return the context in which networks compute in the recipe's precision."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Move the averaged weights; early on faster, so that they forget their random start."""
-        decay = min(self.config.optimizer.ema, (1 + self.step) / (10 + self.step))
-        for average, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            average.lerp_(parameter, 1 - decay)
-
-    @torch.no_grad()
-    def validate(self, batch: Batch) -> dict[str, Any]:
-        """Restore held-out samples with the averaged weights, the routers deciding, and return the log's table."""
-        seen: dict[str, list[Tensor]] = defaultdict(list)
-        for start in range(0, len(batch.degraded), 8):
-            part = self._placed(Batch(*(tensor[start : start + 8] for tensor in batch)))
-            with self._autocast():
-                output = self.average.restore_whole(part.degraded, RULES)
-            for name, values in _observe(part, output.restored, output.logits).items():
-                seen[name].append(values)
-        return _table({name: torch.cat(values) for name, values in seen.items()}, self.config)
-
-    def finish(self, steps: int) -> None:
-        """End the second stage in so many steps, the learning rate falling from here on; raise `ValueError`."""
-        if self.config.optimizer.schedule != "constant":
-            raise ValueError("a cosine ends where it ends; expected optimizer.schedule to be constant")
-        ending = self.config.ending(self.step + steps)
-        self.config = dataclasses.replace(ending, optimizer=dataclasses.replace(ending.optimizer, cool_down=steps))
-
-    def state(self) -> dict[str, Any]:
-        """Return all that an exact continuation needs."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "model": dataclasses.asdict(self.config.model),
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "typical": self.typical.state(),
-            "confusions": self.confusions.shares,
-            "best": self.best,
-        }
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state()`; raise `TrainingError` if it is that of another recipe's run."""
-        if state["format_version"] != FORMAT_VERSION:
-            raise TrainingError(f"unknown format version, expected {FORMAT_VERSION}")
-        integrated = "hub.left_map" in state["network"]
-        if integrated != (state["step"] > self.config.collect.steps and self.config.model.is_integrated):
-            raise TrainingError(f"step {state['step']} lies in another stage of the recipe")
-        if state["model"] != dataclasses.asdict(self.config.model):
-            raise TrainingError("the run trains another model than the recipe's")
-        if integrated and isinstance(self.network.hub, PriorHub):
-            self.integrate()
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.typical.load(state["typical"])
-        self.confusions.shares = state["confusions"].cpu()
-        self.step, self.best = state["step"], state["best"]
-
-
-def _turned(photo: Tensor, way: int) -> Tensor:
-    """Return a photo (3, H, H) turned by quarters, way 0 to 3, or mirrored and turned, 4 to 7."""
-    return torch.rot90(photo.flip(2) if way >= 4 else photo, way % 4, (1, 2))
-
-
-def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    """Return per-sample numbers: ingredients (B, K), input and output PSNR (B,), is the first ingredient right (B,)."""
-    first = logits.detach().softmax(dim=2).mean(dim=1).argmax(dim=1, keepdim=True)
-    return {
-        "ingredients": batch.ingredients,
-        "input": psnr_batch(batch.degraded, batch.clean).clamp(max=60),
-        "output": psnr_batch(restored.detach().float().clamp(0, 1), batch.clean).clamp(max=60),
-        "right": (batch.ingredients.gather(1, first)[:, 0] > 0).float(),
-    }
-
-
-def _table(seen: Mapping[str, Tensor], config: TrainConfig) -> dict[str, Any]:
-    """Average per-sample numbers for each degradation: input and output PSNR (dB) and share named right."""
-    several = (seen["ingredients"] > 0).sum(dim=1) > 1
-    rows = {name: (seen["ingredients"][:, k] > 0) & ~several for k, name in enumerate(config.model.degradations)} | {
-        MIXTURE: several
-    }
-    return {
-        name: {key: round(float(seen[key][row].mean()), 3) for key in ("input", "output", "right")}
-        for name, row in rows.items()
-        if row.any()
-    }
+from idrestore.training.run import Run, TrainingError, TrainingStoppedError, table
+from idrestore.training.run_folder import RunFolder, interruptible
 
 
 def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: int) -> Samples:
@@ -404,7 +145,7 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
                         loss=round(float(columns["loss"].mean()), 5),
                         samples_per_second=round(len(columns["loss"]) / elapsed, 2),
                         waiting_for_data=round(waited / elapsed, 3),
-                        degradations=_table(columns, config),
+                        degradations=table(columns, config),
                     )
                     seen.clear()
                     clock, waited = time.monotonic(), 0.0

@@ -1,7 +1,5 @@
 """What a training run leaves on the disk, so that nothing is lost when it is stopped: log, state, models."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import signal
@@ -10,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -18,20 +16,10 @@ from idrestore.data.loader import Batch
 from idrestore.model import checkpoint
 from idrestore.training import distributed
 from idrestore.training.recipe import plain
-
-if TYPE_CHECKING:
-    from idrestore.training.loop import Run
+from idrestore.training.run import Run, TrainingError
 
 DAMAGED = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, pickle.UnpicklingError)
 """What reading a file that is no state, or only part of one, may raise."""
-
-
-class TrainingError(RuntimeError):
-    """Training that cannot start; the message is one line for people."""
-
-
-class TrainingStoppedError(TrainingError):
-    """Training that had begun and cannot go on."""
 
 
 class RunFolder:
