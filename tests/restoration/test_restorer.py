@@ -504,7 +504,7 @@ class Layers(torch.nn.Module):
         return logits, "haze" if behind else "noise"
 
     def route(self, crops):
-        return Routed(list(self.judge(crops)[0].unbind(1)), [], crops, crops)
+        return Routed(list(self.judge(crops)[0][:1].unbind(1)), [], crops, crops)
 
     def share(self, operation, ingredients):
         known = [operation_of(name) == operation and name != "clean" for name in TINY.degradations]

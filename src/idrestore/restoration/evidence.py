@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from idrestore.guided_filter import window_mean
 from idrestore.restoration.pixels import Photo, scaled
 
 Floats = NDArray[np.float32]
@@ -94,11 +95,11 @@ def emptiness(photos: Floats, means: Limits, deviations: Limits, blacks: Limits)
     what is bright, and no lighter rim is left about lights.
     """
     grey = torch.from_numpy(photos).mean(dim=3)[:, None]
-    mean = _window_mean(grey, WINDOW)
-    deviation = (_window_mean(grey.square(), WINDOW) - mean.square()).clamp(min=0).sqrt()
+    mean = window_mean(grey, WINDOW)
+    deviation = (window_mean(grey.square(), WINDOW) - mean.square()).clamp(min=0).sqrt()
     empty = _ramp(mean, means) * _ramp(deviation, deviations)
-    nearby = _window_mean(F.max_pool2d(empty, NEARBY, 1, NEARBY // 2), WINDOW)
-    return (nearby * _ramp(_window_mean(grey, PIXEL), blacks))[:, 0, ..., None].numpy()
+    nearby = window_mean(F.max_pool2d(empty, NEARBY, 1, NEARBY // 2), WINDOW)
+    return (nearby * _ramp(window_mean(grey, PIXEL), blacks))[:, 0, ..., None].numpy()
 
 
 def _correlation(planes: Tensor) -> Tensor:
@@ -120,13 +121,6 @@ def _along(correlation: Tensor, degrees: NDArray[np.int_], distances: NDArray[np
     down, right = (np.round(distances * part(radians)).astype(int) for part in (np.sin, np.cos))
     values = correlation[down % correlation.shape[0], right % correlation.shape[1]]
     return np.asarray(values.numpy().mean(axis=1), np.float64)
-
-
-def _window_mean(planes: Tensor, side: int) -> Tensor:
-    """Return the mean of planes (N, 1, H, W) in windows about each pixel, as far as they lie inside."""
-    half = side // 2
-    across = F.avg_pool2d(planes, (1, side), 1, (0, half), count_include_pad=False)
-    return F.avg_pool2d(across, (side, 1), 1, (half, 0), count_include_pad=False)
 
 
 def _ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from idrestore import guided_filter
+
 MARGIN = 8  # px mirrored around photos before they are filtered
 COARSE = 4  # px to one of the small pictures on which scenes are invented
-GUIDE_WINDOW, GUIDE_EPSILON = 9, 1e-3  # coarse px; variance below which an area is flat
+GUIDE_WINDOW, GUIDE_FLAT = 9, 1e-3  # coarse px; variance below which an area is flat
 
 Draw = dict[str, Any]
 """What is drawn for one sample: numbers and arrays, by the names of the fields of its stage's tuple."""
@@ -80,25 +82,11 @@ def filtered(image: Tensor, response: Response) -> Tensor:
 
 
 def along_edges(planes: Tensor, image: Tensor) -> Tensor:
-    """Make rough planes follow a photo's edges by a fast guided filter (He & Sun 2015).
-
-    (n, 1, h, w) to (n, 1, H, W).
-    """
+    """Make rough planes follow a photo's edges by a guided filter; (n, 1, h, w) to (n, 1, H, W)."""
     luminance = image.mean(dim=1, keepdim=True)
     x = F.interpolate(luminance, size=planes.shape[-2:], mode="area")
-    mean_x, mean_y, mean_xy, mean_xx = _box(torch.cat((x, planes, x * planes, x * x), dim=1)).split(1, dim=1)
-    slope = (mean_xy - mean_x * mean_y) / (mean_xx - mean_x**2 + GUIDE_EPSILON)
-    lines = _box(torch.cat((slope, mean_y - slope * mean_x), dim=1))
-    slope, offset = F.interpolate(lines, size=image.shape[-2:], mode="bilinear").split(1, dim=1)
-    return torch.as_tensor(slope * luminance + offset)
-
-
-def _box(planes: Tensor) -> Tensor:
-    """Return means over the guided filter's windows, cut at the borders."""
-    for window in ((GUIDE_WINDOW, 1), (1, GUIDE_WINDOW)):
-        half = (window[0] // 2, window[1] // 2)
-        planes = F.avg_pool2d(planes, window, stride=1, padding=half, count_include_pad=False)
-    return planes
+    slope, offset = guided_filter.fit(x, planes, GUIDE_WINDOW, GUIDE_FLAT, (image.shape[-2], image.shape[-1]))
+    return slope * luminance + offset
 
 
 def coarse(image: Tensor) -> Tensor:

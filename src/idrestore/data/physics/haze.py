@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from idrestore import guided_filter
 from idrestore.data.physics.chance import Range, field, log_between
 
 HAZE_BETA: Range = (0.15, 1.7)  # per unit of depth, log scale: 25 to 10 dB
 HAZE_AIRLIGHT: Range = (0.7, 1.0)  # as in RESIDE
 HAZE_TINT = 0.02  # standard deviation of the airlight's colour
 HAZE_COARSE_SIDE = 160  # px; depth is made small and enlarged along the photo's edges
-HAZE_GUIDE_WINDOW, HAZE_GUIDE_EPSILON = 17, 1e-3  # px; variance below which an area is flat
+HAZE_GUIDE_WINDOW, HAZE_GUIDE_FLAT = 17, 1e-3  # px; variance below which an area is flat
 
 
 def haze(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
@@ -28,20 +29,14 @@ def scatter(image: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tens
 
 
 def depth_of(luminance: Tensor, rng: np.random.Generator) -> Tensor:
-    """Invent a depth of mean about 1; (1, H, W) to the same, by a fast guided filter.
-
-    The lines values ≈ slope·guide + offset are fitted on a small picture (He & Sun 2015).
-    """
+    """Invent a depth of mean about 1 that follows a photo's edges; (1, H, W) to the same."""
     height, width = luminance.shape[-2:]
     scale = min(0.5, HAZE_COARSE_SIDE / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     guide = F.interpolate(luminance[None], size=size, mode="area")[0]
     values = _scene(guide, rng)
-    x, y, xy, xx = _box(torch.cat((guide, values, guide * values, guide * guide)))
-    slope = (xy - x * y) / (xx - x * x + HAZE_GUIDE_EPSILON)
-    lines = _box(torch.stack((slope, y - slope * x)))
-    slope, offset = F.interpolate(lines[None], size=(height, width), mode="bilinear")[0].unbind()
-    return (slope * luminance + offset).clamp(min=0.05)
+    slope, offset = guided_filter.fit(guide[None], values[None], HAZE_GUIDE_WINDOW, HAZE_GUIDE_FLAT, (height, width))
+    return (slope[0] * luminance + offset[0]).clamp(min=0.05)
 
 
 def _scene(guide: Tensor, rng: np.random.Generator) -> Tensor:
@@ -56,11 +51,3 @@ def _scene(guide: Tensor, rng: np.random.Generator) -> Tensor:
         inside = (up < top) & ((right - centre).abs() < half)
         depth = torch.where(inside, rng.uniform(0.5, 1) * depth, depth)
     return depth.clamp(min=0)
-
-
-def _box(planes: Tensor) -> Tensor:
-    """Return means over the guided filter's windows, cut at the borders; (C, h, w) to the same."""
-    for window in ((HAZE_GUIDE_WINDOW, 1), (1, HAZE_GUIDE_WINDOW)):
-        half = (window[0] // 2, window[1] // 2)
-        planes = F.avg_pool2d(planes, window, stride=1, padding=half, count_include_pad=False)
-    return planes

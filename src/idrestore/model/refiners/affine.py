@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from idrestore import guided_filter
 from idrestore.degradations import Operation
 from idrestore.model.layers import ResidualBlock, keep_signal, strips, zero
 
@@ -91,20 +92,9 @@ def keep_detail(photos: Tensor, restored: Tensor, share: Tensor) -> Tensor:
     """
     seen, made = photos.float(), restored.float()
     small, wanted = (F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False) for x in (seen, made.clamp(0, 1)))
-    mean, target = _surroundings(small), _surroundings(wanted)
-    slope = (_surroundings(small * wanted) - mean * target) / (_surroundings(small.square()) - mean.square() + FLAT)
-    slope, offset = (
-        F.interpolate(_surroundings(x), seen.shape[-2:], mode="bilinear") for x in (slope, target - slope * mean)
-    )
+    slope, offset = guided_filter.fit(small, wanted, 2 * REACH + 1, FLAT, (seen.shape[-2], seen.shape[-1]))
     kept = share[:, None, None, None] / (1 + (slope / STEEP).square())
     return made + kept * (slope * seen + offset - made)
-
-
-def _surroundings(planes: Tensor) -> Tensor:
-    """Return the means of what is around each cell of planes (B, C, H, W), as far as there is something."""
-    side = 2 * REACH + 1
-    rows = F.avg_pool2d(planes, (1, side), 1, (0, REACH), count_include_pad=False)
-    return F.avg_pool2d(rows, (side, 1), 1, (REACH, 0), count_include_pad=False)
 
 
 def _hats(start: int, length: int, whole: int, cells: int) -> Tensor:
