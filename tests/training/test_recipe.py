@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS, ModelConfig
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import (
@@ -90,6 +91,14 @@ def test_a_recipe_sets_what_it_names(tmp_path):
         data=DataConfig(("a", "b"), (PairFolder("p", "rain", 0.5),), ratios={"noise": 2.0}),
         integrate=StageConfig(steps=9, loss=LossWeights(frequency=0.5)),
     )
+
+
+def test_a_recipe_without_a_network_trains_that_of_the_model_it_starts_from(tmp_path):
+    tuned = TrainConfig.from_toml(RECIPES / "fine_tune.toml")
+    assert tuned.model == checkpoint.load("fast").network.config
+    assert from_text(tmp_path, "start = 'fast'\nmodel = { preset = 'tiny' }").model == PRESETS["tiny"]
+    with pytest.raises(RecipeError, match=r"recipe\.toml: no model 'fsat': expected one of fast or"):
+        from_text(tmp_path, "start = 'fsat'")
 
 
 def test_collect_tells_unless_it_is_told_otherwise(tmp_path):

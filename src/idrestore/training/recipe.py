@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar, get_type_hints
 from idrestore.configuration import check_at_least, check_kind, check_known, tuples
 from idrestore.data.loader import Synthesis
 from idrestore.device import Precision
+from idrestore.model import checkpoint
 from idrestore.model.config import ModelConfig
 from idrestore.training.losses import LossWeights
 
@@ -127,7 +128,7 @@ class TrainConfig:
     """Arithmetic of forward and backward passes; weights and moments are always fp32. "auto" is bf16 where the
     processor has units for it: elsewhere it is slower by far."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The network; `preset` names what to start from"""
+    """The network; `preset` names what to start from; a recipe's file without it has that of `start`"""
     data: DataConfig = field(default_factory=DataConfig)
     """Photos and pairs"""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -149,10 +150,15 @@ class TrainConfig:
 
     @classmethod
     def from_toml(cls, path: Path) -> "TrainConfig":
-        """Read a recipe; raise `RecipeError` naming the file and the unknown or impossible setting."""
+        """Read a recipe; raise `RecipeError` naming the file and the unknown or impossible setting.
+
+        One that starts from a model and has no table of its own for the network trains that model's.
+        """
         try:
-            with path.open("rb") as file:
-                return cls().changed(tomllib.load(file))
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+            if "start" in settings and "model" not in settings:
+                settings["model"] = dataclasses.asdict(checkpoint.load(settings["start"]).network.config)
+            return cls().changed(settings)
         except (OSError, ValueError) as error:
             raise RecipeError(f"{path}: {error}") from error
 
