@@ -235,7 +235,7 @@ def test_sources_are_folders_and_files(photo_folder, map_photo):
     assert [path.name for path in found] == [*(f"photo{n}.png" for n in range(4)), "map.png"]
 
 
-@pytest.mark.parametrize("synthesis", ["plain", "camera"])
+@pytest.mark.parametrize("synthesis", ["plain", "camera", "both"])
 def test_validation_has_as_many_of_each_kind_and_depends_on_the_seed(photo_folder, synthesis):
     photos = Photos(list_photos(photo_folder), (1.0,), 24)
     one, again, other = (validation_batch(photos, NAMES, 24, seed, 3, synthesis) for seed in (1, 1, 2))
@@ -263,3 +263,8 @@ def test_pairs_and_white_noise_go_beside_the_synthesis_of_cameras(photo_folder, 
     blurred = batch.ingredients[:, NAMES.index("blur")] == 1
     torch.testing.assert_close(batch.degraded[blurred], 1 - batch.clean[blurred])
     assert 3 <= blurred.sum() <= 5
+
+
+def test_half_of_the_samples_are_made_each_way(photo_folder):
+    draft = samples(photo_folder, {"rain": 1.0}, patch=24, synthesis="both").draft(range(60))
+    assert 20 <= len(draft.ready) <= 40

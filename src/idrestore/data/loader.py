@@ -29,8 +29,8 @@ GOLDEN = 5**0.5 / 2 + 0.5
 
 CAMERA = 1
 """Sets the random numbers of the synthesis apart from those that choose and cut."""
-Synthesis = Literal["plain", "camera"]
-"""How samples are degraded: as `idrestore degrade` does, or as cameras do."""
+Synthesis = Literal["plain", "camera", "both"]
+"""How samples are degraded: as `idrestore degrade` does, as cameras do, or half of them each way."""
 
 
 WHITE_SIGMA = 8.0, 60.0
@@ -108,7 +108,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     `ratios` says how often each of `degradations`, or `mixture`, is drawn; `pairs` gives folders of real pairs with
     the degradation they show and how often they take the place of a synthetic sample of it. With `sigmas`, noise is
     the benchmarks': white, Gaussian, of one of these standard deviations in 8-bit units, and never compressed.
-    `synthesis` says how the rest is made: as `idrestore degrade` does, or as cameras do, a batch at a time.
+    `synthesis` says how the rest is made: as `idrestore degrade` does, as cameras do, a batch at a time, or both.
     """
 
     def __init__(
@@ -178,7 +178,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
             sigma = self.sigmas[generator.integers(len(self.sigmas))] if self.sigmas else any_sigma
             degraded = to_8_bit(gaussian_noise(crop, sigma, int(generator.integers(2**31))))
             return _Start(kinds, crop, degraded)
-        if self.synthesis == "camera" and all(kind in camera.KINDS for kind in kinds):
+        as_cameras = self.synthesis == "camera" or (self.synthesis == "both" and generator.random() < 0.5)
+        if as_cameras and all(kind in camera.KINDS for kind in kinds):
             return _Start(kinds, crop, None)
         made = sample(crop, kinds, int(generator.integers(2**31)))
         return _Start(kinds, made.clean, made.degraded)

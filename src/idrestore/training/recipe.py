@@ -49,7 +49,7 @@ class DataConfig:
     white: float = 0.0
     """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
     synthesis: Synthesis = "plain"
-    """How photos are degraded: as `idrestore degrade` does, or as cameras do"""
+    """How photos are degraded: as `idrestore degrade` does, as cameras do, or half of them each way ("both")"""
     held_out: int = 16
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1
