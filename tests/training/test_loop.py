@@ -448,6 +448,32 @@ def test_the_routers_of_the_model_that_a_run_starts_from_are_distilled(finished)
     assert distance() < before / 4
 
 
+def test_what_is_kept_is_to_come_back_as_the_model_made_it_that_a_run_starts_from(tmp_path):
+    """So it costs nothing at first, and what else is learned changes it little."""
+    model = dataclasses.replace(MODEL, integration="none")
+    checkpoint.save(tmp_path / "start.safetensors", shaken(RestorationNetwork(model), 0.03), {})
+    stage = StageConfig(60, 4, 32, loss=LossWeights(side=0, classification=0))
+    settings = {"start": str(tmp_path / "start.safetensors"), "collect": stage, "model": model}
+    batch = simple_batch()
+    dark = batch.ingredients[:, 1] > 0
+    moved = {}
+    for keep in ((), ("low_light",)):
+        run = Run(recipe(optimizer=OptimizerConfig(2e-3, warm_up=1), keep=keep, **settings))
+        with torch.no_grad():
+            before = run.teacher.restore_whole(batch.degraded, RULES).restored
+        run.learn(batch, stage)
+        noisy_cost, dark_cost = run.typical.of(torch.eye(2)).tolist()
+        assert (dark_cost < 1e-3) == bool(keep)
+        assert noisy_cost > 1e-2
+        for _ in range(40):
+            run.learn(batch, stage)
+        with torch.no_grad():
+            after = run.network.restore_whole(batch.degraded, RULES).restored
+        moved[keep] = [float((after - before)[rows].abs().mean()) for rows in (dark, ~dark)]
+    assert moved["low_light",][0] < moved[()][0] / 4
+    assert moved["low_light",][1] > moved["low_light",][0]
+
+
 def test_mixed_weights_start_as_those_of_all(tmp_path):
     """So a network can go on learning with weights of its own for each degradation, and restores as before at first."""
     plain = dataclasses.replace(MODEL, per_degradation_top=False)

@@ -122,6 +122,9 @@ class TrainConfig:
     """Model to start from (name or path); empty: from scratch"""
     learn: tuple[str, ...] = ()
     """Parameters, or parts of the network, that learn, the others staying as they start; empty: all learn"""
+    keep: tuple[str, ...] = ()
+    """Degradations whose samples, mixtures with them too, are to come back as the model makes them that the run starts
+    from: what it does to them is kept while the rest learns (learning without forgetting, Li and Hoiem 2016)"""
     device: str = "auto"
     """Where to train: cpu, cuda, ...; auto is CUDA if there is one, else the CPU"""
     precision: Precision = "fp32"
@@ -145,8 +148,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_at_least(self, log_every=1, save_every=1)
         distilled = max(self.collect.loss.distillation, self.integrate.loss.distillation)
-        if distilled and not self.start:
-            raise ValueError(f"loss.distillation: got {distilled} without a model to start from, expected 0, or start")
+        for name, value, none in (("loss.distillation", distilled, 0), ("keep", list(self.keep), [])):
+            if value and not self.start:
+                raise ValueError(f"{name}: got {value} without a model to start from, expected {none}, or start")
+        if set(self.keep) - set(self.model.degradations):
+            raise ValueError(f"keep: got {list(self.keep)}, expected names among {self.model.degradations}")
 
     @classmethod
     def from_toml(cls, path: Path) -> "TrainConfig":

@@ -112,16 +112,13 @@ class Run:
         """Take one optimiser step of a stage and return per-sample numbers for the log."""
         config, batch = self.config, self._turned(self._placed(batch), stage)
         told = self._tell(batch.ingredients, stage)
-        decided = None
+        decided = self._decided(batch, told) if stage.loss.distillation else None
         with self._autocast():
-            if self.teacher is not None and stage.loss.distillation:
-                with torch.no_grad():
-                    decided = self.teacher.route(batch.degraded, told, one_photo=False).logits
             output = self.network.restore_whole(batch.degraded, RULES, told)
         wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
         if told is not None:
             wrong = (told != batch.ingredients).any(dim=1)
-        target = torch.where(wrong[:, None, None, None], batch.degraded, batch.clean)
+        target = torch.where(wrong[:, None, None, None], batch.degraded, self._wanted(batch, told))
         truth = batch.degraded, target, batch.ingredients
         terms = losses(output, *truth, stage.loss, config.model.attention, decided)
         loss = terms.total(self.weights(batch.ingredients))
@@ -163,6 +160,26 @@ class Run:
                 mistaken = chance.choice(len(mistakes[k]), p=mistakes[k] / mistakes[k].sum())
                 told[k] = torch.eye(len(mistakes[k]))[mistaken]
         return told
+
+    @torch.no_grad()
+    def _decided(self, batch: Batch, told: Tensor | None) -> Tensor:
+        """Return what the routers of the model to distil say of a batch, (B, M, K)."""
+        assert self.teacher is not None
+        with self._autocast():
+            return self.teacher.route(batch.degraded, told, one_photo=False).logits
+
+    @torch.no_grad()
+    def _wanted(self, batch: Batch, told: Tensor | None) -> Tensor:
+        """Return what a batch is to come back as, (B, 3, H, W): clean, or as the model made it that is kept."""
+        names = self.config.model.degradations
+        rows = (batch.ingredients[:, [names.index(name) for name in self.config.keep]] > 0).any(dim=1)
+        if self.teacher is None or not rows.any():
+            return batch.clean
+        with self._autocast():
+            made = self.teacher.restore_whole(batch.degraded[rows], RULES, None if told is None else told[rows])
+        wanted = batch.clean.clone()
+        wanted[rows] = made.restored.float()
+        return wanted
 
     def _turned(self, batch: Batch, stage: StageConfig) -> Batch:
         """Return a batch whose photos are mirrored and turned at random, if the stage's are."""
