@@ -23,6 +23,14 @@ def python(code):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def test_an_image_is_built_from_all_that_the_wheel_holds():
+    """What `.dockerignore` keeps back cannot be packed."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for path in build["targets"]["wheel"]["force-include"]:
+        assert any(Path(path).is_relative_to(each) for each in let_through), path
+
+
 def test_imports_point_down():
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

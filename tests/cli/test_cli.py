@@ -231,6 +231,7 @@ def test_train_makes_a_model_that_restores(tmp_path, photo_folder):
     assert run("restore", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "-m", best)[0] == 0
     code, out, _ = run("info", best, "--json")
     assert json.loads(out)["step"] == 4
+    assert "credits" not in run("info", best)[1]  # those are the shipped weights' photographers
 
 
 def test_the_smoke_recipe_runs_in_both_stages(tmp_path):
@@ -294,6 +295,7 @@ def test_info_tells_what_a_shipped_model_costs_and_what_the_preset_of_its_name()
     ]
     assert shipped == sum(each.numel() for each in checkpoint.load("fast").network.parameters())
     assert preset == sum(each.numel() for each in RestorationNetwork(PRESETS["fast"]).parameters())
+    assert "and of the preset fast, for new models:" in out.splitlines()
 
 
 def test_info_tells_what_a_network_costs():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -92,6 +93,24 @@ def test_an_interrupted_run_loses_no_step(tmp_path, photo_folder, step, number):
     same_run(tmp_path / "run", tmp_path / "whole")
     starts = [entry for entry in said(tmp_path / "run") if entry.get("event") == "start"]
     assert len(starts) == 1
+
+
+def test_a_signal_to_all_processes_of_a_run_loses_no_step(tmp_path, photo_folder):
+    """As `timeout` and batch systems send it: the workers leave it to the one that trains."""
+    config = TrainConfig.from_toml(recipe(tmp_path, photo_folder))
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=1))
+
+    def stop(done, _):
+        if done == 2:
+            workers = [str(child.pid) for child in multiprocessing.active_children()]
+            assert workers
+            subprocess.run(["kill", *workers], check=True)
+            time.sleep(0.5)  # in which a worker that is gone is noticed
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", progress=stop)
+    assert torch.load(tmp_path / "run" / "state.pt")["step"] == 2
 
 
 def test_the_command_says_how_an_interrupted_run_goes_on(tmp_path, photo_folder, monkeypatch):

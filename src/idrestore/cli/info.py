@@ -36,7 +36,8 @@ def info_command(
     elif cost and model in PRESETS:
         if model in SHIPPED:  # its network need not be what the preset is by now
             _tell_cost(checkpoint.load(model).network)
-            say(f"\nand of the preset {model}, for new models:\n")
+            for line in ("", f"and of the preset {model}, for new models:", ""):
+                say(line)
         _tell_cost(RestorationNetwork(PRESETS[model]))
     else:
         try:
@@ -66,6 +67,7 @@ def _tell_all() -> None:
 def _tell_card(loaded: "Model") -> None:
     """Print what people want to know of a model."""
     from idrestore.model.inference import arithmetic
+    from idrestore.model.shipped import WEIGHTS_FOLDER
 
     card, network = loaded.card, loaded.network
     parameters = sum(each.numel() for each in network.parameters())
@@ -81,7 +83,7 @@ def _tell_card(loaded: "Model") -> None:
         "licence": str(card.get("licence", "")),
         "trained on": str(card.get("data", "")),
         "training": ", ".join(trained),
-        "credits": next((str(path) for path in map(_within, CREDITS) if path.is_file()), ""),
+        "credits": _credits() if loaded.path.parent == WEIGHTS_FOLDER else "",
         "size": f"{parameters / 1e6:.2f} million parameters, {loaded.path.stat().st_size / 1e6:.1f} MB",
         "file": str(loaded.path),
         "SHA-256": loaded.sha256,
@@ -90,6 +92,11 @@ def _tell_card(loaded: "Model") -> None:
     }
     for label, text in rows.items():
         say_row(label, text)
+
+
+def _credits() -> str:
+    """Return where the photographers of the shipped weights are named."""
+    return next((str(path) for path in map(_within, CREDITS) if path.is_file()), "")
 
 
 def _within(path: str) -> Path:

@@ -246,8 +246,9 @@ def _developed(draft: Draft) -> Batch:
 
 
 def _ignore_interrupts(_: int) -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals that are sent to all processes of a group, by a terminal or `timeout`, to the one that trains."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def validation_batch(
