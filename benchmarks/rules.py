@@ -1,13 +1,14 @@
 """What one of the rules between routers and result brings, and what it costs.
 
-    python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--enlarged 1.5]
+    python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--told noise]
+        [--enlarged 1.5]
 
-Rules are soft, grain, smoothed, haze, rain, again, clean, highlights, lines, traces, veil, dark and black
+Rules are amount, soft, grain, smoothed, haze, rain, again, clean, highlights, lines, traces, veil, dark and black
 (docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule
 changes, by the median and largest grain of all; mean PSNR of the input, without the rule, and as `Restorer.restore`
-does it; and what it changed for the photos for which it was best and worst. `--enlarged` makes photos soft at the scale
-of a pixel first: the middle 340 pixels of both are enlarged so many times, bicubically, and the degraded one is
-compressed as JPEG of quality 88.
+does it; and what it changed for the photos for which it was best and worst. `--told` says what is wrong with all
+photos. `--enlarged` makes photos soft at the scale of a pixel first: the middle 340 pixels of both are enlarged so many
+times, bicubically, and the degraded one is compressed as JPEG of quality 88.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from idrestore.restoration.rules import Rules
 MIDDLE, QUALITY = 340, 88
 """Side of the middle of a photo that is enlarged, px, and of its JPEG."""
 OFF: dict[str, dict[str, Any]] = {
+    "amount": {"max_told_clean": 0.0},
     "soft": {"min_soft_share": 2.0},  # more than any share
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
@@ -57,10 +59,11 @@ def enlarged(photo: np.ndarray, times: float, is_degraded: bool) -> np.ndarray:
     return np.asarray(large)
 
 
-def main(rule: str, texts: list[str], times: float | None) -> None:
+def main(rule: str, texts: list[str], told: str | None, times: float | None) -> None:
     """Print the table."""
     model = load("fast")
     restorers = [Restorer(model, rules=rules) for rules in (replace(Rules(), **OFF[rule]), Rules())]
+    ingredients = {told: 1.0} if told else None
     print("| photos | changed | grain | largest | input | without | with | best | worst |\n|" + "---|" * 9)
     for name, spec in parse_data(texts).items():
         rows, grains, changed = [], [], 0
@@ -68,7 +71,7 @@ def main(rule: str, texts: list[str], times: float | None) -> None:
             degraded, clean = spec.read(pair, index)
             if times is not None:
                 degraded, clean = enlarged(degraded, times, True), enlarged(clean, times, False)
-            without, result = (restorer.restore(degraded).image for restorer in restorers)
+            without, result = (restorer.restore(degraded, ingredients=ingredients).image for restorer in restorers)
             changed += not np.array_equal(result, without)
             grains.append(pixels.grain(pixels.scaled(degraded, np.iinfo(degraded.dtype).max)[None]))
             rows.append([min(psnr(image, clean), 60) for image in (degraded, without, result)])
@@ -83,6 +86,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("rule", choices=OFF)
     parser.add_argument("sets", nargs="+")
+    parser.add_argument("--told")
     parser.add_argument("--enlarged", type=float)
     given = parser.parse_args()
-    main(given.rule, given.sets, given.enlarged)
+    main(given.rule, given.sets, given.told, given.enlarged)

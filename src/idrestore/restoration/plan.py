@@ -147,6 +147,11 @@ class Planner(NamedTuple):
             ingredients = scale_shares(names, found, request.factors)
         if is_first:
             ingredients = rules.haze_waits(names, ingredients)
+        if request.ingredients is not None and rules.is_amount_of_interest(names, ingredients):
+            clean = self.shares(self.route(photo, grid)[0]).get("clean", 0.0)
+            ingredients = rules.leave_clean(names, ingredients, clean)
+        if rules.is_nothing(names, ingredients):
+            strength = 0.0
         roll_off = rules.darkness(names, ingredients)
         network = self.engine.network
         share = network.share("affine", ingredients[:, -1])

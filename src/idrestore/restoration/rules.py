@@ -2,10 +2,11 @@
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
 `nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`. Then is decided if it is dark all the same, and how much of
-the change is kept (`lift`, `kept_change`), what waits for a second pass (`haze_waits`), how far brightness and colours
-are changed, which takes haze and darkness away (`affine_certainty`), whether blur is filtered away (`is_deconvolved`),
-what of a dark photo stays (`darkness`, `kept_black`), and, once the photo is restored, if it needs a second pass
-(`may_hide_something`, `may_hide_haze`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
+the change is kept (`lift`, `kept_change`), what waits for a second pass (`haze_waits`), how much there is of what the
+user told (`leave_clean`), how far brightness and colours are changed, which takes haze and darkness away
+(`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`,
+`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `may_hide_haze`,
+`hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from torch import Tensor
 from idrestore.restoration.evidence import Brightness
 from idrestore.restoration.pixels import Grain
 
+NOTHING = 0.005
+"""Sum of shares up to which there is nothing to undo: it would change single pixels by a level."""
 LEAST_GRAIN = 0.1
 """Grain that rounding alone may leave, in 8-bit levels."""
 
@@ -105,6 +108,8 @@ class Rules:
     evidence: tuple[tuple[float, float], ...] = ((0.07, 0.15), (0.14, 0.2))
     """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
     `clean` is then at most the second."""
+    max_told_clean: float = 0.1
+    """Share of `clean` up to which, as far as the routers find it, it is left where noise is told."""
     min_waiting_haze: float = 0.03
     """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
     sure_rain_share: float = 0.6
@@ -239,6 +244,26 @@ class Rules:
         if not is_over or shares.get("haze", 0.0) < self.min_waiting_haze:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
+
+    def is_amount_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
+        """Tell whether `leave_clean` could change rows (1, M, K) that were told."""
+        shares = mean_shares(names, rows)
+        return "clean" in names and shares.get("noise", 0.0) > 0 and shares["clean"] < self.max_told_clean
+
+    def leave_clean(self, names: Sequence[str], rows: Tensor, clean: float) -> Tensor:
+        """Give of noise in rows (1, M, K) that were told what the routers call `clean` to that.
+
+        Who says that a photo is noisy does not say how much, and the operation does as much as its share says: what
+        is called a little clean has little noise.
+        """
+        part = min(clean, self.max_told_clean) - mean_shares(names, rows)["clean"]
+        if part <= 0:
+            return rows
+        return scale_shares(names, rows, 1 - part * one_hot(names, "noise"))
+
+    def is_nothing(self, names: Sequence[str], rows: Tensor) -> bool:
+        """Tell whether rows (1, M, K) leave nothing to undo."""
+        return "clean" in names and bool(rows[..., names.index("clean")].min() > 1 - NOTHING)
 
     def is_darkness_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) call a photo clean or blurred, as routers do with a dark one that has lights."""
