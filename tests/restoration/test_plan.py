@@ -139,6 +139,7 @@ def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, no
         ({"noise": 1.0}, 0.6, 0.9),
         ({"noise": 0.6, "blur": 0.4}, 0.05, 0.57),
         ({"noise": 0.7}, 0.6, 0.7),
+        ({"noise": 0.4, "blur": 0.6}, 0.05, 0.4),
         ({"blur": 1.0}, 0.6, 0.0),
     ],
 )

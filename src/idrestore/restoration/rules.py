@@ -109,7 +109,7 @@ class Rules:
     """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
     `clean` is then at most the second."""
     max_told_clean: float = 0.1
-    """Share of `clean` up to which, as far as the routers find it, it is left where noise is told."""
+    """Share of `clean` up to which, as far as the routers find it, it is left where noise is told, most of all."""
     min_waiting_haze: float = 0.03
     """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
     sure_rain_share: float = 0.6
@@ -246,9 +246,9 @@ class Rules:
         return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
 
     def is_amount_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether `leave_clean` could change rows (1, M, K) that were told."""
+        """Tell whether rows (1, M, K) that were told say noise most of all, and leave less than that to `clean`."""
         shares = mean_shares(names, rows)
-        return "clean" in names and shares.get("noise", 0.0) > 0 and shares["clean"] < self.max_told_clean
+        return "clean" in names and shares.get("noise", 0.0) > 0.5 and shares["clean"] < self.max_told_clean
 
     def leave_clean(self, names: Sequence[str], rows: Tensor, clean: float) -> Tensor:
         """Give of noise in rows (1, M, K) that were told what the routers call `clean` to that.
