@@ -11,6 +11,7 @@ from small import FAST, one_hot, shaken
 from idrestore.data.degrade import gaussian_noise
 from idrestore.data.layouts import list_photos
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples
+from idrestore.metrics import psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
@@ -472,6 +473,23 @@ def test_what_is_kept_is_to_come_back_as_the_model_made_it_that_a_run_starts_fro
         moved[keep] = [float((after - before)[rows].abs().mean()) for rows in (dark, ~dark)]
     assert moved["low_light",][0] < moved[()][0] / 4
     assert moved["low_light",][1] > moved["low_light",][0]
+
+
+def test_a_share_of_the_steps_sees_what_a_second_pass_sees():
+    """That is what the averaged weights make of the samples, and never where something is told."""
+    run, batch = Run(recipe()), simple_batch()
+    for network in (run.network, run.average):
+        shaken(network, 0.03)
+    stage = StageConfig(told=0.25, again=0.5)
+    seen = [psnr_batch(batch.degraded, batch.clean)]
+    for step in range(4):
+        with torch.no_grad():
+            once = run.average.restore_whole(batch.degraded, RULES).restored.clamp(0, 1)
+        learned = run.learn(batch, stage)
+        photos = once if step == 1 else batch.degraded  # step 3 is told
+        torch.testing.assert_close(learned["input"], psnr_batch(photos, batch.clean))
+        seen.append(learned["input"])
+    assert not torch.allclose(seen[0], seen[2], atol=0.1)
 
 
 def test_mixed_weights_start_as_those_of_all(tmp_path):

@@ -72,6 +72,9 @@ class StageConfig:
     wrong: float = 0.0
     """Share of the samples of those steps that are told what is not there, drawn from what the routers confuse it with;
     they are to come back as they are, so that an operation does no harm where there is nothing to undo"""
+    again: float = 0.0
+    """Share of the steps in which the network sees what its averaged weights made of the samples, as a second pass
+    does; steps in which it is told something are not among them"""
     turned: bool = False
     """Whether samples, degraded and clean alike, are mirrored and turned in eight ways at random"""
     loss: LossWeights = field(default_factory=LossWeights)

@@ -112,13 +112,16 @@ class Run:
         """Take one optimiser step of a stage and return per-sample numbers for the log."""
         config, batch = self.config, self._turned(self._placed(batch), stage)
         told = self._tell(batch.ingredients, stage)
-        decided = self._decided(batch, told) if stage.loss.distillation else None
+        again = told is None and self._is_turn(stage.again)
+        if again:
+            batch = batch._replace(degraded=self._restored_once(batch.degraded))
+        wanted, decided = self._taught(batch, told, bool(stage.loss.distillation))
         with self._autocast():
             output = self.network.restore_whole(batch.degraded, RULES, told)
         wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
         if told is not None:
             wrong = (told != batch.ingredients).any(dim=1)
-        target = torch.where(wrong[:, None, None, None], batch.degraded, self._wanted(batch, told))
+        target = torch.where(wrong[:, None, None, None], batch.degraded, wanted)
         truth = batch.degraded, target, batch.ingredients
         terms = losses(output, *truth, stage.loss, config.model.attention, decided)
         loss = terms.total(self.weights(batch.ingredients))
@@ -142,7 +145,9 @@ class Run:
         self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
         self.optimizer.step()
         self.typical.update(seen.pop("restoration"), seen["ingredients"])
-        self.confusions.update(seen.pop("found"), seen["ingredients"])
+        found = seen.pop("found")
+        if not again:
+            self.confusions.update(found, seen["ingredients"])
         seen["ingredients"] = seen["ingredients"] * seen.pop("counted")[:, None]  # what was told wrongly is in no row
         self._update_average()
         self.step += 1
@@ -150,7 +155,7 @@ class Run:
 
     def _tell(self, ingredients: Tensor, stage: StageConfig) -> Tensor | None:
         """Return what the network is told of samples of true ingredients (B, K) in this step; None: nothing."""
-        if int((self.step + 1) * stage.told) == int(self.step * stage.told):
+        if not self._is_turn(stage.told):
             return None
         chance = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
         told = ingredients.clone()
@@ -161,25 +166,34 @@ class Run:
                 told[k] = torch.eye(len(mistakes[k]))[mistaken]
         return told
 
-    @torch.no_grad()
-    def _decided(self, batch: Batch, told: Tensor | None) -> Tensor:
-        """Return what the routers of the model to distil say of a batch, (B, M, K)."""
-        assert self.teacher is not None
-        with self._autocast():
-            return self.teacher.route(batch.degraded, told, one_photo=False).logits
+    def _is_turn(self, share: float) -> bool:
+        """Tell whether this step is among a share of the steps, spread evenly."""
+        return int((self.step + 1) * share) > int(self.step * share)
 
     @torch.no_grad()
-    def _wanted(self, batch: Batch, told: Tensor | None) -> Tensor:
-        """Return what a batch is to come back as, (B, 3, H, W): clean, or as the model made it that is kept."""
-        names = self.config.model.degradations
-        rows = (batch.ingredients[:, [names.index(name) for name in self.config.keep]] > 0).any(dim=1)
-        if self.teacher is None or not rows.any():
-            return batch.clean
+    def _restored_once(self, degraded: Tensor) -> Tensor:
+        """Return what the averaged weights make of photos (B, 3, H, W): what a second pass sees."""
         with self._autocast():
-            made = self.teacher.restore_whole(batch.degraded[rows], RULES, None if told is None else told[rows])
-        wanted = batch.clean.clone()
-        wanted[rows] = made.restored.float()
-        return wanted
+            return self.average.restore_whole(degraded, RULES).restored.float().clamp(0, 1)
+
+    @torch.no_grad()
+    def _taught(self, batch: Batch, told: Tensor | None, distilled: bool) -> tuple[Tensor, Tensor | None]:
+        """Return what a batch is to come back as, (B, 3, H, W), and what routers are to say of it, (B, M, K) or None.
+
+        That is clean, or as the model made it that the run starts from where that is kept; and what its routers say.
+        """
+        names = self.config.model.degradations
+        kept = (batch.ingredients[:, [names.index(name) for name in self.config.keep]] > 0).any(dim=1)
+        wanted, decided = batch.clean.clone(), None
+        if self.teacher is None:
+            return wanted, decided
+        with self._autocast():
+            if distilled:
+                decided = self.teacher.route(batch.degraded, told, one_photo=False).logits
+            if kept.any():
+                rows = None if told is None else told[kept]
+                wanted[kept] = self.teacher.restore_whole(batch.degraded[kept], RULES, rows).restored.float()
+        return wanted, decided
 
     def _turned(self, batch: Batch, stage: StageConfig) -> Batch:
         """Return a batch whose photos are mirrored and turned at random, if the stage's are."""
