@@ -204,7 +204,19 @@ def test_evaluate_does_not_write_its_table_over_its_results(tmp_path, model):
     assert not (tmp_path / "r.md").exists()
 
 
-@pytest.mark.parametrize("kind", ["fog", "noise@2", "noise@x"])
+def test_degrade_replaces_nothing_and_takes_any_word_for_a_kind(tmp_path):
+    command = "degrade", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "--kind"
+    assert run(*command, "fog")[0] == 0
+    before = (tmp_path / "out/degraded/a.png").read_bytes()
+    code, _, err = run(*command, "noise")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "a.png exists already: choose another folder" in err
+    assert (tmp_path / "out/degraded/a.png").read_bytes() == before
+    assert run(*command[:-2], tmp_path / "other", "--kind", "haze")[0] == 0
+    assert (tmp_path / "other/degraded/a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["mud", "noise@2", "noise@x"])
 def test_degrade_refuses_unknown_kinds(tmp_path, kind):
     code, _, err = run("degrade", photo(tmp_path / "a.png"), "-o", tmp_path / "out", "--kind", kind)
     assert (code, len(err.strip().splitlines())) == (2, 1)
@@ -464,6 +476,13 @@ def test_explain_wants_photos_or_priors(tmp_path, model):
     ("arguments", "words"),
     [
         (["info", "--cost"], "--cost: expected a model or a preset"),
+        (["info", "paper"], "it is a preset, of which --cost says"),
+        (["info", "fast", "--cost", "--json"], "--json: got --cost too, expected one of the two"),
+        (["a.png", "--low-light", "--only", "haze"], "--low-light: got --only too"),
+        (
+            ["a.png", *(f"--no-{name}" for name in ("noise", "rain", "haze", "blur", "low-light"))],
+            "--noise: got an amount of 0 for all there is to remove, expected one to be left",
+        ),
         (["degrade", "a.png", "-o", "out", "--kind", "rain+rain@0.9"], "got rain twice"),
         (["degrade", "a.png", "-o", "out", "--kind", "rain", "--seed=-1"], "--seed"),
     ],

@@ -18,12 +18,15 @@ def degrade_command(
     """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
     from idrestore import batch
     from idrestore.data import degrade as physics
+    from idrestore.degradations import canonical
     from idrestore.files import vips
+    from idrestore.files.overwriting import check_free
 
     vips.keep_no_results()
     strengths = {}
     for part in kind.split("+"):
-        name, _, own = part.partition("@")
+        word, _, own = part.partition("@")
+        name = canonical(word)
         if name in strengths:
             refuse(f"--kind: got {name} twice, expected it once")
         try:
@@ -38,6 +41,7 @@ def degrade_command(
         try:
             degraded = job.target.with_suffix(".png")
             pair = degraded, out / "clean" / degraded.relative_to(out / "degraded")
+            check_free(pair, inputs=[job.source], advice="choose another folder")
             batch.degrade_file(job.source, *pair, strengths, seed + index)
             out_console.print(f"{job.source} → {degraded}", markup=False)
         except batch.FILE_ERRORS as error:

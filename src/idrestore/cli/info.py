@@ -31,6 +31,10 @@ def info_command(
 
     if cost and not model:
         refuse(f"--cost: expected a model or a preset, such as {', '.join(PRESETS)}")
+    if cost and json:
+        refuse("--json: got --cost too, expected one of the two")
+    if model in PRESETS and model not in SHIPPED and not cost:
+        refuse(f"no model {model!r}: it is a preset, of which --cost says the parameters and the work")
     if not model:
         _tell_all()
     elif cost and model in PRESETS:

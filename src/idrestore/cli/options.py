@@ -174,9 +174,15 @@ def insisted(amounts: Mapping[str, float], wish: Mapping[str, Any], names: Colle
     """
     there = {name: amount for name, amount in amounts.items() if amount}
     spared = {name for name, amount in amounts.items() if not amount}
+    if not there and spared:
+        left = (wish["only"] or {*names} - {"clean"}) - spared
+        if not left:
+            first = next(iter(amounts))
+            raise ValueError(f"{first}: got an amount of 0 for all there is to remove, expected one to be left")
+        return {"only": left}
     if not there:
-        return {"only": (wish["only"] or {*names} - {"clean"}) - spared} if spared else {}
-    first = next(iter(there)).replace("_", "-")
+        return {}
+    first = next(iter(there))
     if wish["ingredients"] or wish["only"]:
         other = "ingredients" if wish["ingredients"] else "only"
         raise ValueError(f"{first}: got --{other} too, which also says what is wrong: expected one of the two")

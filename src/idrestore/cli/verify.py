@@ -26,8 +26,6 @@ def verify_command(
         counts[verdict.status] += 1
         if verdict.message:
             complain(verdict.message)
-    faults = [
-        f"{counts[status]} {status}" for status in ("missing", "changed", "unreadable", "failed") if counts[status]
-    ]
+    faults = [f"{counts[status]} {status}" for status in FAULTS if counts[status]]
     say(", ".join([f"{counts['good']} good", *faults]))
     leave(SOME_FAILED if faults else DONE)

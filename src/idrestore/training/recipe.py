@@ -168,7 +168,9 @@ class TrainConfig:
             if "start" in settings and "model" not in settings:
                 settings["model"] = dataclasses.asdict(checkpoint.load(settings["start"]).network.config)
             return cls().changed(settings)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise RecipeError(f"{path} cannot be read ({error.strerror}): expected a recipe, a TOML file") from error
+        except ValueError as error:
             raise RecipeError(f"{path}: {error}") from error
 
     def changed(self, settings: Mapping[str, Any]) -> Self:
