@@ -3,8 +3,8 @@
     python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--told noise]
         [--enlarged 1.5]
 
-Rules are amount, soft, grain, smoothed, haze, rain, again, clean, highlights, lines, traces, veil, dark and black
-(docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule
+Rules are amount, soft, grain, smoothed, grainy, haze, rain, again, clean, highlights, lines, traces, veil, dark and
+black (docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule
 changes, by the median and largest grain of all; mean PSNR of the input, without the rule, and as `Restorer.restore`
 does it; and what it changed for the photos for which it was best and worst. `--told` says what is wrong with all
 photos. `--enlarged` makes photos soft at the scale of a pixel first: the middle 340 pixels of both are enlarged so many
@@ -33,6 +33,7 @@ OFF: dict[str, dict[str, Any]] = {
     "soft": {"min_soft_share": 2.0},  # more than any share
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
+    "grainy": {"min_grainy_rain": 2.0},
     "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
     "rain": {"sure_rain_share": 2.0},
     "again": {"min_second_share": 2.0},  # more than any share

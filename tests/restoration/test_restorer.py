@@ -689,6 +689,21 @@ def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected
     assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((0.05, 0.3, 0.35, 0.3), (1 / 7, 6 / 7, 0.0, 0.0)),
+        ((0.3, 0.3, 0.2, 0.2), (0.5, 0.5, 0.0, 0.0)),
+        ((0.05, 0.2, 0.45, 0.3), (0.8, 0.2, 0.0, 0.0)),  # hardly called rainy
+    ],
+)
+def test_grain_of_streaks_is_that_of_rain(found, expected):
+    """Real rain looks to the routers like blur with some rain in it, and has the grain of smoothed noise."""
+    grain = pixels.Grain(0.4, 0.9, 1.0)
+    corrected = Rules().noise_for_grain(("noise", "rain", "blur", "clean"), torch.tensor([[found]]), grain)
+    assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_grain_of_a_dark_photo_is_not_looked_at_in_small_sizes():
     names, rows = ("noise", "low_light", "blur", "clean"), torch.tensor([[[0.1, 0.2, 0.3, 0.4]]])
     assert Rules().noise_for_grain(names, rows, pixels.Grain(0.2, 0.9, 1.0)) is rows

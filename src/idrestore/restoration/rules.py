@@ -54,6 +54,8 @@ class Rules:
     """Share of low light above which smoothed grain is not looked at: what is dark has little grain left."""
     min_grain_share: float = 0.1
     """Share of blur below which grain is not looked at, unless a photo is changed less because it is called clean."""
+    min_grainy_rain: float = 0.25
+    """Share of rain from which grain may be that of its streaks."""
     rain_lines: tuple[float, float] = (0.12, 0.24)
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
@@ -171,7 +173,8 @@ class Rules:
         Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
         Cameras smooth noise, so that little is left at full size, and more shows at half; a scene's detail grows
         further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, and a trace of
-        haze. Rows of which nothing changes are returned themselves.
+        haze. Streaks of rain have such grain, too: where rain has a good share, what grain speaks for goes to noise
+        and rain in the proportion of theirs. Rows of which nothing changes are returned themselves.
         """
         shares = mean_shares(names, rows)
         fine = ramp(grain.full, self.grain) if shares["blur"] >= self.min_grain_share else 0.0
@@ -184,12 +187,14 @@ class Rules:
             return rows
         blur = one_hot(names, "blur")
         kept = 1 - max(fine, noise) * blur
+        is_rainy = shares.get("rain", 0.0) >= self.min_grainy_rain
+        grainy = {name: shares[name] for name in ("noise", "rain")} if is_rainy else "noise"
         if "clean" not in names:
-            return scale_shares(names, rows, kept, "noise")
+            return scale_shares(names, rows, kept, grainy)
         kept = kept - noise * one_hot(names, "clean")
         if shares.get("haze", 0.0) <= self.traces[1]:
             kept = kept - noise * one_hot(names, "haze")
-        rows = scale_shares(names, rows, kept, "noise")
+        rows = scale_shares(names, rows, kept, grainy)
         return scale_shares(names, rows, 1 - smoothed * blur)
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, lines: float) -> Tensor:
@@ -338,10 +343,14 @@ def mean_shares(names: Sequence[str], rows: Tensor) -> dict[str, float]:
     return dict(sorted(named.items(), key=lambda item: -item[1]))
 
 
-def scale_shares(names: Sequence[str], rows: Tensor, factors: Tensor, rest: str = "clean") -> Tensor:
-    """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `rest`."""
+def scale_shares(
+    names: Sequence[str], rows: Tensor, factors: Tensor, rest: str | Mapping[str, float] = "clean"
+) -> Tensor:
+    """Scale the shares in rows (1, M, K) by factors (K,), and give what is missing to 1 to `rest`, in proportion."""
     kept = rows * factors.to(rows.device)
-    return kept + (1 - kept.sum(dim=2, keepdim=True)) * one_hot(names, rest).to(rows.device)
+    parts = {rest: 1.0} if isinstance(rest, str) else rest
+    given = torch.tensor([parts.get(name, 0.0) for name in names]) / sum(parts.values())
+    return kept + (1 - kept.sum(dim=2, keepdim=True)) * given.to(rows.device)
 
 
 def raise_share(names: Sequence[str], rows: Tensor, name: str, least: float) -> Tensor:
