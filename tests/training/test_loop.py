@@ -461,8 +461,9 @@ def test_what_is_kept_is_to_come_back_as_the_model_made_it_that_a_run_starts_fro
     for keep in ((), ("low_light",)):
         run = Run(recipe(optimizer=OptimizerConfig(2e-3, warm_up=1), keep=keep, **settings))
         with torch.no_grad():
-            before = run.teacher.restore_whole(batch.degraded, RULES).restored
+            before = run.network.restore_whole(batch.degraded, RULES).restored
         run.learn(batch, stage)
+        assert (run.teacher is not None) == bool(keep)
         noisy_cost, dark_cost = run.typical.of(torch.eye(2)).tolist()
         assert (dark_cost < 1e-3) == bool(keep)
         assert noisy_cost > 1e-2

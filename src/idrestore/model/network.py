@@ -33,7 +33,7 @@ from idrestore.model.prior_block import (
     SharesOfOperations,
 )
 from idrestore.model.refiners.additive import AdditiveRefiner
-from idrestore.model.refiners.affine import AffineRefiner, apply_grid, keep_detail
+from idrestore.model.refiners.affine import AffineRefiner, refine
 from idrestore.model.refiners.blur_kernel import (
     REACH,
     Blur,
@@ -294,8 +294,7 @@ class RestorationNetwork(nn.Module):
         if self.affine_refiner is None or not counted.any():
             return restored
         grid = counted[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
-        restored = apply_grid(restored, grid, (photos.shape[-2], photos.shape[-1]))
-        return keep_detail(photos, restored, counted)
+        return refine(photos, restored, grid, counted, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
@@ -348,7 +347,7 @@ class RestorationNetwork(nn.Module):
         return None if self.blur_kernel_estimator is None else self.blur_kernel_estimator(correlate(crops)[None])
 
     def colour_grid(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Tensor | None:
-        """Return what `affine.apply_grid` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
+        """Return what `affine.refine` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
         `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`; `certainty` (B,) in [0, 1] is
         how far the affine refiner counts. None if the network has none.

@@ -20,7 +20,7 @@ from idrestore.model.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
-from idrestore.model.refiners.affine import apply_grid, keep_detail
+from idrestore.model.refiners import affine
 from idrestore.restoration import evidence, guard, memory, pixels, tiling
 from idrestore.restoration.engine import Engine, NotFiniteError
 from idrestore.restoration.guard import Mask
@@ -302,8 +302,8 @@ class Restorer:
         restored = output.restored
         if plan.colour_grid is not None:
             corner = tile.rows.start, tile.columns.start
-            restored = apply_grid(restored, plan.colour_grid, photo.colour.shape[:2], corner)
-            restored = keep_detail(self.engine.placed(seen), restored, plan.affine)
+            photos = self.engine.placed(seen)
+            restored = affine.refine(photos, restored, plan.colour_grid, plan.affine, photo.colour.shape[:2], corner)
         changed = restored[0].permute(1, 2, 0).float().cpu().numpy()
         if not np.isfinite(changed).all():
             raise NotFiniteError

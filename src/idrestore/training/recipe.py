@@ -150,8 +150,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, log_every=1, save_every=1)
-        distilled = max(self.collect.loss.distillation, self.integrate.loss.distillation)
-        for name, value, none in (("loss.distillation", distilled, 0), ("keep", list(self.keep), [])):
+        for name, value, none in (("loss.distillation", self.distilled, 0), ("keep", list(self.keep), [])):
             if value and not self.start:
                 raise ValueError(f"{name}: got {value} without a model to start from, expected {none}, or start")
         if set(self.keep) - set(self.model.degradations):
@@ -182,6 +181,16 @@ class TrainConfig:
             return _configure(self, settings, "")
         except TypeError as error:
             raise ValueError(str(error)) from error
+
+    @property
+    def distilled(self) -> float:
+        """How much what routers said before counts, in either stage."""
+        return max(self.collect.loss.distillation, self.integrate.loss.distillation)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether a run needs the model that it starts from beyond its start."""
+        return bool(self.distilled or self.keep)
 
     @property
     def steps(self) -> int:

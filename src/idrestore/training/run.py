@@ -48,10 +48,12 @@ class Run:
         self.half = is_half(config.precision, self.device)
         self.network = RestorationNetwork.from_seed(config.model, config.seed)
         self.teacher: RestorationNetwork | None = None
+        """The model that the run starts from, where something of it is distilled or kept"""
         if config.start:
-            self.teacher = checkpoint.load(config.start).network
-            self._start_from(self.teacher)
-            self.teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            start = checkpoint.load(config.start).network
+            self._start_from(start)
+            if config.is_taught:
+                self.teacher = start.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.learn:
             self._freeze_all_but(set(config.learn))
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -60,6 +60,21 @@ class AffineRefiner(nn.Module):
         return self.output(self.last(middle + self.up(far)))
 
 
+def refine(
+    photos: Tensor,
+    restored: Tensor,
+    grid: Tensor,
+    share: Tensor,
+    size: tuple[int, int],
+    corner: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """Change what was made of photos (B, 3, H, W) by a colour grid, and keep their detail as their shares (B,) say.
+
+    `size` and `corner` are those of `apply_grid`.
+    """
+    return keep_detail(photos, apply_grid(restored, grid, size, corner), share)
+
+
 def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
     """Change photos (B, 3, H, W) by a colour grid (B, 3 · TERMS, h, w), in fp32: an affine operation on photos.
 
