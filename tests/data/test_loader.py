@@ -1,4 +1,6 @@
 import signal
+import subprocess
+import sys
 from collections import Counter
 from contextlib import contextmanager
 
@@ -33,6 +35,27 @@ def negatives(tmp_path_factory, photo_folder):
         write_png(folder / "clean" / path.name, pixels)
         write_png(folder / "degraded" / path.name, 255 - pixels)
     return PairedPhotos(folder)
+
+
+FORGETFUL = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from idrestore.data import loader
+from idrestore.degradations import NAMES
+
+if __name__ == "__main__":
+    loader.GRACE = 5
+    photos = loader.Photos(loader.find_photos([Path(sys.argv[1])]), (1.0,), 8)
+    stream = loader.batches(loader.Samples(photos, NAMES, {"noise": 1.0}, 8, 0), 2, 0, 1000, workers=1)
+    next(stream)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGTERM)
+    for _ in range(20):  # more than are prepared
+        next(stream)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would say that a worker died, which this one is to do
+    print("it went on")
+    sys.forgotten = stream
+"""
 
 
 @contextmanager
@@ -268,3 +291,11 @@ def test_pairs_and_white_noise_go_beside_the_synthesis_of_cameras(photo_folder, 
 def test_half_of_the_samples_are_made_each_way(photo_folder):
     draft = samples(photo_folder, {"rain": 1.0}, patch=24, synthesis="both").draft(range(60))
     assert 20 <= len(draft.ready) <= 40
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="this system sends no signals to groups of processes")
+def test_a_worker_outlives_a_signal_to_the_group_but_not_the_program_that_forgot_it(photo_folder):
+    ended = subprocess.run(
+        [sys.executable, "-c", FORGETFUL, photo_folder], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "it went on\n"

@@ -37,6 +37,10 @@ WHITE_SIGMA = 8.0, 60.0
 """Standard deviations of the noise of benchmarks, in 8-bit units; drawn evenly on a logarithmic scale."""
 
 
+GRACE = 60
+"""Seconds that a worker goes on for after it was told to end."""
+
+
 class Batch(NamedTuple):
     """Samples of one step."""
 
@@ -225,7 +229,7 @@ def batches(
         collate_fn=collate,
         generator=torch.Generator(),  # else the loader would draw from the caller's; samples have seeds of their own
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_outlive_signals,
         # Pairs are read by libvips, whose threads do not survive a fork: a forked worker would wait for ever.
         multiprocessing_context="spawn" if workers and samples.pairs else None,
     )
@@ -245,10 +249,15 @@ def _developed(draft: Draft) -> Batch:
     return draft.developed(torch.device("cpu"))
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Leave signals that are sent to all processes of a group, by a terminal or `timeout`, to the one that trains."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _outlive_signals(_: int) -> None:
+    """Leave signals that are sent to all processes of a group, by a terminal or `timeout`, to the one that trains.
+
+    It stops its workers once it has saved its state. One that it has forgotten, and tells to end when it ends itself,
+    does so after `GRACE`: it would be waited for.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
 def validation_batch(
