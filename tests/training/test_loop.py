@@ -476,6 +476,22 @@ def test_what_is_kept_is_to_come_back_as_the_model_made_it_that_a_run_starts_fro
     assert moved["low_light",][1] > moved["low_light",][0]
 
 
+def test_mixtures_that_are_kept_are_told_in_part_too(tmp_path, monkeypatch):
+    """As first passes are, which leave haze behind noise to the second."""
+    checkpoint.save(tmp_path / "start.safetensors", RestorationNetwork(MODEL), {})
+    settings = {"start": str(tmp_path / "start.safetensors"), "keep": ("low_light",)}
+    run = Run(recipe(**settings))
+    rows = tells(monkeypatch, run)
+    batch = simple_batch()
+    ingredients = torch.tensor([[0.5, 0.5]] * 3 + [[1.0, 0.0]])
+    for _ in range(12):
+        seen = run.learn(batch._replace(ingredients=ingredients), StageConfig(told=1.0))
+        assert torch.equal(seen["ingredients"], ingredients)  # none is told wrongly
+    found = {tuple(row) for given in rows if given is not None and len(given) == 4 for row in given[:3].tolist()}
+    assert found == {(0.5, 0.5), (1.0, 0.0), (0.0, 1.0)}
+    assert all(given[3].tolist() == [1.0, 0.0] for given in rows if given is not None and len(given) == 4)
+
+
 def test_a_share_of_the_steps_sees_what_a_second_pass_sees():
     """That is what the averaged weights make of the samples, and never where something is told."""
     run, batch = Run(recipe()), simple_batch()

@@ -122,7 +122,7 @@ class Run:
             output = self.network.restore_whole(batch.degraded, RULES, told)
         wrong = torch.zeros_like(batch.ingredients[:, 0], dtype=torch.bool)
         if told is not None:
-            wrong = (told != batch.ingredients).any(dim=1)
+            wrong = ((told > 0) & (batch.ingredients == 0)).any(dim=1)
         target = torch.where(wrong[:, None, None, None], batch.degraded, wanted)
         truth = batch.degraded, target, batch.ingredients
         terms = losses(output, *truth, stage.loss, config.model.attention, decided)
@@ -156,17 +156,28 @@ class Run:
         return seen
 
     def _tell(self, ingredients: Tensor, stage: StageConfig) -> Tensor | None:
-        """Return what the network is told of samples of true ingredients (B, K) in this step; None: nothing."""
+        """Return what the network is told of samples of true ingredients (B, K) in this step; None: nothing.
+
+        Half of the mixtures that are kept are told in part.
+        """
         if not self._is_turn(stage.told):
             return None
         chance = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
-        told = ingredients.clone()
+        told, kept = ingredients.clone(), self._kept(ingredients).tolist()
         mistakes = self.confusions.mistakes(ingredients).double().numpy()
         for k, draw in enumerate(chance.random(len(told))):
             if draw < stage.wrong and mistakes[k].any():
                 mistaken = chance.choice(len(mistakes[k]), p=mistakes[k] / mistakes[k].sum())
                 told[k] = torch.eye(len(mistakes[k]))[mistaken]
+            elif kept[k] and draw > 0.5:  # as the first of two passes is, of which the other is to come as before
+                there = ingredients[k].nonzero()[:, 0].tolist()
+                told[k] = torch.eye(len(mistakes[k]))[chance.choice(there)]
         return told
+
+    def _kept(self, ingredients: Tensor) -> Tensor:
+        """Tell of which samples of true ingredients (B, K) the model that the run starts from says the target, (B,)."""
+        names = self.config.model.degradations
+        return (ingredients[:, [names.index(name) for name in self.config.keep]] > 0).any(dim=1)
 
     def _is_turn(self, share: float) -> bool:
         """Tell whether this step is among a share of the steps, spread evenly."""
@@ -184,9 +195,7 @@ class Run:
 
         That is clean, or as the model made it that the run starts from where that is kept; and what its routers say.
         """
-        names = self.config.model.degradations
-        kept = (batch.ingredients[:, [names.index(name) for name in self.config.keep]] > 0).any(dim=1)
-        wanted, decided = batch.clean.clone(), None
+        kept, wanted, decided = self._kept(batch.ingredients), batch.clean.clone(), None
         if self.teacher is None:
             return wanted, decided
         with self._autocast():
