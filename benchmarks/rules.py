@@ -1,6 +1,6 @@
 """What one of the rules between routers and result brings, and what it costs.
 
-    python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--told noise]
+    python benchmarks/rules.py RULE NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--told noise+rain]
         [--enlarged 1.5]
 
 Rules are amount, soft, grain, smoothed, grainy, haze, rain, again, clean, highlights, lines, traces, veil, dark and
@@ -64,7 +64,8 @@ def main(rule: str, texts: list[str], told: str | None, times: float | None) -> 
     """Print the table."""
     model = load("fast")
     restorers = [Restorer(model, rules=rules) for rules in (replace(Rules(), **OFF[rule]), Rules())]
-    ingredients = {told: 1.0} if told else None
+    names = told.split("+") if told else []
+    ingredients = dict.fromkeys(names, 1 / len(names)) if names else None
     print("| photos | changed | grain | largest | input | without | with | best | worst |\n|" + "---|" * 9)
     for name, spec in parse_data(texts).items():
         rows, grains, changed = [], [], 0

@@ -111,7 +111,10 @@ class Rules:
     """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
     `clean` is then at most the second."""
     max_told_clean: float = 0.1
-    """Share of `clean` up to which, as far as the routers find it, it is left where noise is told, most of all."""
+    """Share of `clean` up to which, as far as the routers find it, it is left where noise, or it and rain, is most of
+    what is told ..."""
+    min_told_noise: float = 0.3
+    """... and noise has at least this share: heavy rain alone is to be undone in full."""
     min_waiting_haze: float = 0.03
     """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
     sure_rain_share: float = 0.6
@@ -251,12 +254,14 @@ class Rules:
         return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
 
     def is_amount_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether rows (1, M, K) that were told say noise most of all, and leave less than that to `clean`."""
+        """Tell whether rows (1, M, K) that were told are mostly noise, or it and rain, and `clean` has less."""
         shares = mean_shares(names, rows)
-        return "clean" in names and shares.get("noise", 0.0) > 0.5 and shares["clean"] < self.max_told_clean
+        noise = shares.get("noise", 0.0)
+        is_most = noise >= self.min_told_noise and noise + shares.get("rain", 0.0) > 0.5
+        return "clean" in names and is_most and shares["clean"] < self.max_told_clean
 
     def leave_clean(self, names: Sequence[str], rows: Tensor, clean: float) -> Tensor:
-        """Give of noise in rows (1, M, K) that were told what the routers call `clean` to that.
+        """Give of noise and rain in rows (1, M, K) that were told what the routers call `clean` to that.
 
         Who says that a photo is noisy does not say how much, and the operation does as much as its share says: what
         is called a little clean has little noise.
@@ -264,7 +269,7 @@ class Rules:
         part = min(clean, self.max_told_clean) - mean_shares(names, rows)["clean"]
         if part <= 0:
             return rows
-        return scale_shares(names, rows, 1 - part * one_hot(names, "noise"))
+        return scale_shares(names, rows, 1 - part * (one_hot(names, "noise") + one_hot(names, "rain")))
 
     def is_nothing(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) leave nothing to undo."""
