@@ -4,11 +4,11 @@
         [--enlarged 1.5]
 
 Rules are amount, soft, grain, smoothed, grainy, haze, rain, again, clean, highlights, lines, traces, veil, dark and
-black (docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a rule
-changes, by the median and largest grain of all; mean PSNR of the input, without the rule, and as `Restorer.restore`
-does it; and what it changed for the photos for which it was best and worst. `--told` says what is wrong with all
-photos. `--enlarged` makes photos soft at the scale of a pixel first: the middle 340 pixels of both are enlarged so many
-times, bicubically, and the degraded one is compressed as JPEG of quality 88.
+black (docs/guide/explain.md); sets those of `idrestore evaluate --data`. Prints a Markdown table: how many photos a
+rule changes, by the median and largest grain of all; mean PSNR of the input, without the rule, and as
+`Restorer.restore` does it; and what it changed for the photos for which it was best and worst. `--told` says what is
+wrong with all photos. `--enlarged` makes photos soft at the scale of a pixel first: the middle 340 pixels of both are
+enlarged so many times, bicubically, and the degraded one is compressed as JPEG of quality 88.
 """
 
 import argparse
