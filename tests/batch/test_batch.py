@@ -288,7 +288,7 @@ def test_every_substitute_can_be_written():
     assert all(Path("a" + ending).suffix in image.SUFFIXES for ending in batch.SUBSTITUTES.values())
 
 
-@pytest.mark.parametrize("name", ["x.gif", "x.heic", "x.bmp"])
+@pytest.mark.parametrize("name", ["x.gif", "x.heic", "x.bmp", "x.txt", "x.mp4"])
 def test_a_name_that_cannot_be_written_is_refused_at_once_and_makes_no_folder(tmp_path, name):
     with pytest.raises(image.ImageError, match="cannot be written: expected a name that ends in"):
         plan([write(tmp_path / "a.png")], tmp_path / name)

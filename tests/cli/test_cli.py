@@ -118,9 +118,10 @@ def test_a_folder_is_finished_over_several_runs_and_reported(tmp_path, model):
         for status, count in json.loads((tmp_path / "r.json").read_text())["counts"].items():
             counts[status] += count
     assert (sorted(codes), counts) == ([0, 1], {"done": 4, "skipped": 0, "failed": 1})
-    code, out, err = run("restore", *arguments)
+    code, out, err = run("restore", *arguments, "--report", tmp_path / "r.csv")
     assert code == 1
     assert out.endswith("0 restored, 4 done already, 1 failed\n")
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 1 + 5
     assert (err.count("bad.jpg"), len(err.strip().splitlines())) == (1, 1)
     photos = json.loads((tmp_path / "r.json").read_text())["photos"]
     assert sorted(Path(entry["photo"]).name for entry in photos) == ["a.png", "b.png", "bad.jpg", "c.png", "d.jpg"]

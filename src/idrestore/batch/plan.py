@@ -174,9 +174,9 @@ def _targets(found: list[tuple[Path, Path]], out: Path, naming: Naming) -> Itera
 
 
 def _is_named_like_a_file(out: Path) -> bool:
-    """Tell whether the results' place was meant to be one picture: ours, or of a kind that is not written here."""
+    """Tell whether the results' place was meant to be one file: a picture, or of a kind that is not written here."""
     kind = mimetypes.guess_type(out.name)[0] or ""
-    return not out.is_dir() and (image.is_supported(out) or kind.startswith(("image/", "video/")))
+    return not out.is_dir() and (image.is_supported(out) or kind.startswith(("image/", "video/", "audio/", "text/")))
 
 
 def _why_nothing(source: Path) -> str:

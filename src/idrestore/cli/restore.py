@@ -50,7 +50,8 @@ def restore_command(
     ] = True,
     shard: Annotated[str, typer.Option(rich_help_panel=MANY, help="Do only this part, such as 2/8.")] = "",
     report: Annotated[
-        Path | None, typer.Option(rich_help_panel=FILES, help="Write what was done: .csv, .json or .html.")
+        list[Path] | None,
+        typer.Option(rich_help_panel=FILES, help="Write what was done: .csv, .json or .html. May be repeated."),
     ] = None,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(rich_help_panel=MANY, help="Where to work; ray: docs/guide/batch.md.")
@@ -76,8 +77,8 @@ def restore_command(
         restore_pipe(photos, out, options)
     try:
         part = batch.Shard.parse(shard) if shard else None
-        if report:
-            batch.check_report(report, options.overwrite)
+        for each in report or ():
+            batch.check_report(each, options.overwrite)
     except (OSError, ValueError) as error:
         refuse(as_options(error))
     work = _part_of(plan(photos, out, options), part)
@@ -98,8 +99,8 @@ def restore_command(
         teller.take(work.problems)
     teller.summarise()
     code = SOME_FAILED if any(outcome.error for outcome in teller.outcomes) else DONE
-    if report:
-        code = _write_report(report, teller.outcomes) or code
+    for each in report or ():
+        code = _write_report(each, teller.outcomes) or code
     if show and (results := [job.target for job in work.jobs if job.target.exists()]):
         typer.launch(str(results[0] if len(results) == 1 else results[0].parent))
     leave(code)
