@@ -195,7 +195,7 @@ class Run:
 
         That is clean, or as the model made it that the run starts from where that is kept; and what its routers say.
         """
-        kept, wanted, decided = self._kept(batch.ingredients), batch.clean.clone(), None
+        kept, wanted, decided = self._kept(batch.ingredients), batch.clean, None
         if self.teacher is None:
             return wanted, decided
         with self._autocast():
@@ -203,6 +203,7 @@ class Run:
                 decided = self.teacher.route(batch.degraded, told, one_photo=False).logits
             if kept.any():
                 rows = None if told is None else told[kept]
+                wanted = wanted.clone()
                 wanted[kept] = self.teacher.restore_whole(batch.degraded[kept], RULES, rows).restored.float()
         return wanted, decided
 
