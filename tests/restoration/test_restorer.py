@@ -29,7 +29,7 @@ RULES = {"now": Rules()}
 """Those in force"""
 
 
-def restorer(seed=0, change=None, tile=256, **config):
+def restorer(seed=0, change=None, tile=256, rules=None, **config):
     """Return a restorer with an untrained network; `change` scales what it changes (0: nothing)."""
     torch.manual_seed(seed)
     network = RestorationNetwork(dataclasses.replace(TINY, **config)).eval()
@@ -37,7 +37,7 @@ def restorer(seed=0, change=None, tile=256, **config):
         with torch.no_grad():
             for weight in network.output.parameters():
                 weight.mul_(change)
-    return Restorer(Model(network, {}, Path("tiny"), ""), "cpu", "fp32", tile, rules=RULES["now"])
+    return Restorer(Model(network, {}, Path("tiny"), ""), "cpu", "fp32", tile, rules=rules or RULES["now"])
 
 
 @pytest.fixture
@@ -54,8 +54,7 @@ def once(monkeypatch):
 @pytest.fixture(scope="module")
 def unchanging():
     """Return a restorer that rolls no highlights off, which a network that changes nothing would not bring back."""
-    made = restorer(change=0)
-    return Restorer(made.model, "cpu", "fp32", 256, rules=dataclasses.replace(Rules(), highlights=(1.0, 2.0)))
+    return restorer(change=0, rules=dataclasses.replace(Rules(), highlights=(1.0, 2.0)))
 
 
 @settings(max_examples=40, deadline=None)

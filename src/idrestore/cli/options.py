@@ -174,15 +174,12 @@ def insisted(amounts: Mapping[str, float], wish: Mapping[str, Any], names: Colle
     """
     there = {name: amount for name, amount in amounts.items() if amount}
     spared = {name for name, amount in amounts.items() if not amount}
-    if not there and spared:
-        left = (wish["only"] or {*names} - {"clean"}) - spared
-        if not left:
-            first = next(iter(amounts))
-            raise ValueError(f"{first}: got an amount of 0 for all there is to remove, expected one to be left")
-        return {"only": left}
+    first = next(iter(there or amounts), "")
     if not there:
-        return {}
-    first = next(iter(there))
+        left = (wish["only"] or {*names} - {"clean"}) - spared
+        if spared and not left:
+            raise ValueError(f"{first}: got an amount of 0 for all there is to remove, expected one to be left")
+        return {"only": left} if spared else {}
     if wish["ingredients"] or wish["only"]:
         other = "ingredients" if wish["ingredients"] else "only"
         raise ValueError(f"{first}: got --{other} too, which also says what is wrong: expected one of the two")

@@ -165,13 +165,12 @@ class Run:
         chance = np.random.default_rng((self.config.seed, self.step, distributed.rank()))
         told, kept = ingredients.clone(), self._kept(ingredients).tolist()
         mistakes = self.confusions.mistakes(ingredients).double().numpy()
+        alone = torch.eye(told.shape[1])
         for k, draw in enumerate(chance.random(len(told))):
             if draw < stage.wrong and mistakes[k].any():
-                mistaken = chance.choice(len(mistakes[k]), p=mistakes[k] / mistakes[k].sum())
-                told[k] = torch.eye(len(mistakes[k]))[mistaken]
+                told[k] = alone[chance.choice(len(alone), p=mistakes[k] / mistakes[k].sum())]
             elif kept[k] and draw > 0.5:  # as the first of two passes is, of which the other is to come as before
-                there = ingredients[k].nonzero()[:, 0].tolist()
-                told[k] = torch.eye(len(mistakes[k]))[chance.choice(there)]
+                told[k] = alone[chance.choice(ingredients[k].nonzero()[:, 0].tolist())]
         return told
 
     def _kept(self, ingredients: Tensor) -> Tensor:
