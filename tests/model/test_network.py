@@ -12,7 +12,7 @@ from idrestore.model import config as fields
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.affine import apply_grid, keep_detail
+from idrestore.model.refiners.affine import refine
 from idrestore.model.refiners.blur_kernel import wiener_filter
 from idrestore.restoration.rules import Rules
 from idrestore.training.losses import LossWeights, losses
@@ -235,10 +235,10 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
         tile = model(photo, shares, deconvolution).restored
         share = model.share("affine", shares)
         certainty = RULES.affine_certainty(share, model.config.affine_from)
-        grid = model.colour_grid(photo, shares[:, None].expand(-1, 3, -1), certainty)
-        tile = keep_detail(photo, apply_grid(tile, grid, (64, 80)), share * certainty)
-        assert bool(grid.any()) == (index == 1)
-        if index != 1:  # the grid of a photo are those of its thumbnail, which is restored without a filter
+        colours = model.colours(photo, shares[:, None].expand(-1, 3, -1), certainty)
+        tile = refine(photo, tile, colours, share * certainty, torch.zeros(1), (64, 80))
+        assert bool(colours.grid.any()) == (index == 1)
+        if index != 1:  # the colours of a photo are those of its thumbnail, which is restored without a filter
             torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)
 
 

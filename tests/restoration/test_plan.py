@@ -34,16 +34,24 @@ def plan(subject, **ingredients):
 @pytest.mark.parametrize("name", OTHERS)
 def test_brightness_stays_where_nothing_calls_for_another(name):
     subject = planner()
-    assert plan(subject, **{name: 1.0}).colour_grid is None
-    assert plan(subject, **{name: 0.71, "haze": 0.29}).colour_grid is None
-    assert plan(subject, **{name: 0.6, "haze": 0.4}).colour_grid is not None
+    assert plan(subject, **{name: 1.0}).colours is None
+    assert plan(subject, **{name: 0.71, "haze": 0.29}).colours is None
+    assert plan(subject, **{name: 0.6, "haze": 0.4}).colours is not None
+
+
+def test_a_photo_is_what_haze_or_darkness_made_of_it():
+    """Haze is thicker where things are far; darkness is one exposure."""
+    for share, dark in ((0.0, 0.0), (0.29, 0.0), (0.4, 0.5), (1.0, 1.0)):
+        found = plan(planner(), low_light=share, haze=1 - share)
+        assert found.darkness == pytest.approx(dark, abs=1e-6)
+        assert float(found.hazy) == pytest.approx(1 - dark, abs=1e-6)
 
 
 @pytest.mark.parametrize(("haze", "dark", "factor"), [(0.5, 0.2, 1.0), (0.3, 0.1, 0.5)])
 def test_the_affine_refiner_counts_by_the_share_of_haze_and_darkness(haze, dark, factor):
     subject, said = planner(), []
     subject.engine.network.affine_refiner.register_forward_hook(lambda _, __, grid: said.append(grid))
-    found = plan(subject, haze=haze, low_light=dark, noise=1 - haze - dark).colour_grid
+    found = plan(subject, haze=haze, low_light=dark, noise=1 - haze - dark).colours.grid
     torch.testing.assert_close(found, factor * (haze + dark) * said[0])
 
 
@@ -53,7 +61,7 @@ def test_brightness_is_changed_from_the_shares_that_the_model_learned_unless_the
 ):
     subject, said = planner(Rules(affine_shares=own), affine_from=learned), []
     subject.engine.network.affine_refiner.register_forward_hook(lambda _, __, grid: said.append(grid))
-    torch.testing.assert_close(plan(subject, haze=0.4, noise=0.6).colour_grid, factor * 0.4 * said[0])
+    torch.testing.assert_close(plan(subject, haze=0.4, noise=0.6).colours.grid, factor * 0.4 * said[0])
 
 
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
@@ -83,7 +91,7 @@ def test_without_a_blur_kernel_estimator_nothing_is_deconvolved():
 
 
 def test_without_an_affine_refiner_nothing_is_asked_of_it():
-    assert plan(planner(affine_refiner=()), haze=1.0).colour_grid is None
+    assert plan(planner(affine_refiner=()), haze=1.0).colours is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_without_an_affine_refiner_nothing_is_asked_of_it():
     [
         ({"max_deconvolution_haze": 0.1}, "deconvolution"),
         ({"min_deconvolution_share": 0.6}, "deconvolution"),
-        ({"affine_shares": (0.2, 0.4)}, "colour_grid"),
+        ({"affine_shares": (0.2, 0.4)}, "colours"),
     ],
 )
 def test_rules_are_replaced_without_a_patch(changes, what):

@@ -512,7 +512,7 @@ class Layers(torch.nn.Module):
         known = [operation_of(name) == operation and name != "clean" for name in TINY.degradations]
         return ingredients[..., known].sum(dim=-1)
 
-    def colour_grid(self, thumbnails, ingredients, certainty):
+    def colours(self, thumbnails, ingredients, certainty):
         return None
 
     def read_blur(self, crops):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, Self, cast, get_args
 
 import torch
@@ -33,7 +33,7 @@ from idrestore.model.prior_block import (
     SharesOfOperations,
 )
 from idrestore.model.refiners.additive import AdditiveRefiner
-from idrestore.model.refiners.affine import AffineRefiner, refine
+from idrestore.model.refiners.affine import AffineRefiner, Colours, fit, refine
 from idrestore.model.refiners.blur_kernel import (
     REACH,
     Blur,
@@ -99,6 +99,9 @@ class Decisions(Protocol):
 
     def affine_certainty(self, share: Tensor, learned: tuple[float, float]) -> Tensor:
         """Return how far the affine refiner counts, (B,) in [0, 1], in photos of such shares (B,)."""
+
+    def darkness(self, names: Sequence[str], rows: Tensor) -> float:
+        """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
 
 
 class RestorationNetwork(nn.Module):
@@ -168,7 +171,7 @@ class RestorationNetwork(nn.Module):
 
         `ingredients` (B, M, K), or (B, K) for all blocks, are rows on the simplex that say what to undo; without them,
         and where a row is zero, the routers decide. `deconvolution` is the filter that undoes blur (`wiener_filter` of
-        `read_blur`), used where blur has a share; the `colour_grid` comes afterwards. `routed` is what `route` made
+        `read_blur`), used where blur has a share; the `colours` come afterwards. `routed` is what `route` made
         of the same photo: the way goes on from there, so ingredients must be those that the routers found.
         """
         output, shares = self._undo(tiles, ingredients, routed)
@@ -294,7 +297,11 @@ class RestorationNetwork(nn.Module):
         if self.affine_refiner is None or not counted.any():
             return restored
         grid = counted[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
-        return refine(photos, restored, grid, counted, (photos.shape[-2], photos.shape[-1]))
+        names = self.config.degradations
+        dark = counted.new_tensor([decisions.darkness(names, row[None, None]) for row in shares])
+        with torch.autocast(photos.device.type, enabled=False):
+            colours = fit(photos, restored, grid)
+            return refine(photos, restored, colours, counted * (1 - dark), dark, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
@@ -346,7 +353,7 @@ class RestorationNetwork(nn.Module):
         """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
         return None if self.blur_kernel_estimator is None else self.blur_kernel_estimator(correlate(crops)[None])
 
-    def colour_grid(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Tensor | None:
+    def colours(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Colours | None:
         """Return what `affine.refine` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
         `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`; `certainty` (B,) in [0, 1] is
@@ -357,7 +364,9 @@ class RestorationNetwork(nn.Module):
         share = self.share(AffineRefiner.kind, ingredients[:, -1])
         counted = share * certainty
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
-        return cast("Tensor", counted[:, None, None, None] * self.affine_refiner(thumbnails, restored, share))
+        grid = counted[:, None, None, None] * self.affine_refiner(thumbnails, restored, share)
+        with torch.autocast(thumbnails.device.type, enabled=False):
+            return fit(thumbnails, restored, grid)
 
     def grow(self, wanted: ModelConfig) -> None:
         """Add the parts that a configuration has and this network lacks; they change nothing yet.

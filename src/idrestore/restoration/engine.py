@@ -10,6 +10,7 @@ from torch import Tensor
 from idrestore.device import Precision
 from idrestore.model.inference import arithmetic, prepare
 from idrestore.model.network import NetworkOutput, RestorationNetwork, Routed
+from idrestore.model.refiners.affine import Colours
 from idrestore.model.refiners.blur_kernel import Blur
 
 Floats = NDArray[np.float32]
@@ -52,10 +53,10 @@ class Engine:
             restored: NetworkOutput = self.network(self.placed(photos), ingredients, deconvolution, routed)
             return restored
 
-    def colour_grid(self, thumbnails: Floats, ingredients: Tensor, certainty: Tensor) -> Tensor | None:
+    def colours(self, thumbnails: Floats, ingredients: Tensor, certainty: Tensor) -> Colours | None:
         """Return what the affine refiner says of thumbnails, as far as it counts; None: the network has none."""
         with torch.inference_mode(), self._autocast():
-            return self.network.colour_grid(self.placed(thumbnails), ingredients, certainty)
+            return self.network.colours(self.placed(thumbnails), ingredients, certainty)
 
     def read_blur(self, crops: Floats) -> Blur | None:
         """Read from crops of one photo how it was blurred, in fp32; None if the network has nothing to read it by."""

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from idrestore.model.network import Routed
-from idrestore.model.refiners.affine import MULTIPLE
+from idrestore.model.refiners.affine import MULTIPLE, Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
 from idrestore.restoration import evidence, pixels, tiling
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
@@ -59,13 +59,13 @@ class Plan:
     lift: float
     """How far a photo that is dark in most of its parts is lifted, in [0, 1], which is in `strength`; 0: it is not
     dark, or the routers found or the user said that it is"""
-    roll_off: float
-    """How far highlights are rolled off, in [0, 1]"""
+    darkness: float
+    """How far it counts as dark, in [0, 1]: highlights are rolled off, and one exposure undone"""
     kept_black: float
     """How far what is black with nothing in it stays so, in [0, 1]"""
-    affine: Tensor
-    """(1,): the share of haze and darkness, as far as brightness and colours are changed"""
-    colour_grid: Tensor | None
+    hazy: Tensor
+    """(1,): how far it counts as what haze made of a scene, and darkness did not"""
+    colours: Colours | None
     """What the affine refiner changes, over the whole photo; None: nothing"""
     deconvolution: Tensor | None
     """The filter that undoes the photo's blur; None: it has none that could be read"""
@@ -152,7 +152,7 @@ class Planner(NamedTuple):
             ingredients = rules.leave_clean(names, ingredients, clean)
         if rules.is_nothing(names, ingredients):
             strength = 0.0
-        roll_off = rules.darkness(names, ingredients)
+        darkness = rules.darkness(names, ingredients)
         network = self.engine.network
         share = network.share("affine", ingredients[:, -1])
         certainty = rules.affine_certainty(share, network.config.affine_from)
@@ -162,10 +162,10 @@ class Planner(NamedTuple):
             ingredients,
             strength,
             lift,
-            roll_off,
-            rules.kept_black(roll_off, evidence.brightness(photo).lights) if roll_off else 0.0,
-            share * certainty,
-            self._colour_grid(photo, ingredients, certainty, roll_off) if certainty.any() else None,
+            darkness,
+            rules.kept_black(darkness, evidence.brightness(photo).lights) if darkness else 0.0,
+            share * certainty * (1 - darkness),
+            self._colours(photo, ingredients, certainty, darkness) if certainty.any() else None,
             self._deconvolution(photo, grid, ingredients, blur),
             routed if ingredients is found else None,
         )
@@ -214,15 +214,15 @@ class Planner(NamedTuple):
             return pixels.scaled(colour[None], photo.white)
         return pixels.scaled(pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: grid.num_crops], photo.white)
 
-    def _colour_grid(self, photo: Photo, ingredients: Tensor, certainty: Tensor, roll_off: float) -> Tensor | None:
+    def _colours(self, photo: Photo, ingredients: Tensor, certainty: Tensor, darkness: float) -> Colours | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need."""
         height, width = photo.colour.shape[:2]
         scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
         multiple = math.lcm(MULTIPLE, self.engine.multiple)
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
         small = pixels.thumbnail(photo.colour, photo.white, size).permute(0, 2, 3, 1).numpy()
-        seen = pixels.roll_off(small, roll_off, self.rules.highlights)[0]
-        return self.engine.colour_grid(seen, ingredients, certainty)
+        seen = pixels.roll_off(small, darkness, self.rules.highlights)[0]
+        return self.engine.colours(seen, ingredients, certainty)
 
     def _deconvolution(self, photo: Photo, grid: Grid, ingredients: Tensor, blur: Blur | None) -> Tensor | None:
         """Return the filter that undoes a photo's blur, which is read unless that was done before."""

@@ -296,14 +296,15 @@ class Restorer:
         """Restore a tile, (h, w, 3), by a plan alone; raise `NotFiniteError`."""
         patch = pixels.scaled(photo.colour[tile.rows, tile.columns], photo.white)
         padded = tiling.pad_to_multiple(patch, self.multiple)[None]
-        seen, taken = pixels.roll_off(padded, plan.roll_off, self.rules.highlights)
+        seen, taken = pixels.roll_off(padded, plan.darkness, self.rules.highlights)
         routed = plan.routed if seen is padded else None
         output = self.engine.restore(seen, plan.ingredients, plan.deconvolution, routed)
         restored = output.restored
-        if plan.colour_grid is not None:
-            corner = tile.rows.start, tile.columns.start
+        if plan.colours is not None:
+            place = photo.colour.shape[:2], (tile.rows.start, tile.columns.start)
             photos = self.engine.placed(seen)
-            restored = affine.refine(photos, restored, plan.colour_grid, plan.affine, photo.colour.shape[:2], corner)
+            dark = plan.hazy.new_full((1,), plan.darkness)
+            restored = affine.refine(photos, restored, plan.colours, plan.hazy, dark, *place)
         changed = restored[0].permute(1, 2, 0).float().cpu().numpy()
         if not np.isfinite(changed).all():
             raise NotFiniteError

@@ -8,7 +8,19 @@ from small import FAST, network, one_hot, shaken
 
 from idrestore.model.config import ModelConfig
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.refiners.affine import STEEP, TERMS, AffineRefiner, apply_grid, keep_detail
+from idrestore.model.refiners.affine import (
+    EVENED,
+    STEEP,
+    TERMS,
+    AffineRefiner,
+    apply_grid,
+    fit,
+    fit_airlight,
+    fit_exposure,
+    refine,
+    undo_darkness,
+    undo_scattering,
+)
 from idrestore.restoration import pixels
 
 
@@ -59,10 +71,10 @@ def test_a_part_is_changed_as_in_the_whole(corner):
 
 def test_a_network_can_be_given_one():
     model, photo = network(FAST, affine_refiner=()), torch.rand(1, 3, 32, 32)
-    assert model.colour_grid(photo, rows_of("haze"), torch.ones(1)) is None
+    assert model.colours(photo, rows_of("haze"), torch.ones(1)) is None
     model.grow(FAST)
     assert model.config == FAST
-    assert not model.colour_grid(photo, rows_of("haze"), torch.ones(1)).any()
+    assert not model.colours(photo, rows_of("haze"), torch.ones(1)).grid.any()
     RestorationNetwork(FAST).load_state_dict(model.state_dict())
 
 
@@ -96,41 +108,134 @@ def test_a_thumbnail_counts_every_pixel():
     assert small.std() < 0.05
 
 
-def painted(slope, offset, share=1.0):
-    """Return a scene, what a network that paints makes of an affine map of it, and that with the photo's detail."""
-    scene = 0.5 + 0.2 * torch.rand(1, 3, 96, 80, generator=torch.Generator().manual_seed(0))
-    scene[..., 40:] -= 0.3
-    photo = (scene - offset) / slope
-    smeared = F.avg_pool2d(scene, 5, 1, 2, count_include_pad=False)
-    return scene, smeared, keep_detail(photo, smeared, torch.tensor([share]))
+def scene(*sides, seed=0):
+    """Return a photo (1, 3, H, W) of coarse and fine detail, in [0.1, 0.9]."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse, fine = (torch.rand(1, 3, *sides, generator=generator) for _ in range(2))
+    return 0.1 + 0.5 * F.avg_pool2d(coarse, 9, 1, 4, count_include_pad=False).clamp(0, 1) + 0.3 * fine
+
+
+def smeared(photo):
+    """Return what a network that paints makes of a photo."""
+    return F.avg_pool2d(photo, 5, 1, 2, count_include_pad=False)
+
+
+AIRLIGHT = torch.tensor([[0.7, 0.8, 0.9]])
+ALL = torch.ones(1)
+
+
+def hazy(clean, *transmissions):
+    """Return a photo in haze, of strips of so much transmission."""
+    fixed = AIRLIGHT[:, :, None, None]
+    strips = torch.tensor(transmissions).repeat_interleave(clean.shape[-1] // len(transmissions))
+    return strips * clean + (1 - strips) * fixed
+
+
+def exposed(photo):
+    """Return what one map of colours, which is as steep in the dark as a gamma, makes of a photo."""
+    red, green, blue = (1.4 * photo.sqrt() - 0.3 * photo).unbind(1)
+    return torch.stack([red, green, 0.9 * blue + 0.1 * red], 1).clamp(0, 1)
+
+
+def error(image, wanted):
+    return float((image - wanted).square().mean())
+
+
+def test_the_colour_of_the_haze_is_found():
+    clean = scene(96, 160)
+    torch.testing.assert_close(fit_airlight(hazy(clean, 0.5), clean), AIRLIGHT, atol=0.03, rtol=0)
+    torch.testing.assert_close(fit_airlight(hazy(clean, 0.4, 0.7), clean), AIRLIGHT, atol=0.08, rtol=0)
+
+
+def test_haze_is_no_darker_than_the_photo():
+    photo = scene(96, 80)
+    for made in (0.6 * photo, photo, smeared(photo)):
+        assert (fit_airlight(photo, made) >= photo.mean(dim=(2, 3)) - 0.01).all()
 
 
 def test_detail_that_haze_left_comes_back_where_the_network_smeared_it():
-    scene, smeared, kept = painted(1.5, -0.4)
-    assert (kept - scene).square().mean() < 0.2 * (smeared - scene).square().mean()
-    assert torch.equal(painted(1.5, -0.4, share=0.0)[2], smeared)
-    half = painted(1.5, -0.4, share=0.5)[2]
-    torch.testing.assert_close(half, (smeared + kept) / 2)
+    clean = scene(96, 80)
+    photo, made = hazy(clean, 0.7), smeared(clean)
+    kept = undo_scattering(photo, made, AIRLIGHT, ALL)
+    assert error(kept, clean) < 0.2 * error(made, clean)
+    assert torch.equal(undo_scattering(photo, made, AIRLIGHT, 0 * ALL), made)
+    half = undo_scattering(photo, made, AIRLIGHT, 0.5 * ALL)
+    torch.testing.assert_close(half, (made + kept) / 2)
 
 
-def test_the_steeper_a_place_has_to_become_the_less_of_its_detail_and_noise_comes_back():
-    changes = [
-        float((kept - smeared).square().mean()) for _, smeared, kept in (painted(s, 0.0) for s in (1, STEEP, 20))
-    ]
-    assert changes[0] > 2 * changes[1] > 20 * changes[2]
+def test_a_colour_that_no_haze_explains_is_taken_back():
+    clean = scene(96, 80)
+    tinted = clean + torch.tensor([0.1, 0.0, -0.1])[:, None, None]
+    assert error(undo_scattering(hazy(clean, 0.7), tinted, AIRLIGHT, ALL), clean) < 0.2 * error(tinted, clean)
+
+
+def test_contrast_is_never_taken_from_a_hazy_photo():
+    photo = scene(96, 80)
+    dim = 0.6 * photo
+    kept = undo_scattering(photo, dim, fit_airlight(photo, dim), ALL)
+    assert kept.std() > 0.9 * photo.std()
+
+
+@pytest.mark.parametrize("undo", [undo_scattering, undo_darkness])
+def test_the_steeper_a_place_has_to_become_the_less_of_its_detail_and_noise_comes_back(undo):
+    changes = []
+    for slope in (1.5, STEEP, 20):
+        photo = scene(96, 80) / slope
+        made = smeared(slope * photo)
+        known = torch.zeros(1, 3) if undo is undo_scattering else fit_exposure(photo, made)
+        changes.append(error(undo(photo, made, known, ALL), made))
+    assert changes[0] > 1.5 * changes[1] > 4 * changes[2]
+
+
+def test_what_one_map_of_colours_explains_stays():
+    photo = 0.2 * smeared(scene(80, 96))
+    made = exposed(photo)
+    assert error(undo_darkness(photo, made, fit_exposure(photo, made), ALL), made) < 2e-5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_halo_in_a_dark_photo_is_evened_out(share):
+    photo = 0.2 * scene(80, 96)
+    made = exposed(photo)
+    exposure = fit_exposure(photo, made)
+    halo = torch.zeros_like(photo)
+    halo[..., 30:50, 40:60] = 0.2
+    evened = undo_darkness(photo, made + halo, exposure, share * ALL) - made
+    torch.testing.assert_close(
+        evened[..., 38:42, 48:52].mean(), torch.tensor(0.2 * (1 - EVENED * share)), atol=0.02, rtol=0
+    )
+
+
+def test_detail_that_darkness_left_comes_back_where_the_network_smeared_it():
+    photo = 0.5 * scene(80, 96)
+    clean = 1.5 * photo
+    made = smeared(clean)
+    assert error(undo_darkness(photo, made, fit_exposure(photo, made), ALL), clean) < 0.3 * error(made, clean)
+
+
+def test_a_grey_photo_has_a_map_of_its_colours():
+    photo = scene(48, 48)[:, :1].expand(-1, 3, -1, -1)
+    kept = undo_darkness(photo, photo.sqrt(), fit_exposure(photo, photo.sqrt()), ALL)
+    torch.testing.assert_close(kept, photo.sqrt(), atol=0.05, rtol=0)
+
+
+def test_each_photo_of_a_batch_has_its_own_colours_and_share():
+    photos = torch.cat([0.3 * scene(48, 48), hazy(scene(48, 48, seed=1), 0.5)])
+    made = torch.cat([exposed(photos[:1]), scene(48, 48, seed=1)])
+    grid, size = torch.zeros(2, 3 * TERMS, 3, 3), (48, 48)
+    both = refine(photos, made, fit(photos, made, grid), torch.tensor([0.0, 0.8]), torch.tensor([1.0, 0.0]), size)
+    for index, (haze, dark) in enumerate([(0.0, 1.0), (0.8, 0.0)]):
+        one = slice(index, index + 1)
+        colours = fit(photos[one], made[one], grid[one])
+        alone = refine(photos[one], made[one], colours, torch.tensor([haze]), torch.tensor([dark]), size)
+        torch.testing.assert_close(both[one], alone, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (3, 70), (16, 16)])
-def test_detail_is_kept_in_the_smallest_photos(sides):
-    photo = torch.rand(2, 3, *sides)
-    kept = keep_detail(photo, 0.5 * photo + 0.2, torch.ones(2))
-    assert kept.shape == photo.shape
-    assert kept.isfinite().all()
-    torch.testing.assert_close(kept, 0.5 * photo + 0.2, atol=0.3, rtol=0)
-
-
-def test_each_photo_of_a_batch_has_its_own_share():
-    photo, made = torch.rand(2, 3, 48, 48), torch.rand(2, 3, 48, 48)
-    kept = keep_detail(photo, made, torch.tensor([0.0, 0.8]))
-    assert torch.equal(kept[0], made[0])
-    torch.testing.assert_close(kept[1:], keep_detail(photo[1:], made[1:], torch.tensor([0.8])))
+def test_the_smallest_photos_are_refined(sides):
+    photos = torch.rand(2, 3, *sides)
+    made = 0.5 * photos + 0.2
+    colours = fit(photos, made, torch.zeros(2, 3 * TERMS, 1, 1))
+    refined = refine(photos, made, colours, torch.ones(2), torch.ones(2), sides)
+    assert refined.shape == photos.shape
+    assert refined.isfinite().all()

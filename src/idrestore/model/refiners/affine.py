@@ -1,5 +1,7 @@
 """Refinement of hazy and dark photos, from the whole photo: how bright a part should be, the others tell."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,12 +16,31 @@ MULTIPLE = 4 * STRIDE
 """Heights and widths of thumbnails must be multiples of this."""
 TERMS = 5
 """Terms of the curve of a colour: red, green, blue, the square of the grey, and 1."""
-CELL, REACH = 4, 8
-"""Side of the cells of which a place's affine map knows the mean, px, and how many of them it reaches each way."""
+CELL = 4
+"""Side of the cells of which means are known where something is fitted, px."""
+WINDOW, NEARBY = 17, 3
+"""Sides, in cells, of a place's surroundings, and of the window in which what is there counts as no detail."""
 FLAT = 1e-5
 """Variance of a colour up to which a place is flat: nothing is learned of it but its mean."""
-STEEP = 3.0
-"""Slope of a place's map at which what the map keeps and what it amplifies, noise and rounding, are as bad."""
+STEEP = 4.0
+"""Slope at which what a map keeps and what it amplifies, noise and rounding, are as bad."""
+ROUNDS = 2
+"""How often the colour of the haze and the slopes about it are fitted in turn."""
+RIDGE = 1e-5
+"""What a coefficient of the map of a whole photo costs: a grey photo says nothing of colours."""
+EVENED = 0.75
+"""How much of what that map does not explain is taken out of a dark photo."""
+
+
+class Colours(NamedTuple):
+    """What is to be done to the colours of photos, as their thumbnails say."""
+
+    grid: Tensor
+    """(B, 3 · TERMS, h/8, w/8): what the affine refiner says, place by place"""
+    airlight: Tensor
+    """(B, 3): the colour of the haze that explains best what that makes of the photo (`fit_airlight`)"""
+    exposure: Tensor
+    """(B, 7, 3): the map of all of the photo's colours that does so (`fit_exposure`)"""
 
 
 class AffineRefiner(nn.Module):
@@ -60,19 +81,32 @@ class AffineRefiner(nn.Module):
         return self.output(self.last(middle + self.up(far)))
 
 
+def fit(photos: Tensor, restored: Tensor, grid: Tensor) -> Colours:
+    """Return what is to be done to the colours of whole photos (B, 3, H, W), given what else was made of them."""
+    made = apply_grid(restored, grid, (photos.shape[-2], photos.shape[-1]))
+    return Colours(grid, fit_airlight(photos, made), fit_exposure(photos, made))
+
+
 def refine(
     photos: Tensor,
     restored: Tensor,
-    grid: Tensor,
-    share: Tensor,
+    colours: Colours,
+    hazy: Tensor,
+    dark: Tensor,
     size: tuple[int, int],
     corner: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """Change what was made of photos (B, 3, H, W) by a colour grid, and keep their detail as their shares (B,) say.
+    """Change the colours of what was made of photos (B, 3, H, W), and keep the photos' own detail.
 
+    `hazy` and `dark` (B,), in [0, 1], say how far a photo is what haze or darkness made of its scene, and nothing else;
     `size` and `corner` are those of `apply_grid`.
     """
-    return keep_detail(photos, apply_grid(restored, grid, size, corner), share)
+    made = apply_grid(restored, colours.grid, size, corner)
+    if hazy.any():
+        made = undo_scattering(photos, made, colours.airlight, hazy)
+    if dark.any():
+        made = undo_darkness(photos, made, colours.exposure, dark)
+    return made
 
 
 def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
@@ -97,19 +131,90 @@ def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tupl
     return torch.cat(parts, dim=2)
 
 
-def keep_detail(photos: Tensor, restored: Tensor, share: Tensor) -> Tensor:
-    """Bring the detail of photos (B, 3, H, W) back into what was made of them, as far as their shares (B,) say.
+def undo_scattering(photos: Tensor, restored: Tensor, airlight: Tensor, share: Tensor) -> Tensor:
+    """Make what was made of hazy photos (B, 3, H, W) what it can be by how haze comes about, as far as (B,) they are.
 
-    Haze and darkness leave detail in place: a photo is an affine map of the scene, another at each place, and so is the
-    scene of the photo. The map of each place and colour is fitted to what the network made of its surroundings, as a
-    guided filter does (He, Sun and Tang 2013; at a quarter of the size, He and Sun 2015), and takes the place of the
-    network's own, painted detail: the less, the steeper it is, for noise becomes steeper with it. In fp32.
+    At each place, haze takes as much from all colours, and adds of its own (B, 3), which is the same all over a photo
+    (Koschmieder 1924). So the scene is made of the photo by one slope for all colours about that of the haze. It is
+    fitted to what the network made of a place's surroundings, as in a guided filter (He, Sun and Tang 2013; at a
+    quarter of the size, He and Sun 2015), and takes the place of the network's own, painted detail, and of colours that
+    no haze explains: the less, the steeper it is, for noise becomes steeper with it. In fp32.
+    """
+    seen, made, fixed = photos.float(), restored.float(), airlight[:, :, None, None]
+    slope = guided_filter.window_mean(_slope(_cells(seen), _cells(made.clamp(0, 1)), fixed), WINDOW)
+    slope = F.interpolate(slope, (seen.shape[-2], seen.shape[-1]), mode="bilinear")
+    kept = share[:, None, None, None] / (1 + (slope / STEEP).square())
+    return made + kept * (slope * (seen - fixed) + fixed - made)
+
+
+def fit_airlight(photos: Tensor, restored: Tensor) -> Tensor:
+    """Return the colour of haze (B, 3) that explains best what was made of whole photos (B, 3, H, W), in fp32.
+
+    The slope at each place is read from the contrast there; the colour follows by least squares. It is no darker than
+    the photo.
+    """
+    seen, made = _cells(photos.float()), _cells(restored.float().clamp(0, 1))
+    slopes, _ = guided_filter.fit(seen, made, WINDOW, FLAT, (seen.shape[-2], seen.shape[-1]))
+    slope = slopes.mean(dim=1, keepdim=True).clamp(min=1)
+    mean, wanted = (guided_filter.window_mean(x, WINDOW) for x in (seen, made))
+    added = ((1 - slope) * (wanted - slope * mean)).sum(dim=(2, 3))
+    airlight = added / ((1 - slope).square().sum(dim=(2, 3)) + FLAT)
+    return airlight.clamp(max=1).maximum(seen.mean(dim=(2, 3)))
+
+
+def _slope(seen: Tensor, made: Tensor, fixed: Tensor) -> Tensor:
+    """Fit made - fixed ≈ slope · (seen - fixed) about each place, with one slope (B, 1, H, W) for all colours.
+
+    It is at least 1: haze takes contrast, and gives none.
+    """
+    parts = ((seen - fixed) * other for other in (made - fixed, seen - fixed))
+    both, own = (guided_filter.window_mean(part.mean(dim=1, keepdim=True), WINDOW) for part in parts)
+    return (both / (own + FLAT)).clamp(min=1)
+
+
+def undo_darkness(photos: Tensor, restored: Tensor, exposure: Tensor, share: Tensor) -> Tensor:
+    """Make what was made of dark photos (B, 3, H, W) what it can be by how they come about, as far as (B,) they are.
+
+    A photo has one exposure, and so one map of colours (B, 7, 3) undoes it all over. What is lighter than that in one
+    place and darker in another, the network made up: most of it is taken back. The network's own, painted detail makes
+    room for the photo's, by the slope of each colour that a guided filter finds: the less, the steeper it is, for noise
+    becomes steeper with it. In fp32.
     """
     seen, made = photos.float(), restored.float()
-    small, wanted = (F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False) for x in (seen, made.clamp(0, 1)))
-    slope, offset = guided_filter.fit(small, wanted, 2 * REACH + 1, FLAT, (seen.shape[-2], seen.shape[-1]))
-    kept = share[:, None, None, None] / (1 + (slope / STEEP).square())
-    return made + kept * (slope * seen + offset - made)
+    mapped = seen + torch.einsum("bkhw,bkc->bchw", _known(seen), exposure)
+    slope, _ = guided_filter.fit(_cells(seen), _cells(made.clamp(0, 1)), WINDOW, FLAT, (seen.shape[-2], seen.shape[-1]))
+    painted = made - slope * seen
+    painted = (painted - _around(painted)) / (1 + (slope / STEEP).square())
+    return made - share[:, None, None, None] * (EVENED * _around(made - mapped) + painted)
+
+
+def fit_exposure(photos: Tensor, restored: Tensor) -> Tensor:
+    """Return the map of colours (B, 7, 3), one for a whole photo, that explains best what was made of photos.
+
+    It says how a colour of photos (B, 3, H, W) changes, is linear in the colours, their square roots and 1, and fitted
+    by least squares, in fp32.
+    """
+    known = _known(_cells(photos.float())).flatten(2)
+    change = _cells(restored.float().clamp(0, 1) - photos.float()).flatten(2)
+    ridge = RIDGE * known.shape[2] * torch.eye(known.shape[1], device=known.device)
+    return torch.linalg.solve(known @ known.mT + ridge, known @ change.mT)
+
+
+def _known(photos: Tensor) -> Tensor:
+    """Return what a map of colours goes by, (B, 7, H, W)."""
+    colours = photos.clamp(0, 1)
+    return torch.cat([colours, colours.sqrt(), torch.ones_like(colours[:, :1])], 1)
+
+
+def _cells(planes: Tensor) -> Tensor:
+    """Return the means of planes (B, C, H, W) in cells."""
+    return F.avg_pool2d(planes, CELL, ceil_mode=True, count_include_pad=False)
+
+
+def _around(planes: Tensor) -> Tensor:
+    """Return what planes (B, C, H, W) are about each pixel, detail left out."""
+    around = guided_filter.window_mean(_cells(planes), NEARBY)
+    return F.interpolate(around, (planes.shape[-2], planes.shape[-1]), mode="bilinear")
 
 
 def _hats(start: int, length: int, whole: int, cells: int) -> Tensor:
