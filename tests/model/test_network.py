@@ -236,7 +236,7 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
         share = model.share("affine", shares)
         certainty = RULES.affine_certainty(share, model.config.affine_from)
         colours = model.colours(photo, shares[:, None].expand(-1, 3, -1), certainty)
-        tile = refine(photo, tile, colours, share * certainty, torch.zeros(1), (64, 80))
+        tile = refine(photo, tile, colours, certainty, torch.zeros(1), (64, 80))
         assert bool(colours.grid.any()) == (index == 1)
         if index != 1:  # the colours of a photo are those of its thumbnail, which is restored without a filter
             torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)

@@ -293,15 +293,15 @@ class RestorationNetwork(nn.Module):
     def _refine_colours(self, photos: Tensor, restored: Tensor, shares: Tensor, decisions: Decisions) -> Tensor:
         """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness, and keep their detail."""
         share = self.share(AffineRefiner.kind, shares)
-        counted = share * decisions.affine_certainty(share, self.config.affine_from)
-        if self.affine_refiner is None or not counted.any():
+        certainty = decisions.affine_certainty(share, self.config.affine_from)
+        if self.affine_refiner is None or not certainty.any():
             return restored
-        grid = counted[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
+        grid = (share * certainty)[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
         names = self.config.degradations
-        dark = counted.new_tensor([decisions.darkness(names, row[None, None]) for row in shares])
+        dark = certainty.new_tensor([decisions.darkness(names, row[None, None]) for row in shares])
         with torch.autocast(photos.device.type, enabled=False):
             colours = fit(photos, restored, grid)
-            return refine(photos, restored, colours, counted * (1 - dark), dark, (photos.shape[-2], photos.shape[-1]))
+            return refine(photos, restored, colours, certainty * (1 - dark), dark, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:

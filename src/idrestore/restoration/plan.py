@@ -164,7 +164,7 @@ class Planner(NamedTuple):
             lift,
             darkness,
             rules.kept_black(darkness, evidence.brightness(photo).lights) if darkness else 0.0,
-            share * certainty * (1 - darkness),
+            certainty * (1 - darkness),
             self._colours(photo, ingredients, certainty, darkness) if certainty.any() else None,
             self._deconvolution(photo, grid, ingredients, blur),
             routed if ingredients is found else None,

@@ -17,6 +17,7 @@ from idrestore.model.refiners.affine import (
     fit,
     fit_airlight,
     fit_exposure,
+    fit_steepest,
     refine,
     undo_darkness,
     undo_scattering,
@@ -120,6 +121,8 @@ def smeared(photo):
     return F.avg_pool2d(photo, 5, 1, 2, count_include_pad=False)
 
 
+FREE = torch.full((1, 1, 1, 1), 1e3)
+"""No bound on slopes."""
 AIRLIGHT = torch.tensor([[0.7, 0.8, 0.9]])
 ALL = torch.ones(1)
 
@@ -156,24 +159,42 @@ def test_haze_is_no_darker_than_the_photo():
 def test_detail_that_haze_left_comes_back_where_the_network_smeared_it():
     clean = scene(96, 80)
     photo, made = hazy(clean, 0.7), smeared(clean)
-    kept = undo_scattering(photo, made, AIRLIGHT, ALL)
+    kept = undo_scattering(photo, made, AIRLIGHT, FREE, ALL)
     assert error(kept, clean) < 0.2 * error(made, clean)
-    assert torch.equal(undo_scattering(photo, made, AIRLIGHT, 0 * ALL), made)
-    half = undo_scattering(photo, made, AIRLIGHT, 0.5 * ALL)
+    assert torch.equal(undo_scattering(photo, made, AIRLIGHT, FREE, 0 * ALL), made)
+    half = undo_scattering(photo, made, AIRLIGHT, FREE, 0.5 * ALL)
     torch.testing.assert_close(half, (made + kept) / 2)
 
 
 def test_a_colour_that_no_haze_explains_is_taken_back():
     clean = scene(96, 80)
     tinted = clean + torch.tensor([0.1, 0.0, -0.1])[:, None, None]
-    assert error(undo_scattering(hazy(clean, 0.7), tinted, AIRLIGHT, ALL), clean) < 0.2 * error(tinted, clean)
+    assert error(undo_scattering(hazy(clean, 0.7), tinted, AIRLIGHT, FREE, ALL), clean) < 0.2 * error(tinted, clean)
 
 
 def test_contrast_is_never_taken_from_a_hazy_photo():
     photo = scene(96, 80)
     dim = 0.6 * photo
-    kept = undo_scattering(photo, dim, fit_airlight(photo, dim), ALL)
+    kept = undo_scattering(photo, dim, fit_airlight(photo, dim), FREE, ALL)
     assert kept.std() > 0.9 * photo.std()
+
+
+def test_what_is_dark_in_a_photo_bounds_how_hazy_it_can_be():
+    clean = scene(240, 240)
+    clean[..., :20, :20] = 0  # something black
+    steepest = fit_steepest(hazy(clean, 0.5), AIRLIGHT)
+    torch.testing.assert_close(steepest[..., :3, :3], torch.full((1, 1, 3, 3), 2.0), atol=0.02, rtol=0)
+    assert (steepest >= 1.99).all()
+    assert (fit_steepest(clean, AIRLIGHT)[..., :3, :3] < 1.01).all()
+
+
+def test_a_clear_photo_that_is_called_hazy_is_spared_where_it_is_black():
+    clean = scene(240, 240)
+    clean[..., :20, :20] = 0
+    made = 1.8 * (clean - 0.9) + 0.9
+    grid, size = torch.zeros(1, 3 * TERMS, 3, 3), (240, 240)
+    spared = refine(clean, made, fit(clean, made, grid), ALL, 0 * ALL, size)[..., :40, :40]
+    assert error(spared, clean[..., :40, :40]) < 0.1 * error(made[..., :40, :40], clean[..., :40, :40])
 
 
 @pytest.mark.parametrize("undo", [undo_scattering, undo_darkness])
@@ -182,8 +203,8 @@ def test_the_steeper_a_place_has_to_become_the_less_of_its_detail_and_noise_come
     for slope in (1.5, STEEP, 20):
         photo = scene(96, 80) / slope
         made = smeared(slope * photo)
-        known = torch.zeros(1, 3) if undo is undo_scattering else fit_exposure(photo, made)
-        changes.append(error(undo(photo, made, known, ALL), made))
+        known = (torch.zeros(1, 3), FREE) if undo is undo_scattering else (fit_exposure(photo, made),)
+        changes.append(error(undo(photo, made, *known, ALL), made))
     assert changes[0] > 1.5 * changes[1] > 4 * changes[2]
 
 

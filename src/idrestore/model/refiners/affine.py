@@ -20,6 +20,10 @@ CELL = 4
 """Side of the cells of which means are known where something is fitted, px."""
 WINDOW, NEARBY = 17, 3
 """Sides, in cells, of a place's surroundings, and of the window in which what is there counts as no detail."""
+WIDE = 25
+"""Side, in cells of a thumbnail, of the part of a photo that is as hazy as what is darkest in it allows."""
+STEEPEST = 20.0
+"""Slope that is never exceeded: as steep as haze is to be undone at all."""
 FLAT = 1e-5
 """Variance of a colour up to which a place is flat: nothing is learned of it but its mean."""
 STEEP = 4.0
@@ -39,6 +43,8 @@ class Colours(NamedTuple):
     """(B, 3 · TERMS, h/8, w/8): what the affine refiner says, place by place"""
     airlight: Tensor
     """(B, 3): the colour of the haze that explains best what that makes of the photo (`fit_airlight`)"""
+    steepest: Tensor
+    """(B, 1, h/4, w/4): the steepest slopes about that colour that leave nothing darker than black (`fit_steepest`)"""
     exposure: Tensor
     """(B, 7, 3): the map of all of the photo's colours that does so (`fit_exposure`)"""
 
@@ -84,7 +90,8 @@ class AffineRefiner(nn.Module):
 def fit(photos: Tensor, restored: Tensor, grid: Tensor) -> Colours:
     """Return what is to be done to the colours of whole photos (B, 3, H, W), given what else was made of them."""
     made = apply_grid(restored, grid, (photos.shape[-2], photos.shape[-1]))
-    return Colours(grid, fit_airlight(photos, made), fit_exposure(photos, made))
+    airlight = fit_airlight(photos, made)
+    return Colours(grid, airlight, fit_steepest(photos, airlight), fit_exposure(photos, made))
 
 
 def refine(
@@ -103,7 +110,8 @@ def refine(
     """
     made = apply_grid(restored, colours.grid, size, corner)
     if hazy.any():
-        made = undo_scattering(photos, made, colours.airlight, hazy)
+        down, right = _places(colours.steepest, photos, size, corner)
+        made = undo_scattering(photos, made, colours.airlight, down @ colours.steepest @ right.T, hazy)
     if dark.any():
         made = undo_darkness(photos, made, colours.exposure, dark)
     return made
@@ -116,10 +124,7 @@ def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tupl
     between its cells, it is interpolated linearly. Colours are taken to lie in [0, 1].
     """
     grid = grid.float().unflatten(1, (3, TERMS))
-    down, right = (
-        _hats(start, length, whole, cells).to(grid)
-        for start, length, whole, cells in zip(corner, photos.shape[-2:], size, grid.shape[-2:], strict=True)
-    )
+    down, right = _places(grid, photos, size, corner)
     across = grid @ right.T  # (B, 3, TERMS, h, W)
     parts = []
     for rows in strips(photos):
@@ -131,18 +136,19 @@ def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tupl
     return torch.cat(parts, dim=2)
 
 
-def undo_scattering(photos: Tensor, restored: Tensor, airlight: Tensor, share: Tensor) -> Tensor:
+def undo_scattering(photos: Tensor, restored: Tensor, airlight: Tensor, steepest: Tensor, share: Tensor) -> Tensor:
     """Make what was made of hazy photos (B, 3, H, W) what it can be by how haze comes about, as far as (B,) they are.
 
     At each place, haze takes as much from all colours, and adds of its own (B, 3), which is the same all over a photo
     (Koschmieder 1924). So the scene is made of the photo by one slope for all colours about that of the haze. It is
     fitted to what the network made of a place's surroundings, as in a guided filter (He, Sun and Tang 2013; at a
     quarter of the size, He and Sun 2015), and takes the place of the network's own, painted detail, and of colours that
-    no haze explains: the less, the steeper it is, for noise becomes steeper with it. In fp32.
+    no haze explains: the less, the steeper it is, for noise becomes steeper with it. It is at most `steepest` (B, 1, H,
+    W). In fp32.
     """
     seen, made, fixed = photos.float(), restored.float(), airlight[:, :, None, None]
     slope = guided_filter.window_mean(_slope(_cells(seen), _cells(made.clamp(0, 1)), fixed), WINDOW)
-    slope = F.interpolate(slope, (seen.shape[-2], seen.shape[-1]), mode="bilinear")
+    slope = F.interpolate(slope, (seen.shape[-2], seen.shape[-1]), mode="bilinear").minimum(steepest)
     kept = share[:, None, None, None] / (1 + (slope / STEEP).square())
     return made + kept * (slope * (seen - fixed) + fixed - made)
 
@@ -160,6 +166,17 @@ def fit_airlight(photos: Tensor, restored: Tensor) -> Tensor:
     added = ((1 - slope) * (wanted - slope * mean)).sum(dim=(2, 3))
     airlight = added / ((1 - slope).square().sum(dim=(2, 3)) + FLAT)
     return airlight.clamp(max=1).maximum(seen.mean(dim=(2, 3)))
+
+
+def fit_steepest(photos: Tensor, airlight: Tensor) -> Tensor:
+    """Return the steepest slopes about the colour of haze (B, 3) that whole photos (B, 3, H, W) can bear, in cells.
+
+    Nothing is darker than black: where a hazy photo has something dark, there is little haze, and little about it, for
+    haze is smooth.
+    """
+    light = (_cells(photos.float()) / airlight[:, :, None, None].clamp(min=FLAT)).amin(dim=1, keepdim=True)
+    least = guided_filter.window_mean(-F.max_pool2d(-light, WIDE, 1, WIDE // 2), WIDE)
+    return 1 / (1 - least.clamp(0, 1 - 1 / STEEPEST))
 
 
 def _slope(seen: Tensor, made: Tensor, fixed: Tensor) -> Tensor:
@@ -215,6 +232,15 @@ def _around(planes: Tensor) -> Tensor:
     """Return what planes (B, C, H, W) are about each pixel, detail left out."""
     around = guided_filter.window_mean(_cells(planes), NEARBY)
     return F.interpolate(around, (planes.shape[-2], planes.shape[-1]), mode="bilinear")
+
+
+def _places(grid: Tensor, photos: Tensor, size: tuple[int, int], corner: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return how much each row of a grid over a picture counts at each of a part of it, and each column."""
+    down, right = (
+        _hats(start, length, whole, cells).to(grid)
+        for start, length, whole, cells in zip(corner, photos.shape[-2:], size, grid.shape[-2:], strict=True)
+    )
+    return down, right
 
 
 def _hats(start: int, length: int, whole: int, cells: int) -> Tensor:
