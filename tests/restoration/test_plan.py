@@ -39,12 +39,21 @@ def test_brightness_stays_where_nothing_calls_for_another(name):
     assert plan(subject, **{name: 0.6, "haze": 0.4}).colours is not None
 
 
-def test_a_photo_is_what_haze_or_darkness_made_of_it():
+@pytest.mark.parametrize(
+    ("shares", "hazy", "dark"),
+    [
+        ({"haze": 1.0}, 1.0, 0.0),
+        ({"haze": 0.8, "low_light": 0.2}, 0.8, 0.0),
+        ({"haze": 0.6, "low_light": 0.4}, 0.6, 0.5),
+        ({"haze": 0.3, "low_light": 0.1, "rain": 0.6}, 0.375, 0.0),
+        ({"low_light": 0.45, "rain": 0.55}, 0.0, 0.75),
+        ({"low_light": 1.0}, 0.0, 1.0),
+    ],
+)
+def test_a_photo_is_what_haze_or_darkness_made_of_it(shares, hazy, dark):
     """Haze is thicker where things are far; darkness is one exposure."""
-    for share, dark in ((0.0, 0.0), (0.29, 0.0), (0.4, 0.5), (1.0, 1.0)):
-        found = plan(planner(), low_light=share, haze=1 - share)
-        assert found.darkness == pytest.approx(dark, abs=1e-6)
-        assert float(found.hazy) == pytest.approx(1 - dark, abs=1e-6)
+    found = plan(planner(affine_from=(0.3, 0.5)), **shares)
+    assert (float(found.hazy), found.darkness) == pytest.approx((hazy, dark), abs=1e-6)
 
 
 @pytest.mark.parametrize(("haze", "dark", "factor"), [(0.5, 0.2, 1.0), (0.3, 0.1, 0.5)])

@@ -679,7 +679,8 @@ def test_grain_of_smaller_sizes_tells_white_noise_from_smoothed():
         ((0.9, 0.4, 0.2), (0.4, 0.1, 0.09, 0.41), (0.4, 0.1, 0.09, 0.41)),  # hardly called blurred
         ((0.4, 0.9, 1.0), (0.1, 0.2, 0.4, 0.3), (1.0, 0.0, 0.0, 0.0)),  # smoothed noise, called anything else
         ((0.4, 0.9, 1.0), (0.1, 0.4, 0.2, 0.3), (0.6, 0.4, 0.0, 0.0)),  # and haze, of which there is more than a trace
-        ((0.2, 0.4, 0.4), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # smoothed noise too weak to be worth it
+        ((0.2, 0.4, 0.4), (0.1, 0.1, 0.5, 0.3), (1.0, 0.0, 0.0, 0.0)),  # weak smoothed noise
+        ((0.1, 0.2, 0.2), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # smoothed noise too weak to be worth it
         ((0.4, 0.9, 2.0), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.5, 0.3)),  # a scene that is fine all over
         ((0.2, 2.5, 2.5), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # finer texture than smoothed noise has
     ],

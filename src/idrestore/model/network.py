@@ -103,6 +103,9 @@ class Decisions(Protocol):
     def darkness(self, names: Sequence[str], rows: Tensor) -> float:
         """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
 
+    def haziness(self, names: Sequence[str], rows: Tensor) -> float:
+        """Return how much of what haze and darkness did to such a photo was haze, in [0, 1]."""
+
 
 class RestorationNetwork(nn.Module):
     """Ingredients-oriented restoration network (supplement, Sec. 3).
@@ -298,10 +301,13 @@ class RestorationNetwork(nn.Module):
             return restored
         grid = (share * certainty)[:, None, None, None] * self.affine_refiner(photos, restored.clamp(0, 1), share)
         names = self.config.degradations
-        dark = certainty.new_tensor([decisions.darkness(names, row[None, None]) for row in shares])
+        hazy, dark = (
+            certainty.new_tensor([part(names, row[None, None]) for row in shares])
+            for part in (decisions.haziness, decisions.darkness)
+        )
         with torch.autocast(photos.device.type, enabled=False):
             colours = fit(photos, restored, grid)
-            return refine(photos, restored, colours, certainty * (1 - dark), dark, (photos.shape[-2], photos.shape[-1]))
+            return refine(photos, restored, colours, certainty * hazy, dark, (photos.shape[-2], photos.shape[-1]))
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:

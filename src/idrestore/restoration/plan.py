@@ -64,7 +64,7 @@ class Plan:
     kept_black: float
     """How far what is black with nothing in it stays so, in [0, 1]"""
     hazy: Tensor
-    """(1,): how far it counts as what haze made of a scene, and darkness did not"""
+    """(1,): how far it counts as what haze made of a scene"""
     colours: Colours | None
     """What the affine refiner changes, over the whole photo; None: nothing"""
     deconvolution: Tensor | None
@@ -164,7 +164,7 @@ class Planner(NamedTuple):
             lift,
             darkness,
             rules.kept_black(darkness, evidence.brightness(photo).lights) if darkness else 0.0,
-            certainty * (1 - darkness),
+            certainty * rules.haziness(names, ingredients),
             self._colours(photo, ingredients, certainty, darkness) if certainty.any() else None,
             self._deconvolution(photo, grid, ingredients, blur),
             routed if ingredients is found else None,

@@ -46,7 +46,7 @@ class Rules:
     in part, and surely, and then there is no blur ..."""
     scene_grain: tuple[float, float] = (1.45, 1.2)
     """... if at a quarter there is not so many times as much as at half, as in the detail of a scene."""
-    smoothed_noise: tuple[float, float] = (0.45, 0.85)
+    smoothed_noise: tuple[float, float] = (0.2, 0.4)
     """Grain at half the size from which that is noise worth removing in part, and fully ..."""
     max_smoothed_noise: tuple[float, float] = (1.7, 1.5)
     """... and from which it is not, for fine texture has more."""
@@ -157,6 +157,12 @@ class Rules:
     def darkness(self, names: Sequence[str], rows: Tensor) -> float:
         """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
         return ramp(mean_shares(names, rows).get("low_light", 0.0), self.dark_shares)
+
+    def haziness(self, names: Sequence[str], rows: Tensor) -> float:
+        """Return how much of what haze and darkness did to a photo of ingredients (1, M, K) was haze, in [0, 1]."""
+        shares = mean_shares(names, rows)
+        haze, dark = (shares.get(name, 0.0) for name in ("haze", "low_light"))
+        return 1.0 if not dark else haze / (haze + dark)
 
     def affine_certainty(self, share: Tensor, learned: tuple[float, float]) -> Tensor:
         """Return how far brightness and colours are changed, (B,) in [0, 1], for shares (B,) of haze and darkness.
