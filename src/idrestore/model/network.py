@@ -368,9 +368,8 @@ class RestorationNetwork(nn.Module):
         if self.affine_refiner is None:
             return None
         share = self.share(AffineRefiner.kind, ingredients[:, -1])
-        counted = share * certainty
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
-        grid = counted[:, None, None, None] * self.affine_refiner(thumbnails, restored, share)
+        grid = (share * certainty)[:, None, None, None] * self.affine_refiner(thumbnails, restored, share)
         with torch.autocast(thumbnails.device.type, enabled=False):
             return fit(thumbnails, restored, grid)
 

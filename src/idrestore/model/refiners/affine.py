@@ -23,13 +23,11 @@ WINDOW, NEARBY = 17, 3
 WIDE = 25
 """Side, in cells of a thumbnail, of the part of a photo that is as hazy as what is darkest in it allows."""
 STEEPEST = 20.0
-"""Slope that is never exceeded: as steep as haze is to be undone at all."""
+"""Slope that is never exceeded, however hazy a photo may be."""
 FLAT = 1e-5
 """Variance of a colour up to which a place is flat: nothing is learned of it but its mean."""
 STEEP = 4.0
 """Slope at which what a map keeps and what it amplifies, noise and rounding, are as bad."""
-ROUNDS = 2
-"""How often the colour of the haze and the slopes about it are fitted in turn."""
 RIDGE = 1e-5
 """What a coefficient of the map of a whole photo costs: a grey photo says nothing of colours."""
 EVENED = 0.75
@@ -137,7 +135,7 @@ def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tupl
 
 
 def undo_scattering(photos: Tensor, restored: Tensor, airlight: Tensor, steepest: Tensor, share: Tensor) -> Tensor:
-    """Make what was made of hazy photos (B, 3, H, W) what it can be by how haze comes about, as far as (B,) they are.
+    """Take out of what was made of hazy photos (B, 3, H, W) what no haze explains, as far as their shares (B,) say.
 
     At each place, haze takes as much from all colours, and adds of its own (B, 3), which is the same all over a photo
     (Koschmieder 1924). So the scene is made of the photo by one slope for all colours about that of the haze. It is
@@ -190,7 +188,7 @@ def _slope(seen: Tensor, made: Tensor, fixed: Tensor) -> Tensor:
 
 
 def undo_darkness(photos: Tensor, restored: Tensor, exposure: Tensor, share: Tensor) -> Tensor:
-    """Make what was made of dark photos (B, 3, H, W) what it can be by how they come about, as far as (B,) they are.
+    """Take out of what was made of dark photos (B, 3, H, W) what no exposure explains, as far as their shares (B,) say.
 
     A photo has one exposure, and so one map of colours (B, 7, 3) undoes it all over. What is lighter than that in one
     place and darker in another, the network made up: most of it is taken back. The network's own, painted detail makes
