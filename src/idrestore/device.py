@@ -7,6 +7,8 @@ import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
 """bf16 is for matrix products and convolutions; "auto" takes it where the processor has units for it."""
+KERNEL_ERRORS = (AttributeError, NotImplementedError, RuntimeError, TypeError)
+"""What trying a kernel may raise that this torch or this processor lacks."""
 
 
 class Arithmetic(NamedTuple):
@@ -66,6 +68,6 @@ def computes_bf16(device: torch.device) -> bool:
             # As many multiplications as make torch give a product of matrices to oneDNN, too.
             product = torch.ones(64, 64, dtype=torch.bfloat16) @ torch.ones(64, 64, dtype=torch.bfloat16)
             convolved = torch.mkldnn_convolution(photo, weight, None, [0, 0], [1, 1], [1, 1], 1)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+    except KERNEL_ERRORS:
         return False
     return bool((product == 64).all() and (convolved == 144).all())

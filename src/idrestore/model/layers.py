@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from idrestore.device import KERNEL_ERRORS
+
 BRANCH = 0.3
 """Size of a residual branch at the start, relative to what it is added to."""
 STRIP = 1 << 15
@@ -186,7 +188,7 @@ def can_fuse(dtype: torch.dtype) -> bool:
     try:
         with torch.inference_mode():
             fused, plain = (residual(x, convolution, convolution, fuse).float() for fuse in (True, False))
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+    except KERNEL_ERRORS:
         return False
     return torch.allclose(fused, plain, rtol=0.03, atol=0.03)  # bf16 keeps 8 bits
 

@@ -33,7 +33,7 @@ from idrestore.model.prior_block import (
     SharesOfOperations,
 )
 from idrestore.model.refiners.additive import AdditiveRefiner
-from idrestore.model.refiners.affine import AffineRefiner, Colours, fit, refine
+from idrestore.model.refiners.affine import AffineRefiner, Colours, refine
 from idrestore.model.refiners.blur_kernel import (
     REACH,
     Blur,
@@ -299,7 +299,7 @@ class RestorationNetwork(nn.Module):
         certainty = decisions.affine_certainty(share, self.config.affine_from)
         if self.affine_refiner is None or not certainty.any():
             return restored
-        colours = self._fit_colours(self.affine_refiner, photos, restored, share, certainty)
+        colours = self.affine_refiner.colours(photos, restored, share, certainty)
         names = self.config.degradations
         hazy, dark = (
             certainty.new_tensor([part(names, row[None, None]) for row in shares])
@@ -307,15 +307,6 @@ class RestorationNetwork(nn.Module):
         )
         with torch.autocast(photos.device.type, enabled=False):
             return refine(photos, restored, colours, certainty * hazy, dark, (photos.shape[-2], photos.shape[-1]))
-
-    @staticmethod
-    def _fit_colours(
-        refiner: AffineRefiner, photos: Tensor, restored: Tensor, share: Tensor, certainty: Tensor
-    ) -> Colours:
-        """Ask the affine refiner about whole photos (B, 3, H, W) of such shares (B,), and fit to what it says."""
-        grid = (share * certainty)[:, None, None, None] * refiner(photos, restored.clamp(0, 1), share)
-        with torch.autocast(photos.device.type, enabled=False):
-            return fit(photos, restored, grid)
 
     @staticmethod
     def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
@@ -377,7 +368,7 @@ class RestorationNetwork(nn.Module):
             return None
         share = self.share(AffineRefiner.kind, ingredients[:, -1])
         restored = self(thumbnails, ingredients).restored.clamp(0, 1)
-        return self._fit_colours(self.affine_refiner, thumbnails, restored, share, certainty)
+        return self.affine_refiner.colours(thumbnails, restored, share, certainty)
 
     def grow(self, wanted: ModelConfig) -> None:
         """Add the parts that a configuration has and this network lacks; they change nothing yet.

@@ -4,9 +4,9 @@ A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corr
 `nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`. Then is decided if it is dark all the same, and how much of
 the change is kept (`lift`, `kept_change`), what waits for a second pass (`haze_waits`), how much there is of what the
 user told (`leave_clean`), how far brightness and colours are changed, which takes haze and darkness away
-(`affine_certainty`), whether blur is filtered away (`is_deconvolved`), what of a dark photo stays (`darkness`,
-`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `may_hide_haze`,
-`hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
+(`affine_certainty`) and as which of the two (`haziness`, `darkness`), whether blur is filtered away
+(`is_deconvolved`), what of a dark photo stays (`kept_black`), and, once the photo is restored, if it needs a second
+pass (`may_hide_something`, `may_hide_haze`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,8 @@ class Rules:
     """A share of low light between these is taken for noise where that is the largest, for strong noise looks like it;
     and one of haze up to the second where a camera smoothed noise."""
     dark_shares: tuple[float, float] = (0.3, 0.5)
-    """Shares of low light from which highlights are rolled off, and from which they are in full."""
+    """Shares of low light from which a photo counts as dark, and in full: highlights are rolled off, one exposure is
+    undone."""
     highlights: tuple[float, float] = (0.2, 0.3)
     """Brightness from which highlights of a dark photo are rolled off, and below which they then stay."""
     lights: tuple[float, float] = (0.35, 0.5)

@@ -84,6 +84,15 @@ class AffineRefiner(nn.Module):
         far = self.farthest(far + self.whole(pooled)[:, :, None, None])
         return self.output(self.last(middle + self.up(far)))
 
+    def colours(self, photos: Tensor, restored: Tensor, share: Tensor, certainty: Tensor) -> Colours:
+        """Return what is to be done to the colours of whole photos (B, 3, h, w), as far as it counts: (B,) in [0, 1].
+
+        The rest is as in `forward`, but for `restored`, which need not lie in [0, 1].
+        """
+        grid = (share * certainty)[:, None, None, None] * self(photos, restored.clamp(0, 1), share)
+        with torch.autocast(photos.device.type, enabled=False):
+            return fit(photos, restored, grid)
+
 
 def fit(photos: Tensor, restored: Tensor, grid: Tensor) -> Colours:
     """Return what is to be done to the colours of whole photos (B, 3, H, W), given what else was made of them."""
