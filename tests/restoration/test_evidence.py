@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,11 @@ def test_black_reaches_as_far_as_what_is_bright():
 # ---- what follows
 
 
+def seen(is_restored=False, **facts):
+    """Return what a photo says."""
+    return SimpleNamespace(is_restored=is_restored, **facts)
+
+
 def rows(**shares):
     return torch.tensor([[[shares.get(name, 0.0) for name in NAMES]] * 3])
 
@@ -118,9 +124,11 @@ def shares(found):
 
 def test_lines_take_rain_for_nothing():
     found = rows(rain=0.8, noise=0.2)
-    assert RULES.nothing_for_rain(NAMES, found, 0.1) is found
-    assert shares(RULES.nothing_for_rain(NAMES, found, 0.18)) == shares(rows(rain=0.4, noise=0.2, clean=0.4))
-    assert shares(RULES.nothing_for_rain(NAMES, found, 0.5)) == shares(rows(noise=0.2, clean=0.8))
+    assert RULES.nothing_for_rain(NAMES, found, seen(lines=0.1)) is found
+    assert shares(RULES.nothing_for_rain(NAMES, found, seen(lines=0.18))) == shares(
+        rows(rain=0.4, noise=0.2, clean=0.4)
+    )
+    assert shares(RULES.nothing_for_rain(NAMES, found, seen(lines=0.5))) == shares(rows(noise=0.2, clean=0.8))
 
 
 def test_a_trace_of_darkness_is_noise_where_noise_is_strongest():
@@ -156,7 +164,7 @@ def test_haze_waits_until_noise_or_sure_rain_is_gone():
 )
 def test_haze_that_shows_once_noise_is_gone_is_believed_if_there_is_a_veil(before, after, veil, haze):
     found = rows(**after)
-    raised = RULES.hidden_haze(NAMES, {before: 0.9}, found, veil)
+    raised = RULES.hidden_haze(NAMES, {before: 0.9}, found, seen(veil=veil))
     assert raised[..., NAMES.index("haze")].tolist() == [[pytest.approx(haze)] * 3]
     assert raised.sum(dim=2).tolist() == [[pytest.approx(1)] * 3]
     assert (raised is found) == (haze < 0.8)
@@ -174,11 +182,11 @@ def test_haze_that_shows_once_noise_is_gone_is_believed_if_there_is_a_veil(befor
     ],
 )
 def test_a_photo_most_of_which_is_dark_is_lifted_and_less_if_the_rest_is_bright(mean, most, lift):
-    brightness = evidence.Brightness(mean, most, 1.0)
+    photo = seen(brightness=evidence.Brightness(mean, most, 1.0))
     for found in (rows(clean=0.8, blur=0.2), rows(blur=0.9, clean=0.1)):
-        assert RULES.lift(NAMES, found, brightness) == pytest.approx(lift)
+        assert RULES.lift(NAMES, found, photo) == pytest.approx(lift)
     for found in (rows(noise=0.6, clean=0.4), rows(low_light=0.6, clean=0.4)):
-        assert RULES.lift(NAMES, found, brightness) == 0
+        assert RULES.lift(NAMES, found, photo) == 0
 
 
 def test_black_is_kept_where_a_dark_photo_has_lights():
@@ -240,20 +248,36 @@ def test_no_veil_is_read_from_one_colour_or_from_a_small_photo(colour):
     ],
 )
 def test_what_a_veil_says_of_haze(veil, found, expected):
-    corrected = RULES.haze_for_veil(("haze", "blur", "noise", "clean"), torch.tensor([[found]]), veil)
+    names, rows = ("haze", "blur", "noise", "clean"), torch.tensor([[found]])
+    corrected = RULES.haze_for_veil(names, rows, seen(veil=veil))
     assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+    assert RULES.haze_for_veil(names, rows, seen(veil=veil, is_restored=True)) is rows
 
 
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [
-        ({"haze": 0.4, "clean": 0.5, "noise": 0.1}, True),
-        ({"haze": 0.9, "clean": 0.1}, False),  # sure
-        ({"haze": 0.2, "clean": 0.8}, False),  # hardly
+        ({"haze": 0.4, "clean": 0.5, "noise": 0.1, "blur": 0.0}, True),
+        ({"haze": 0.9, "clean": 0.1, "blur": 0.0}, False),  # sure
+        ({"haze": 0.2, "clean": 0.8, "blur": 0.0}, False),  # hardly
         ({"haze": 0.3, "blur": 0.5, "clean": 0.2}, False),  # blur comes first
         ({"haze": 0.4, "noise": 0.15, "rain": 0.1, "clean": 0.35}, False),  # grain and streaks hide it
         ({"haze": 0.6, "noise": 0.4}, False),  # nothing to give it to
     ],
 )
 def test_a_veil_matters_where_haze_is_likely_but_unsure(shares, expected):
-    assert RULES.is_veil_of_interest(tuple(shares), torch.tensor([[list(shares.values())]])) == expected
+    rows = torch.tensor([[list(shares.values())]])
+    for veil in (1.5, 0.1):
+        assert (RULES.haze_for_veil(tuple(shares), rows, seen(veil=veil)) is not rows) == expected
+
+
+def test_each_thing_is_read_from_a_photo_when_it_is_asked_for(monkeypatch):
+    asked = []
+    for name in ("grains", "lines_unlike_rain", "veil", "brightness"):
+        monkeypatch.setattr(evidence, name, lambda *given, name=name: asked.append(name))
+    read = evidence.Evidence(hills(0), hills(0).colour[None])
+    assert not asked
+    for _ in range(2):
+        assert (read.grain, read.lines, read.veil, read.brightness) == (None,) * 4
+    assert asked == ["grains", "lines_unlike_rain", "veil", "brightness"]
+    assert evidence.Evidence(hills(0), hills(0).colour[None], is_restored=True).grain.half == 0

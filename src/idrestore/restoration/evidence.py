@@ -1,5 +1,6 @@
 """What can be read from a photo itself, without a network, for or against what the routers find."""
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from idrestore.guided_filter import window_mean
-from idrestore.restoration.pixels import Photo, scaled
+from idrestore.restoration.pixels import Grain, Photo, grain, grains, scaled
 
 Floats = NDArray[np.float32]
 Limits = tuple[float, float]
@@ -45,6 +46,39 @@ class Brightness(NamedTuple):
     """Two thirds of the photo are darker"""
     lights: float
     """Of its brightest parts"""
+
+
+class Evidence:
+    """What a photo says for or against what the routers find in it; each is read when it is first asked for.
+
+    `crops` (N, H, W, 3) in [0, 1] are what the routers see of the photo. Restoring smooths noise, so that of a photo
+    that `is_restored` the grain is read at full size alone.
+    """
+
+    def __init__(self, photo: Photo, crops: Floats, is_restored: bool = False) -> None:
+        self.photo = photo
+        self.crops = crops
+        self.is_restored = is_restored
+
+    @cached_property
+    def grain(self) -> Grain:
+        """Its grain, at half and at a quarter of the size too."""
+        return Grain(grain(self.crops), 0.0, 0.0) if self.is_restored else grains(self.crops)
+
+    @cached_property
+    def lines(self) -> float:
+        """As `lines_unlike_rain`."""
+        return lines_unlike_rain(self.crops)
+
+    @cached_property
+    def veil(self) -> float:
+        """As `veil`."""
+        return veil(self.photo)
+
+    @cached_property
+    def brightness(self) -> Brightness:
+        """As `brightness`."""
+        return brightness(self.photo)
 
 
 def is_one_colour(photo: Photo) -> bool:
@@ -97,9 +131,9 @@ def emptiness(photos: Floats, means: Limits, deviations: Limits, blacks: Limits)
     grey = torch.from_numpy(photos).mean(dim=3)[:, None]
     mean = window_mean(grey, WINDOW)
     deviation = (window_mean(grey.square(), WINDOW) - mean.square()).clamp(min=0).sqrt()
-    empty = _ramp(mean, means) * _ramp(deviation, deviations)
+    empty = ramps(mean, means) * ramps(deviation, deviations)
     nearby = window_mean(F.max_pool2d(empty, NEARBY, 1, NEARBY // 2), WINDOW)
-    return (nearby * _ramp(window_mean(grey, PIXEL), blacks))[:, 0, ..., None].numpy()
+    return (nearby * ramps(window_mean(grey, PIXEL), blacks))[:, 0, ..., None].numpy()
 
 
 def _correlation(planes: Tensor) -> Tensor:
@@ -121,12 +155,6 @@ def _along(correlation: Tensor, degrees: NDArray[np.int_], distances: NDArray[np
     down, right = (np.round(distances * part(radians)).astype(int) for part in (np.sin, np.cos))
     values = correlation[down % correlation.shape[0], right % correlation.shape[1]]
     return np.asarray(values.numpy().mean(axis=1), np.float64)
-
-
-def _ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:
-    """Return 0 at the first of the limits, 1 at the second, and linearly between them."""
-    start, end = limits
-    return ((values - start) / (end - start)).clamp(0, 1)
 
 
 def veil(photo: Photo) -> float:
@@ -155,3 +183,9 @@ def _correlated(first: NDArray[Any], second: NDArray[Any]) -> float:
     if not first.std() or not second.std():
         return 0.0
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def ramps(values: Tensor, limits: Limits) -> Tensor:
+    """Return 0 at the first of the limits, 1 at the second, and linearly between them."""
+    start, end = limits
+    return ((values - start) / (end - start)).clamp(0, 1)

@@ -13,7 +13,8 @@ from idrestore.model.refiners.affine import MULTIPLE, Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
 from idrestore.restoration import evidence, pixels, tiling
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
-from idrestore.restoration.pixels import Grain, Photo
+from idrestore.restoration.evidence import Evidence
+from idrestore.restoration.pixels import Photo
 from idrestore.restoration.request import Request
 from idrestore.restoration.rules import Rules, all_blur, mean_shares, raise_share, scale_shares
 from idrestore.restoration.tiling import Tile
@@ -83,15 +84,11 @@ class Planner(NamedTuple):
         """Find what is wrong with a photo, or take the user's word for it; raise `NotFiniteError`."""
         if request.ingredients is not None:
             return Found(grid, request.ingredients.to(self.engine.device), None, 0.0)
-        found, routed = self.route(photo, grid)
-        lift = self._lift(photo, found, request)
-        if lift:
-            found, routed = raise_share(self.engine.names, found, "low_light", self.rules.min_dark_share), None
-        return Found(grid, found, routed, lift)
-
-    def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
-        """Find what is wrong with a photo, and decide what is done to it; raise `NotFiniteError`."""
-        return self.decide(photo, request, self.find(photo, request, grid))
+        found, routed, seen = self.route(photo, grid)
+        names, lift = self.engine.names, self.rules.lift(self.engine.names, found, seen)
+        if not lift or not request.wants(names.index("low_light")):
+            return Found(grid, found, routed, 0.0)
+        return Found(grid, raise_share(names, found, "low_light", self.rules.min_dark_share), None, lift)
 
     def decide(self, photo: Photo, request: Request, known: Found) -> Plan:
         """Decide what is done to a photo in which this was found."""
@@ -106,13 +103,10 @@ class Planner(NamedTuple):
         """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
         rules, names = self.rules, self.engine.names
         found_before = self.shares(first.found)
-        found, routed = self.route(after, grid, is_restored=True)
+        found, routed, seen = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         blur = None
-        hazy = found
-        if rules.may_hide_haze(names, found_before, found):
-            hazy = rules.hidden_haze(names, found_before, found, evidence.veil(after))
-        if hazy is not found:
+        if (hazy := rules.hidden_haze(names, found_before, found, seen)) is not found:
             found, routed = hazy, None
         elif not rules.needs_second_pass(found_before, shares):
             change = pixels.difference(before.colour, after.colour, before.white)
@@ -170,17 +164,11 @@ class Planner(NamedTuple):
             routed if ingredients is found else None,
         )
 
-    def _lift(self, photo: Photo, found: Tensor, request: Request) -> float:
-        """Return how far a photo in which no darkness was found is lifted out of it all the same."""
-        names, rules = self.engine.names, self.rules
-        if not rules.is_darkness_of_interest(names, found) or not request.wants(names.index("low_light")):
-            return 0.0
-        return rules.lift(names, found, evidence.brightness(photo))
+    def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None, Evidence]:
+        """Return what is found in a photo, (1, M, K), what to go on from if it is one tile, and what speaks for it.
 
-    def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None]:
-        """Return what is found in a photo, (1, M, K), and what to go on from if it is one tile, and nothing else.
-
-        `is_restored` is a photo that had a pass. Raise `NotFiniteError`.
+        What to go on from is None if the routers were corrected. `is_restored` is a photo that had a pass. Raise
+        `NotFiniteError`.
         """
         crops = self._crops(photo, grid)
         padded = np.stack([tiling.pad_to_multiple(crop, self.engine.multiple) for crop in crops])
@@ -188,24 +176,9 @@ class Planner(NamedTuple):
         rows = routed.logits.softmax(dim=2)
         if not rows.isfinite().all():
             raise NotFiniteError
-        found = self._corrected(rows, photo, padded, is_restored)
-        return found, routed if found is rows and len(grid.tiles) == 1 else None
-
-    def _corrected(self, rows: Tensor, photo: Photo, crops: Floats, is_restored: bool) -> Tensor:
-        """Return what the routers say, (1, M, K), as far as the photo itself does not speak against it.
-
-        Restoring smooths noise and changes contrast, so that a photo's own smoothed grain and veil are gone then.
-        """
-        rules, names = self.rules, self.engine.names
-        if rules.is_grain_of_interest(names, rows):
-            grain = Grain(pixels.grain(crops), 0.0, 0.0) if is_restored else pixels.grains(crops)
-            rows = rules.noise_for_grain(names, rows, grain)
-        if rules.are_lines_of_interest(names, rows):
-            rows = rules.nothing_for_rain(names, rows, evidence.lines_unlike_rain(crops))
-        rows = rules.noise_for_darkness(names, rows)
-        if not is_restored and rules.is_veil_of_interest(names, rows):
-            rows = rules.haze_for_veil(names, rows, evidence.veil(photo))
-        return rows
+        seen = Evidence(photo, padded, is_restored)
+        found = self.rules.corrected(self.engine.names, rows, seen)
+        return found, routed if found is rows and len(grid.tiles) == 1 else None, seen
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""

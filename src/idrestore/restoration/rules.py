@@ -1,12 +1,12 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
-A `Plan` (`restoration/plan.py`) asks them in this order. What was found is corrected: `noise_for_grain`,
-`nothing_for_rain`, `noise_for_darkness`, `haze_for_veil`. Then is decided if it is dark all the same, and how much of
-the change is kept (`lift`, `kept_change`), what waits for a second pass (`haze_waits`), how much there is of what the
-user told (`leave_clean`), how far brightness and colours are changed, which takes haze and darkness away
-(`affine_certainty`) and as which of the two (`haziness`, `darkness`), whether blur is filtered away
-(`is_deconvolved`), what of a dark photo stays (`kept_black`), and, once the photo is restored, if it needs a second
-pass (`may_hide_something`, `may_hide_haze`, `hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
+A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is dark
+all the same, and how much of the change is kept (`lift`, `kept_change`), if it is soft, not blurred (`is_soft`), what
+waits for a second pass (`haze_waits`), how much there is of what the user told (`leave_clean`), if that is nothing
+(`is_nothing`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and
+as which of the two (`haziness`, `darkness`), whether blur is filtered away (`is_deconvolved`), what of a dark photo
+stays (`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `hidden_haze`,
+`needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from idrestore.restoration.evidence import Brightness
-from idrestore.restoration.pixels import Grain
+from idrestore.restoration.evidence import Evidence, ramps
 
 NOTHING = 0.005
 """Sum of shares up to which there is nothing to undo: it would change single pixels by a level."""
@@ -170,23 +169,36 @@ class Rules:
 
         `learned` are the limits of the model, for rules that have none of their own.
         """
-        start, end = self.affine_shares or learned
-        return ((share - start) / (end - start)).clamp(0, 1)
+        return ramps(share, self.affine_shares or learned)
 
     def is_deconvolved(self, blur: Tensor, haze: Tensor) -> bool:
         """Tell whether a photo of such shares (1,) of blur, and of haze and darkness, is to be deconvolved."""
         return bool(blur > self.min_deconvolution_share) and bool(haze <= self.max_deconvolution_haze)
 
-    def noise_for_grain(self, names: Sequence[str], rows: Tensor, grain: Grain) -> Tensor:
+    def corrected(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
+        """Return what the routers say, (1, M, K), as far as the photo itself does not speak against it.
+
+        Rows of which nothing changes are returned themselves, here and by each of the rules.
+        """
+        rows = self.noise_for_grain(names, rows, seen)
+        rows = self.nothing_for_rain(names, rows, seen)
+        rows = self.noise_for_darkness(names, rows)
+        return self.haze_for_veil(names, rows, seen)
+
+    def noise_for_grain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Correct shares of noise, blur and `clean` in rows (1, M, K), as far as a photo's grain speaks against them.
 
         Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
         Cameras smooth noise, so that little is left at full size, and more shows at half; a scene's detail grows
         further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, and a trace of
         haze. Streaks of rain have such grain, too: where rain has a good share, what grain speaks for goes to noise
-        and rain in the proportion of theirs. Rows of which nothing changes are returned themselves.
+        and rain in the proportion of theirs.
         """
         shares = mean_shares(names, rows)
+        is_unsure = shares.get("clean", 0.0) > self.clean_shares[0]
+        if not {"noise", "blur"} <= set(names) or not (shares["blur"] >= self.min_grain_share or is_unsure):
+            return rows
+        grain = seen.grain
         fine = ramp(grain.full, self.grain) if shares["blur"] >= self.min_grain_share else 0.0
         smoothed = ramp(grain.half / max(grain.full, LEAST_GRAIN), self.smoothed_grain)
         smoothed *= ramp(grain.quarter / max(grain.half, LEAST_GRAIN), self.scene_grain)
@@ -207,37 +219,32 @@ class Rules:
         rows = scale_shares(names, rows, kept, grainy)
         return scale_shares(names, rows, 1 - smoothed * blur)
 
-    def nothing_for_rain(self, names: Sequence[str], rows: Tensor, lines: float) -> Tensor:
+    def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
-        part = ramp(lines, self.rain_lines)
-        if not part:
+        if not {"rain", "clean"} <= set(names) or mean_shares(names, rows)["rain"] < self.min_rain_share:
             return rows
-        return scale_shares(names, rows, 1 - part * one_hot(names, "rain"))
+        part = ramp(seen.lines, self.rain_lines)
+        return scale_shares(names, rows, 1 - part * one_hot(names, "rain")) if part else rows
 
-    def haze_for_veil(self, names: Sequence[str], rows: Tensor, veil: float) -> Tensor:
+    def haze_for_veil(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give shares of `clean` and blur in rows (1, M, K) to haze, or haze's to `clean`, as far as a veil says so.
 
-        Rows of which nothing changes are returned themselves.
+        That is asked where haze comes before any other degradation, but is not sure, of photos as they came:
+        restoring changes their contrast.
         """
-        hazy, clear = ramp(veil, self.hazy_veils), ramp(veil, self.clear_veils)
-        if hazy:
-            return scale_shares(names, rows, 1 - hazy * (one_hot(names, "clean") + one_hot(names, "blur")), "haze")
-        if not clear or mean_shares(names, rows)["clean"] < self.min_clear_share:
-            return rows
-        return scale_shares(names, rows, 1 - clear * one_hot(names, "haze"))
-
-    def is_veil_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether rows (1, M, K) say haze before any other degradation, but are not sure of it."""
         shares = mean_shares(names, rows)
-        if "clean" not in names or _largest(shares) != "haze":
-            return False
+        if seen.is_restored or "clean" not in names or _largest(shares) != "haze":
+            return rows
         least, most = self.veiled_shares
         noise = shares.get("noise", 0.0) + shares.get("rain", 0.0)
-        return least <= shares["haze"] <= most and noise <= self.max_veiled_noise
-
-    def are_lines_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether `nothing_for_rain` could change anything."""
-        return {"rain", "clean"} <= set(names) and mean_shares(names, rows)["rain"] >= self.min_rain_share
+        if not least <= shares["haze"] <= most or noise > self.max_veiled_noise:
+            return rows
+        hazy, clear = ramp(seen.veil, self.hazy_veils), ramp(seen.veil, self.clear_veils)
+        if hazy:
+            return scale_shares(names, rows, 1 - hazy * (one_hot(names, "clean") + one_hot(names, "blur")), "haze")
+        if not clear or shares["clean"] < self.min_clear_share:
+            return rows
+        return scale_shares(names, rows, 1 - clear * one_hot(names, "haze"))
 
     def noise_for_darkness(self, names: Sequence[str], rows: Tensor) -> Tensor:
         """Give a trace of low light in rows (1, M, K) to noise where that is the largest share."""
@@ -282,29 +289,20 @@ class Rules:
         """Tell whether rows (1, M, K) leave nothing to undo."""
         return "clean" in names and bool(rows[..., names.index("clean")].min() > 1 - NOTHING)
 
-    def is_darkness_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether rows (1, M, K) call a photo clean or blurred, as routers do with a dark one that has lights."""
-        return "low_light" in names and next(iter(mean_shares(names, rows))) in ("clean", "blur")
-
-    def lift(self, names: Sequence[str], rows: Tensor, brightness: Brightness) -> float:
+    def lift(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> float:
         """Return how far a photo that rows (1, M, K) call clean or blurred is to be lifted out of darkness, in [0, 1].
 
-        Most of it is dark. The rest may be as bright as it should: the brighter the whole, the less it is lifted.
+        So routers call a dark one that has lights. Most of it is dark; the rest may be as bright as it should: the
+        brighter the whole, the less it is lifted.
         """
-        if not self.is_darkness_of_interest(names, rows):
+        if "low_light" not in names or next(iter(mean_shares(names, rows))) not in ("clean", "blur"):
             return 0.0
-        kept = self.least_lift + (1 - self.least_lift) * ramp(brightness.mean, self.dark_means)
-        return kept * ramp(brightness.most, self.darknesses)
+        kept = self.least_lift + (1 - self.least_lift) * ramp(seen.brightness.mean, self.dark_means)
+        return kept * ramp(seen.brightness.most, self.darknesses)
 
     def kept_black(self, darkness: float, lights: float) -> float:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
         return darkness * ramp(lights, self.lights)
-
-    def is_grain_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether `noise_for_grain` could change anything that matters."""
-        shares = mean_shares(names, rows)
-        unsure = shares.get("clean", 0.0) > self.clean_shares[0]
-        return {"noise", "blur"} <= set(names) and (shares["blur"] >= self.min_grain_share or unsure)
 
     def may_hide_something(self, found: Mapping[str, float]) -> bool:
         """Tell whether a photo of such shares, the largest first, is to be routed again once it is restored."""
@@ -322,19 +320,15 @@ class Rules:
         clean = after.get("clean", 0.0)
         return any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
 
-    def may_hide_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor) -> bool:
-        """Tell whether rows (1, M, K) of a photo may be those of haze that the noise hid which was found `before`."""
-        shares = mean_shares(names, rows)
-        is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
-        return _largest(before) == "noise" and is_hazy
-
-    def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, veil: float) -> Tensor:
+    def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, seen: Evidence) -> Tensor:
         """Raise haze's share in rows (1, M, K) of a photo whose noise was removed, if that hid haze.
 
         `before` is what was found in the noisy one. What then is called blurred is soft for having been noisy. Rows of
         which nothing changes are returned themselves.
         """
-        if not self.may_hide_haze(names, before, rows) or veil < self.min_hidden_veil:
+        shares = mean_shares(names, rows)
+        is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
+        if _largest(before) != "noise" or not is_hazy or seen.veil < self.min_hidden_veil:
             return rows
         return raise_share(names, rows, "haze", self.hidden_haze_share)
 
