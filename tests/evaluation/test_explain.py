@@ -12,6 +12,7 @@ from small import FAST, network
 
 from idrestore.degradations import NAMES
 from idrestore.evaluation import embeddings, explain
+from idrestore.files import image
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
@@ -72,6 +73,17 @@ def test_a_folder_holds_pictures_json_and_a_page(restorer, photo_folder, tmp_pat
     assert "$" not in re.sub(r"base64,[^\"]*", "", page)
     assert set(re.findall(r"(?:src|href)=\"(\w+):", page)) == {"data"}
     assert page.count("<img") == page.count("alt=") == 2 + len(report["pictures"]) - 2
+
+
+def test_what_was_redacted_stays_so(restorer, tmp_path):
+    photo = np.random.default_rng(0).integers(60, 200, (128, 160, 3), np.uint8)
+    photo[40:64, 30:90] = 0
+    source = tmp_path / "a.png"
+    image.write(photo, source, image.Photo(photo))
+    explain.explain_file(restorer, source, tmp_path / "out")
+    after = _pixels(tmp_path / "out/after.png")
+    assert (after[40:64, 30:90] == 0).all()
+    assert (after != photo).any()
 
 
 def test_for_photographers_the_sentence_the_photo_and_its_change_are_enough(restorer, photo_folder, tmp_path):

@@ -1,6 +1,7 @@
 """What is decided about a photo before any of it is restored."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,16 +9,20 @@ import torch
 from small import FAST, network
 
 from idrestore.degradations import NAMES, operation_of
+from idrestore.model.checkpoint import Model
 from idrestore.model.network import Routed
 from idrestore.restoration.engine import Engine
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.plan import Grid, Planner
 from idrestore.restoration.request import Request
+from idrestore.restoration.restorer import Restorer
 from idrestore.restoration.rules import Rules
 from idrestore.restoration.tiling import tiles
 
 OTHERS = [name for name in NAMES if operation_of(name) != "affine"]
 RULES = Rules()
+SURE = Rules(clean_shares=(2.0, 3.0), grain=(1e8, 1e9), smoothed_grain=(1e8, 1e9))
+"""Neither doubt nor grain counts."""
 PHOTO = Photo.of(np.random.default_rng(0).random((64, 80, 3), np.float32))
 
 
@@ -25,10 +30,14 @@ def planner(rules=RULES, **changes):
     return Planner(Engine(network(FAST, **changes), "cpu", "fp32"), rules)
 
 
+def first(subject, photo, request, grid):
+    return subject.decide(photo, request, subject.find(photo, request, grid))
+
+
 def plan(subject, **ingredients):
     """Plan for shares that the user gives."""
     request = Request.of(NAMES, 3, ingredients=ingredients)
-    return subject.first(PHOTO, request, Grid(tiles(64, 80, 256, 96), 16))
+    return first(subject, PHOTO, request, Grid(tiles(64, 80, 256, 96), 16))
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -77,8 +86,8 @@ def test_brightness_is_changed_from_the_shares_that_the_model_learned_unless_the
 def test_a_photo_of_one_colour_is_to_be_left_alone_unless_the_user_says_what_is_wrong(level):
     photo, grid = Photo.of(np.full((64, 80, 3), level, np.float32)), Grid(tiles(64, 80, 256, 96), 16)
     given = Request.of(NAMES, 3, ingredients={"noise": 1.0})
-    assert planner().first(photo, Request(), grid).strength == 0
-    assert planner().first(photo, given, grid).strength == 1
+    assert first(planner(), photo, Request(), grid).strength == 0
+    assert first(planner(), photo, given, grid).strength == 1
 
 
 @pytest.mark.parametrize(
@@ -119,7 +128,7 @@ def test_rules_are_replaced_without_a_patch(changes, what):
 
 def test_a_wish_scales_what_is_undone_and_not_what_was_found():
     request = Request.of(NAMES, 3, strength={"rain": 0.5}, ingredients={"rain": 0.6, "noise": 0.4})
-    made = planner().first(PHOTO, request, Grid(tiles(64, 80, 256, 96), 16))
+    made = first(planner(), PHOTO, request, Grid(tiles(64, 80, 256, 96), 16))
     rain, clean = NAMES.index("rain"), NAMES.index("clean")
     torch.testing.assert_close(made.found[..., rain], torch.full((1, 3), 0.6))
     torch.testing.assert_close(made.ingredients[..., [rain, clean]], torch.full((1, 3, 2), 0.3))
@@ -129,9 +138,9 @@ def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
     # Without the rules that would change shares, and so call for another pass.
     subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traces=(2, 3), min_waiting_haze=2))
     one, two = (Grid(tiles(64, 80, side, 16), 16) for side in (256, 64))
-    assert subject.first(PHOTO, Request(), one).routed is not None
-    assert subject.first(PHOTO, Request(), two).routed is None
-    assert subject.first(PHOTO, Request.of(NAMES, 3, strength={"rain": 0.5}), one).routed is None
+    assert first(subject, PHOTO, Request(), one).routed is not None
+    assert first(subject, PHOTO, Request(), two).routed is None
+    assert first(subject, PHOTO, Request.of(NAMES, 3, strength={"rain": 0.5}), one).routed is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, no
     logits = torch.tensor([[0.5, 1e-6, 0.3, 1e-6, 1e-6, 0.2]]).log()
     subject = planner()
     subject.engine.route = lambda crops: Routed([logits] * 3, [], torch.empty(0), torch.empty(0))
-    made = subject.first(PHOTO, Request.of(NAMES, 3, **wish), Grid(tiles(64, 80, 256, 96), 16))
+    made = first(subject, PHOTO, Request.of(NAMES, 3, **wish), Grid(tiles(64, 80, 256, 96), 16))
     assert made.ingredients[0, 0, [NAMES.index("noise"), NAMES.index("haze")]].tolist() == pytest.approx(
         [noise, haze], abs=1e-4
     )
@@ -180,8 +189,8 @@ def test_nothing_is_done_where_nothing_is_left_to_undo():
     subject = planner()
     subject.engine.route = lambda crops: Routed([logits] * 3, [], torch.empty(0), torch.empty(0))
     grid = Grid(tiles(64, 80, 256, 96), 16)
-    assert subject.first(PHOTO, Request.of(NAMES, 3, only={"low_light"}), grid).strength == 0
-    assert subject.first(PHOTO, Request.of(NAMES, 3, only={"noise"}), grid).strength == 1
+    assert first(subject, PHOTO, Request.of(NAMES, 3, only={"low_light"}), grid).strength == 0
+    assert first(subject, PHOTO, Request.of(NAMES, 3, only={"noise"}), grid).strength == 1
 
 
 @pytest.mark.parametrize(("top", "lift"), [(0.05, 1.0), (0.95, 0.4)])
@@ -189,14 +198,23 @@ def test_nothing_is_done_where_nothing_is_left_to_undo():
 def test_a_dark_photo_that_the_routers_call_blurred_is_lifted_unless_that_is_not_wanted(top, lift, strength):
     dark = np.full((64, 80, 3), 0.05, np.float32) + 0.01 * PHOTO.array
     dark[:20] = top
-    rules = Rules(clean_shares=(2.0, 3.0), grain=(1e8, 1e9), smoothed_grain=(1e8, 1e9))
-    subject, grid = planner(rules), Grid(tiles(64, 80, 256, 96), 16)
+    subject, grid = planner(SURE), Grid(tiles(64, 80, 256, 96), 16)
     rows = torch.tensor([[[0.9 if name == "blur" else 0.02 for name in NAMES]] * 3])
     subject.engine.route = lambda _: Routed(list(rows.log().unbind(dim=1)), [], torch.empty(0), torch.empty(0))
-    plan = subject.first(Photo.of(dark), Request.of(NAMES, 3, strength=strength), grid)
+    plan = first(subject, Photo.of(dark), Request.of(NAMES, 3, strength=strength), grid)
     assert subject.shares(plan.found)["low_light"] == pytest.approx(0.7)
     assert plan.lift == pytest.approx(lift)
     assert plan.strength == pytest.approx(strength * lift)
-    unwanted = subject.first(Photo.of(dark), Request.of(NAMES, 3, strength={"low_light": 0.0}), grid)
+    unwanted = first(subject, Photo.of(dark), Request.of(NAMES, 3, strength={"low_light": 0.0}), grid)
     assert (unwanted.lift, unwanted.strength) == (0.0, 1.0)
     assert subject.shares(unwanted.found)["blur"] == pytest.approx(0.9)
+
+
+def test_finding_goes_by_the_same_wishes_as_restoring():
+    dark = np.full((64, 80, 3), 0.05, np.float32) + 0.01 * PHOTO.array
+    subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32", rules=SURE)
+    rows = torch.tensor([[[0.9 if name == "blur" else 0.02 for name in NAMES]] * 3])
+    subject.engine.route = lambda _: Routed(list(rows.log().unbind(dim=1)), [], torch.empty(0), torch.empty(0))
+    assert next(iter(subject.find(dark))) == "low_light"
+    assert next(iter(subject.find(dark, strength={"low_light": 0.0}))) == "blur"
+    assert next(iter(subject.find(dark, only="noise"))) == "blur"

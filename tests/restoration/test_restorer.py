@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -257,7 +258,9 @@ def test_photos_that_are_too_small_for_it_have_no_kernel():
     image = np.random.default_rng(0).integers(0, 256, (48, 200, 3), dtype=np.uint8)
     subject = restorer()
     request = subject.request(ingredients={"blur": 0.8})
-    small, large = (subject.plan(pixels.Photo.of(each), request) for each in (image, np.repeat(image, 2, axis=0)))
+    small, large = (
+        subject._planned(pixels.Photo.of(each), request)[1] for each in (image, np.repeat(image, 2, axis=0))
+    )
     assert small.deconvolution is None
     assert large.deconvolution.shape == (1, 97, 97)
     assert subject.restore(image, ingredients={"blur": 0.8}).image.shape == image.shape
@@ -370,6 +373,9 @@ def test_degradations_may_be_named_in_the_words_of_people():
     assert len({tuple(Request.of(NAMES, only=only).factors.tolist()) for only in wishes}) == 1
     assert Request.of(NAMES, strength={"fog": 0.5}).factors[NAMES.index("haze")] == 0.5
     assert Request.of(NAMES, ingredients={"foggy": 1.0}).ingredients[0, 0, NAMES.index("haze")] == 1
+    assert Request.of(NAMES, ingredients={"fog": 0.4, "haze": 0.4}).ingredients[0, 0, NAMES.index("haze")] == 0.4
+    with pytest.raises(ValueError, match=r"^ingredients: got 0.4 and 0.2 for haze, expected one number$"):
+        Request.of(NAMES, ingredients={"fog": 0.4, "haze": 0.2})
 
 
 def test_a_models_own_name_goes_before_the_words_of_people():
@@ -441,6 +447,24 @@ def test_an_explanation_restores_as_usual(shape):
     means = {name: np.mean([row[name] for row in explained.routers.values()]) for name in TINY.degradations}
     assert means == pytest.approx(restored.ingredients, abs=1e-6)
     assert all(heat.shape == shape[:2] and (heat >= 0).all() for heat in explained.heat.values())
+
+
+def test_an_explanation_of_a_clean_photo_leaves_it_too(photo, monkeypatch):
+    monkeypatch.setitem(RULES, "now", dataclasses.replace(Rules(), clean_shares=(-2.0, -1.0), sure_share=0.0))
+    explained, restored = restorer().explain(photo), restorer().restore(photo)
+    np.testing.assert_array_equal(explained.result.image, photo)
+    assert explained.result.again is restored.again is None
+    assert not explained.result.changed
+    assert explained.latents
+
+
+def test_an_explanation_leaves_what_is_protected():
+    image = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    mask = np.zeros((64, 80), np.bool_)
+    mask[8:40, 20:60] = True
+    explained = restorer().explain(image, protect=mask)
+    assert (explained.result.image == image)[mask].all()
+    np.testing.assert_array_equal(explained.result.image, restorer().restore(image, protect=mask).image)
 
 
 @pytest.mark.usefixtures("once")
@@ -616,8 +640,9 @@ def test_the_surer_a_photo_is_clean_the_less_it_is_changed(noise, change):
 @pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
 def test_memory_is_counted_in_either_precision(config):
     model = Model(network(config), {}, Path("small"), "")
-    full, half = (Restorer(model, "cpu", precision)._bytes_per_pixel for precision in ("fp32", "bf16"))
-    assert 0 < half < full
+    exact, restorer = (Restorer(model, "cpu", precision) for precision in ("fp32", "bf16"))
+    assert 0 < restorer._bytes_per_pixel < exact._bytes_per_pixel
+    assert restorer.in_fp32()._bytes_per_pixel == exact._bytes_per_pixel
 
 
 @pytest.mark.parametrize(
@@ -671,6 +696,11 @@ def test_grain_of_smaller_sizes_tells_white_noise_from_smoothed():
     assert pixels.grains(white[:, :159] / 255) == (pixels.grain(white[:, :159] / 255), 0, 0)
 
 
+def grainy(*grain):
+    """Return what a photo says that has such a grain."""
+    return SimpleNamespace(grain=pixels.Grain(*grain))
+
+
 @pytest.mark.parametrize(
     ("grain", "found", "expected"),
     [
@@ -686,9 +716,7 @@ def test_grain_of_smaller_sizes_tells_white_noise_from_smoothed():
     ],
 )
 def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected):
-    corrected = Rules().noise_for_grain(
-        ("noise", "haze", "blur", "clean"), torch.tensor([[found]]), pixels.Grain(*grain)
-    )
+    corrected = Rules().noise_for_grain(("noise", "haze", "blur", "clean"), torch.tensor([[found]]), grainy(*grain))
     assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -702,26 +730,26 @@ def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected
 )
 def test_grain_of_streaks_is_that_of_rain(found, expected):
     """Real rain looks to the routers like blur with some rain in it, and has the grain of smoothed noise."""
-    grain = pixels.Grain(0.4, 0.9, 1.0)
+    grain = grainy(0.4, 0.9, 1.0)
     corrected = Rules().noise_for_grain(("noise", "rain", "blur", "clean"), torch.tensor([[found]]), grain)
     assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_grain_of_a_dark_photo_is_not_looked_at_in_small_sizes():
     names, rows = ("noise", "low_light", "blur", "clean"), torch.tensor([[[0.1, 0.2, 0.3, 0.4]]])
-    assert Rules().noise_for_grain(names, rows, pixels.Grain(0.2, 0.9, 1.0)) is rows
+    assert Rules().noise_for_grain(names, rows, grainy(0.2, 0.9, 1.0)) is rows
 
 
 def test_without_grain_rows_stay_themselves_and_clean_need_not_be_known():
     names, rows = ("noise", "blur"), torch.tensor([[[0.4, 0.6]]])
-    assert Rules().noise_for_grain(names, rows, pixels.Grain(0.2, 0.2, 0.2)) is rows
-    assert Rules().noise_for_grain(names, rows, pixels.Grain(0.9, 0.4, 0.2)).tolist() == [[[1.0, 0.0]]]
+    assert Rules().noise_for_grain(names, rows, grainy(0.2, 0.2, 0.2)) is rows
+    assert Rules().noise_for_grain(names, rows, grainy(0.9, 0.4, 0.2)).tolist() == [[[1.0, 0.0]]]
 
 
 def test_grain_does_not_matter_where_noise_is_not_known():
     rows = torch.tensor([[[0.6, 0.4]]])
-    assert not Rules().is_grain_of_interest(("blur", "clean"), rows)
-    assert Rules().is_grain_of_interest(("blur", "noise"), rows)
+    assert Rules().noise_for_grain(("blur", "clean"), rows, grainy(0.9, 0.4, 0.2)) is rows
+    assert Rules().noise_for_grain(("blur", "noise"), rows, grainy(0.9, 0.4, 0.2)) is not rows
 
 
 def test_a_lamp_in_a_dark_photo_stays_light():
@@ -801,6 +829,9 @@ def test_what_fails_in_bf16_alone_is_done_again_in_fp32_and_said(photo):
     found = subject.restore(photo)
     np.testing.assert_array_equal(found.image, expected.image)
     assert found.notes == ("its numbers failed in bf16: worked on in fp32",) and not expected.notes
+    explained = subject.explain(photo)
+    np.testing.assert_array_equal(explained.result.image, expected.image)
+    assert explained.result.notes == found.notes
 
 
 def test_a_result_says_whether_anything_changed(photo):

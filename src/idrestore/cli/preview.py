@@ -33,7 +33,8 @@ def preview(plan: Plan, restorer: "Restorer", settings: "Settings", options: Opt
 def _find(restorer: "Restorer", job: "Job", settings: "Settings") -> "Mapping[str, float]":
     from idrestore.files import image
 
-    return restorer.find(image.read(job.source, settings.max_pixels).pixels)
+    pixels = image.read(job.source, settings.max_pixels).pixels
+    return restorer.find(pixels, settings.strength, settings.only)
 
 
 def _tell(job: "Job", found: "Mapping[str, float]", settings: "Settings", options: Options) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from idrestore import templates
 from idrestore.data.pairs import read_8_bit
 from idrestore.files import image
+from idrestore.restoration import guard
 from idrestore.restoration.restorer import Progress, Restorer
 from idrestore.restoration.results import Explanation, LatentMaps, Result
 from idrestore.restoration.sentence import name_of, sentence
@@ -45,10 +46,11 @@ def explain_file(
 ) -> Told:
     """Explain one photo in a folder of its own, with its `latents` or without; raise `ImageError` or `OSError`.
 
-    What `progress` raises comes through.
+    What may be redacted on purpose is left alone, as where photos are restored. What `progress` raises comes through.
     """
     degraded = read_8_bit(source, max_pixels)
-    explanation = restorer.explain(degraded, progress)
+    regions = guard.find_redactions(degraded)
+    explanation = restorer.explain(degraded, progress, guard.mask_of(regions, *degraded.shape[:2]))
     about = {"photo": source.name, "model": restorer.model.path.stem, "sha256": restorer.model.sha256}
     return Told(describe(explanation.result), write(explanation, degraded, folder, about, latents))
 

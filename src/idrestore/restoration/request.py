@@ -41,10 +41,10 @@ class Request:
         Names may be any words of `degradations.DEGRADATIONS`, and `only` one text of them with commas. Raise
         `ValueError` for what cannot be.
         """
-        of_each = _known(names, strength) if isinstance(strength, Mapping) else {}
+        of_each = _known(names, "strength", strength) if isinstance(strength, Mapping) else {}
         only = only.split(",") if isinstance(only, str) else only
-        only = None if only is None else set(_known(names, dict.fromkeys(only, 1.0)))
-        ingredients = None if ingredients is None else _known(names, ingredients)
+        only = None if only is None else set(_known(names, "only", dict.fromkeys(only, 1.0)))
+        ingredients = None if ingredients is None else _known(names, "ingredients", ingredients)
         overall = 1.0 if isinstance(strength, Mapping) else strength
         if not 0 <= overall <= 1:
             raise ValueError(f"strength: got {overall}, expected 0 to 1")
@@ -83,9 +83,17 @@ class Request:
             raise ValueError(f"protect: got {mask.dtype} {mask.shape}, expected bool {(height, width)}")
 
 
-def _known(names: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:
-    """Return values by the model's names of degradations, whichever words they came with."""
-    return {name if name in names else canonical(name): value for name, value in values.items()}
+def _known(names: Sequence[str], what: str, values: Mapping[str, float]) -> dict[str, float]:
+    """Return values by the model's names of degradations, whichever words they came with.
+
+    Raise `ValueError` for two words for one degradation that say different things.
+    """
+    known: dict[str, float] = {}
+    for word, value in values.items():
+        name = word if word in names else canonical(word)
+        if known.setdefault(name, value) != value:
+            raise ValueError(f"{what}: got {known[name]} and {value} for {name}, expected one number")
+    return known
 
 
 def _check(names: Sequence[str], what: str, values: Mapping[str, float]) -> None:

@@ -44,6 +44,7 @@ BAND = 2 * 3 * 4
 """Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
 WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
+IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 PARTLY_DARK = "not all of it is dark: {:.0%} of the change was kept"
 
@@ -55,6 +56,18 @@ class Pass(NamedTuple):
     """Of the photo's shape and type"""
     planes: NDArray[np.float32] | None
     """(H, W, C): what was looked at"""
+
+
+class Work(NamedTuple):
+    """What restoring a photo gives."""
+
+    result: Result
+    plan: Plan
+    """Of the first pass"""
+    planes: NDArray[np.float32] | None
+    """(h, w, C): what was looked at then"""
+    times: int
+    """How many times as large the photo is as what was worked on"""
 
 
 class Restorer:
@@ -135,25 +148,32 @@ class Restorer:
         photo = Photo.of(image)
         request = self.request(strength, only, ingredients, protect)
         request.check(*photo.colour.shape[:2])
+        return self._restore(photo, request, progress).result
+
+    def _restore(self, photo: Photo, request: Request, progress: Progress, look: Look | None = None) -> Work:
+        """Restore a photo, in fp32 if bf16 fails, and look at each tile of the first pass, if that is asked for."""
         try:
-            return self._restore(photo, request, progress)
+            return self._work(photo, request, progress, look)
         except NotFiniteError:
             if not self.engine.half:
                 raise
-        result = self.in_fp32()._restore(photo, request, progress)
-        return replace(result, notes=(*result.notes, "its numbers failed in bf16: worked on in fp32"))
+        work = self.in_fp32()._work(photo, request, progress, look)
+        return work._replace(result=replace(work.result, notes=(*work.result.notes, IN_FP32)))
 
-    def _restore(self, photo: Photo, request: Request, progress: Progress) -> Result:
+    def _work(self, photo: Photo, request: Request, progress: Progress, look: Look | None) -> Work:
         sizes, plan = self._planned(photo, request)
         seen, wish = sizes[-1], request if len(sizes) == 1 else request.of_half
-        if plan.strength:
-            first = self.run(seen, plan, wish, progress)
+        planes = None
+        if plan.strength or look is not None:
+            first, planes = self.run(seen, plan, wish, progress, look)
             plan = replace(plan, routed=None)  # features of a whole tile, of no more use
-            result = self._finish(seen, first.image, plan, wish, progress)
         else:
             progress(1, 1)
+        if plan.strength:
+            result = self._finish(seen, first, plan, wish, progress)
+        else:
             result = Result(seen.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
-        return self._at_full_size(sizes, result, request)
+        return Work(self._at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
 
     def _planned(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
         """Return a photo and, if it is soft at the scale of a pixel, its halves, and a plan for the smallest."""
@@ -196,14 +216,24 @@ class Restorer:
         """Restore photos of any sizes, one after the other; `steering` is that of `restore`, the same for all."""
         return [self.restore(image, **steering) for image in images]
 
-    def find(self, image: pixels.Picture) -> dict[str, float]:
-        """Return the ingredients that the routers find in a photo, the largest first, without restoring it."""
-        return self._planner.shares(self._sizes(Photo.of(image), Request())[1].rows)
+    def find(
+        self,
+        image: pixels.Picture,
+        strength: float | Mapping[str, float] = 1.0,
+        only: str | Collection[str] | None = None,
+    ) -> dict[str, float]:
+        """Return the ingredients that the routers find in a photo, the largest first, without restoring it.
 
-    def explain(self, image: pixels.Picture, progress: Progress = lambda done, total: None) -> Explanation:
+        The arguments are those of `restore`: darkness that is to stay is not looked for behind what a photo is called.
+        """
+        return self._planner.shares(self._sizes(Photo.of(image), self.request(strength, only))[1].rows)
+
+    def explain(
+        self, image: pixels.Picture, progress: Progress = lambda done, total: None, protect: Mask | None = None
+    ) -> Explanation:
         """Restore a photo and tell what was found, by which router, where, and the latent pictures behind it.
 
-        `image` and `progress` are those of `restore`.
+        The arguments are those of `restore`.
         """
         strongest: tuple[float, Tile, list[Latents]] | None = None
 
@@ -213,26 +243,23 @@ class Restorer:
             maps = [block.degradation.float().square().mean(dim=1, keepdim=True).sqrt() for block in output.latents]
             planes = torch.cat([F.interpolate(each, size, mode="bilinear") for each in maps], dim=1)[0]
             mean = float(planes.mean())
-            if strongest is None or mean > strongest[0]:
+            if strongest is None or not mean <= strongest[0]:  # nor NaN, in bf16
                 strongest = (mean, tile, output.latents)
             return planes.permute(1, 2, 0).cpu().numpy()
 
-        photo, request = Photo.of(image), Request()
-        sizes, plan = self._planned(photo, request)
-        first = self.run(sizes[-1], plan, request, progress, look)
-        result = self._finish(sizes[-1], first.image, plan, request, progress)
-        result = self._at_full_size(sizes, result, request)
-        assert strongest is not None and first.planes is not None
+        photo, request = Photo.of(image), self.request(protect=protect)
+        height, width = photo.colour.shape[:2]
+        request.check(height, width)
+        work = self._restore(photo, request, progress, look)
+        assert strongest is not None and work.planes is not None
         _, tile, latents = strongest
         levels = PLACEMENTS[self.model.network.config.placement]
-        times = 2 ** (len(sizes) - 1)
-        height, width = photo.colour.shape[:2]
-        heat = first.planes.repeat(times, axis=0).repeat(times, axis=1)[:height, :width]
-        rows, columns = (slice(times * part.start, times * part.stop) for part in (tile.rows, tile.columns))
+        heat = work.planes.repeat(work.times, axis=0).repeat(work.times, axis=1)[:height, :width]
+        rows, columns = (slice(work.times * part.start, work.times * part.stop) for part in (tile.rows, tile.columns))
         arrays = [LatentMaps(*(each[0].float().cpu().numpy() for each in block)) for block in latents]
-        found = plan.found
+        found = work.plan.found
         return Explanation(
-            result,
+            work.result,
             {level: self._planner.shares(found[:, index : index + 1]) for index, level in enumerate(levels)},
             {level: heat[..., index] for index, level in enumerate(levels)},
             dict(zip(levels, arrays, strict=True)),
@@ -248,10 +275,6 @@ class Restorer:
     ) -> Request:
         """Turn what the user wishes into numbers, as `restore` does; raise `ValueError` for what cannot be."""
         return Request.of(self.names, self.model.network.config.num_rows, strength, only, ingredients, protect)
-
-    def plan(self, photo: Photo, request: Request) -> Plan:
-        """Decide what is done to a photo."""
-        return self._planner.first(photo, request, self._grid(photo))
 
     def run(
         self,
@@ -359,6 +382,7 @@ class Restorer:
     def in_fp32(self) -> "Restorer":
         """Return the same in fp32."""
         twin = copy.copy(self)
+        vars(twin).pop("_bytes_per_pixel", None)  # twice as many
         twin.engine = self.engine.exact
         twin.arithmetic = twin.engine.arithmetic
         return twin
