@@ -28,7 +28,7 @@ def calls(module):
 @pytest.mark.parametrize("hub", ["prior", "ingredient"])
 def test_with_every_share_counted_it_is_the_same_function(config, hub):
     model, batch, rows = network(config, hub), photos(2), mixture(2)
-    prepared = prepare(model, min_share=0)
+    prepared = prepare(model)
     for ingredients in (None, rows, one_hot("blur", 2)):
         expected, actual = model(batch, ingredients), prepared(batch, ingredients)
         torch.testing.assert_close(actual.restored, expected.restored, atol=1e-5, rtol=0)
@@ -57,7 +57,7 @@ def test_the_network_it_came_from_stays_as_it_was(config):
     prepare(model, half=True)
     assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert all(block.min_share is None for block in model.prior_blocks.values())
+    assert all(not block.skip_unused for block in model.prior_blocks.values())
 
 
 def test_a_photos_tiles_ask_the_hub_once_and_another_photo_anew():
@@ -73,15 +73,15 @@ def test_a_photos_tiles_ask_the_hub_once_and_another_photo_anew():
 
 def test_keys_and_values_follow_the_ingredients():
     model = network(FAST, "ingredient")
-    prepared, batch, rows = prepare(model, min_share=0), photos(), (mixture(1), mixture(1))
+    prepared, batch, rows = prepare(model), photos(), (mixture(1), mixture(1))
     for ingredients in (*rows, *rows):
         expected = model(batch, ingredients).restored
         torch.testing.assert_close(prepared(batch, ingredients).restored, expected, atol=1e-5, rtol=0)
 
 
 @both
-def test_operations_of_a_small_share_are_not_computed(config):
-    prepared = prepare(network(config), min_share=0.1)
+def test_operations_without_a_share_are_not_computed(config):
+    prepared = prepare(network(config))
     for block in prepared.prior_blocks.values():
         operations = block.operations
         of_blur = (
@@ -91,16 +91,16 @@ def test_operations_of_a_small_share_are_not_computed(config):
         )
         computed = calls(of_blur)
         for name in NAMES:
-            prepared(photos(), 0.1 * one_hot("blur") + 0.9 * one_hot(name))
+            prepared(photos(), one_hot(name))
         assert len(computed) == [operation_of(name) for name in NAMES].count("convolutive")
 
 
 @both
 def test_a_share_of_nothing_can_be_left_out_bit_for_bit(config):
     model, batch = network(config), photos()
-    everything, prepared = prepare(model), prepare(model, min_share=0)
+    everything, prepared = prepare(model), prepare(model)
     for block in everything.prior_blocks.values():
-        block.min_share = None
+        block.skip_unused = False
     for name in NAMES:
         assert torch.equal(prepared(batch, one_hot(name)).restored, everything(batch, one_hot(name)).restored)
 
@@ -112,7 +112,7 @@ def test_half_stays_within_45_db_of_the_whole(config):
     with torch.no_grad():
         for weight in model.output.parameters():
             weight.mul_(0.05)  # a shaken network changes a photo by several times white
-    whole, half = prepare(model, min_share=0), prepare(model, half=True, min_share=0)
+    whole, half = prepare(model), prepare(model, half=True)
     with torch.inference_mode():
         expected = whole(batch).restored
         with torch.autocast("cpu", torch.bfloat16):

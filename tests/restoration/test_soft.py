@@ -34,7 +34,7 @@ def restorer(**halved):
     def route(crops):
         found = shares[crops.shape[1] < 200]
         logits = torch.tensor([[found.get(name, 1e-4) for name in NAMES]]).log()
-        return really(crops)._replace(spoken=[logits] * 3)
+        return really(crops)._replace(of_routers=[logits] * 3)
 
     subject.engine.route = route
     return subject

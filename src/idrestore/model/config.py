@@ -61,7 +61,7 @@ class ModelConfig:
     double_top: bool = True
     """Decoder level 1 keeps the concatenated skip's doubled width, as Restormer does."""
     per_degradation_top: bool = False
-    """Decoder level 1 and what follows have weights of their own for each degradation, mixed by the ingredients
+    """Decoder level 1 and what follows have weights of their own for each operation, mixed by the ingredients
     (`model/per_degradation.py`), and look at the photo again instead of at what encoder level 1 saw; for
     `convolution` only."""
     additive_refiner: int = 0

@@ -1,6 +1,6 @@
 """Prior hubs: tables of learnable vectors, one a degradation, and their reformulation into ingredients.
 
-A hub maps routing weights w (B, K) to a table of L priors of width D, (B, L, D). Stage `collect` trains a `PriorHub`,
+A hub maps ingredients w (B, K) to a table of L priors of width D, (B, L, D). Stage `collect` trains a `PriorHub`,
 stage `integrate` an `IngredientHub` made from it once; the network cannot tell them apart.
 """
 
@@ -16,7 +16,7 @@ PRIOR_DEVIATION = 0.1
 
 
 class PriorHub(nn.Module):
-    """Task-oriented prior hubs T_k, (K, L, D): stage 1 (paper: task-oriented knowledge collection)."""
+    """Task-oriented prior hubs T_k, (K, L, D), of the stage `collect` (paper: task-oriented knowledge collection)."""
 
     def __init__(self, num_degradations: int, num_priors: int, width: int, num_added: int = 0) -> None:
         super().__init__()
@@ -43,14 +43,14 @@ class Ingredients(NamedTuple):
     """C, (K, R): how much of each ingredient each degradation contains"""
 
     def table(self, ingredients: Tensor) -> Tensor:
-        """Return hub(w) for routing weights (B, K), as (B, L, D)."""
+        """Return hub(w) for ingredients (B, K), as (B, L, D)."""
         return torch.einsum("il,bi,id->bld", self.left, ingredients @ self.spectra, self.right)
 
 
 class IngredientHub(nn.Module):
-    """Ingredients-oriented hub (AŪ)ᵀ diag(w C) (BV̄): stage 2, the learnable PCA.
+    """Ingredients-oriented hub (AŪ)ᵀ diag(w C) (BV̄): that of the stage `integrate`, the learnable PCA.
 
-    Ū (K·L, L) and V̄ (K·L, D) are the singular vectors of the K stage-1 hubs, stacked and fixed; the linear maps A and
+    Ū (K·L, L) and V̄ (K·L, D) are the singular vectors of the K collected hubs, stacked and fixed; the linear maps A and
     B (R, K·L) are learned, R = `num_ingredients`. No SVD happens in `forward`, so the network exports. A degradation
     that was added later is a learned row of C: how much it contains of the ingredients that were there.
     """
@@ -78,7 +78,7 @@ class IngredientHub(nn.Module):
         return Ingredients(left, self.right_map @ self.right_vectors, spectra)
 
     def forward(self, ingredients: Tensor) -> Tensor:
-        """Return the hub for routing weights (B, K), as (B, L, D)."""
+        """Return the hub for ingredients (B, K), as (B, L, D)."""
         return self.ingredients().table(ingredients)
 
 
@@ -95,7 +95,7 @@ class FoldedHub(nn.Module):
             self.register_buffer(name, values.detach())
 
     def forward(self, ingredients: Tensor) -> Tensor:
-        """Return the hub for routing weights (B, K), as (B, L, D)."""
+        """Return the hub for ingredients (B, K), as (B, L, D)."""
         return Ingredients(self.left, self.right, self.spectra).table(ingredients)
 
 
@@ -158,7 +158,7 @@ def principal_ingredients(priors: Tensor) -> Ingredients:
 
 
 def forgetting(before: PriorHub, after: Hub) -> list[float]:
-    """Return |hub(e_k) − T_k| / |T_k| for each degradation: 0 means that integration remembers stage 1 exactly."""
+    """Return |hub(e_k) − T_k| / |T_k| for each degradation: 0 means that integration forgets nothing."""
     priors = before.priors.detach()
     with torch.no_grad():
         now = after(torch.eye(len(priors), device=priors.device))

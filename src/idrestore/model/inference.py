@@ -17,21 +17,21 @@ from idrestore.model.prior_block import MetaPriorBlock
 Decided = TypeVar("Decided", bound=Callable[..., Any])
 
 
-def prepare(network: RestorationNetwork, half: bool = False, min_share: float = 0.0) -> RestorationNetwork:
+def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwork:
     """Return a copy of a network for inference alone, in channels_last memory.
 
-    Operations and refiners of a share of at most `min_share` are not computed; with 0 the function stays the same.
-    `half` keeps the convolutions' weights in bf16, for use under `torch.autocast`, which would convert them at every
-    call; but for the blur-kernel estimator's, which works in fp32, and for those that are mixed, which are so more
-    exactly. What is decided by ingredients alone is kept: the tiles of a photo have the same.
+    Operations and refiners of a share of 0 are not computed, and routers not asked where ingredients are given. `half`
+    stores convolutions' weights in bf16, for use under `torch.autocast`, which would convert them at every call; those
+    of the blur-kernel estimator, which works in fp32, and those that are mixed, more exactly so, stay in fp32. What is
+    decided by ingredients alone is kept: the tiles of a photo have the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):
         prepared.hub = FoldedHub(prepared.hub.ingredients())
-    prepared.min_share = min_share
+    prepared.skip_unused = True
     for block in prepared.prior_blocks.values():
         assert isinstance(block, MetaPriorBlock)
-        block.min_share = min_share
+        block.skip_unused = True
         block.keys_and_values = _remember(block.keys_and_values)  # type: ignore[method-assign]
     mixed = [module for module in prepared.modules() if isinstance(module, PerDegradationConv2d)]
     exact = {

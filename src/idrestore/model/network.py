@@ -55,7 +55,7 @@ class NetworkOutput(NamedTuple):
     restored: Tensor
     """(B, 3, H, W), not clamped"""
     logits: Tensor
-    """(B, M, K), the routers' own opinion even where ingredients were given"""
+    """(B, M, K): the routers' own opinion even where ingredients were given, unless what is unused is left out"""
     side_images: list[Tensor]
     """(B, 3, h, w) each; empty without degradation attention"""
     latents: list[Latents]
@@ -78,17 +78,17 @@ class ReadBlur(NamedTuple):
 class Routed(NamedTuple):
     """Photos on their way through the network, all routers having spoken; for `RestorationNetwork.forward`."""
 
-    spoken: list[Tensor]
-    """The routers' logits, (B, K) each, or (1, K) for crops of one photo"""
-    met: list[PriorOutput]
-    """What the meta-prior blocks gave up to decoder level 2"""
+    of_routers: list[Tensor]
+    """Their logits, (B, K) each, or (1, K) for crops of one photo"""
+    outputs: list[PriorOutput]
+    """Those of the meta-prior blocks up to decoder level 2"""
     encoder1: Tensor
     decoder2: Tensor
 
     @property
     def logits(self) -> Tensor:
-        """What they say, (B, M, K) or (1, M, K)"""
-        return torch.stack(self.spoken, dim=1)
+        """Those of all routers, (B, M, K) or (1, M, K)"""
+        return torch.stack(self.of_routers, dim=1)
 
 
 class Decisions(Protocol):
@@ -113,8 +113,8 @@ class RestorationNetwork(nn.Module):
     It knows no stages: which one it is in is decided by the hub installed as `self.hub`.
     """
 
-    min_share: float | None = None
-    """Shares up to which the additive and the deblurring refiner are left out; None: they never are."""
+    skip_unused = False
+    """Whether the additive and the deblurring refiner are left out where their shares are 0."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -178,12 +178,8 @@ class RestorationNetwork(nn.Module):
         of the same photo: the way goes on from there, so ingredients must be those that the routers found.
         """
         output, shares = self._undo(tiles, ingredients, routed)
-        restored = output.restored
-        if self.deblurring_refiner is not None and (share := self._share(DeblurringRefiner.kind, shares)) is not None:
-            unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
-            change = self.deblurring_refiner(tiles, restored.clamp(0, 1), unblurred)
-            restored = restored + share[:, None, None, None] * change
-        return output._replace(restored=restored)
+        unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
+        return output._replace(restored=self._deblur(tiles, output.restored, shares, unblurred))
 
     def restore_whole(self, photos: Tensor, decisions: Decisions, ingredients: Tensor | None = None) -> NetworkOutput:
         """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; `ingredients` as in `forward`.
@@ -192,7 +188,7 @@ class RestorationNetwork(nn.Module):
         """
         output, shares = self._undo(photos, ingredients)
         blur = self._read_each(photos, shares, decisions)
-        restored = self._deblur(photos, output.restored, shares, blur)
+        restored = self._deblur(photos, output.restored, shares, *self._unblurred(photos, blur))
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
@@ -201,29 +197,30 @@ class RestorationNetwork(nn.Module):
 
         They are not restored: but for a meta-prior block in decoder level 1, what comes after level 2 is left out.
         """
-        way = self._to_decoder2(photos, ingredients, one_photo)
+        routed = self._to_decoder2(photos, ingredients, one_photo)
         if "decoder1" in self.prior_blocks:
-            met = list(way.met)
-            meet = functools.partial(self._meet, "decoder1", photos, ingredients, way.spoken, met, one_photo=one_photo)
-            self.finish(photos, way.encoder1, way.decoder2, met[-1].ingredients, meet)
-        return way._replace(spoken=[logits[:1] for logits in way.spoken]) if one_photo else way
+            logits, outputs = routed.of_routers, list(routed.outputs)
+            block = functools.partial(self._apply_prior_block, "decoder1", photos, ingredients, logits, outputs)
+            last = outputs[-1].ingredients
+            self.finish(photos, routed.encoder1, routed.decoder2, last, functools.partial(block, one_photo=one_photo))
+        return routed._replace(of_routers=[logits[:1] for logits in routed.of_routers]) if one_photo else routed
 
     def _undo(
         self, degraded: Tensor, ingredients: Tensor | None, routed: Routed | None = None
     ) -> tuple[NetworkOutput, Tensor]:
         """Return what the network makes of photos without its refiners, and the ingredients (B, K) last in force."""
-        way = routed or self._to_decoder2(degraded, ingredients)
-        logits, met = list(way.spoken), list(way.met)
-        meet = functools.partial(self._meet, "decoder1", degraded, ingredients, logits, met)
-        last = met[-1].ingredients if met else self._given_or_even(logits[0], ingredients)
-        restored = self.finish(degraded, way.encoder1, way.decoder2, last, meet)
+        routed = routed or self._to_decoder2(degraded, ingredients)
+        logits, outputs = list(routed.of_routers), list(routed.outputs)
+        block = functools.partial(self._apply_prior_block, "decoder1", degraded, ingredients, logits, outputs)
+        last = outputs[-1].ingredients if outputs else self._given_or_even(logits[0], ingredients)
+        restored = self.finish(degraded, routed.encoder1, routed.decoder2, last, block)
         output = NetworkOutput(
             restored,
             torch.stack(logits[: self.config.num_rows], dim=1),
-            [block.side_image for block in met if block.side_image is not None],
-            [block.latents for block in met],
+            [output.side_image for output in outputs if output.side_image is not None],
+            [output.latents for output in outputs],
         )
-        return output, met[-1].ingredients if met else last
+        return output, outputs[-1].ingredients if outputs else last
 
     def _to_decoder2(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool = False) -> Routed:
         """Go down and up again to where, for decoder level 1, the photo's own detail is needed."""
@@ -231,10 +228,11 @@ class RestorationNetwork(nn.Module):
         if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
             raise ValueError(f"got a photo of {tuple(degraded.shape[-2:])}, expected multiples of {multiple}")
         logits: list[Tensor] = []
-        met: list[PriorOutput] = []
+        outputs: list[PriorOutput] = []
 
         def level(name: str, x: Tensor) -> Tensor:
-            return self._meet(name, degraded, ingredients, logits, met, self.blocks[name](x), one_photo)
+            x = self.blocks[name](x)
+            return self._apply_prior_block(name, degraded, ingredients, logits, outputs, x, one_photo)
 
         stem = self.stem(F.pixel_unshuffle(degraded, self.config.stem_stride))
         encoder1 = level("encoder1", stem)
@@ -245,15 +243,15 @@ class RestorationNetwork(nn.Module):
         decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
         if not self.prior_blocks:
             logits.append(degraded.new_zeros(len(degraded), len(self.config.degradations), dtype=torch.float32))
-        return Routed(logits, met, encoder1, decoder2)
+        return Routed(logits, outputs, encoder1, decoder2)
 
-    def _meet(
+    def _apply_prior_block(
         self,
         name: str,
         degraded: Tensor,
         ingredients: Tensor | None,
         logits: list[Tensor],
-        met: list[PriorOutput],
+        outputs: list[PriorOutput],
         x: Tensor,
         one_photo: bool = False,
     ) -> Tensor:
@@ -261,10 +259,10 @@ class RestorationNetwork(nn.Module):
         if name not in self.prior_blocks:
             return x
         block = cast("MetaPriorBlock", self.prior_blocks[name])
-        rows = ingredients[:, len(met)] if ingredients is not None and ingredients.ndim == 3 else ingredients
+        rows = ingredients[:, len(outputs)] if ingredients is not None and ingredients.ndim == 3 else ingredients
         logits.append(block.route(x, one_photo, rows))
-        met.append(block(x, degraded, self.hub, logits[-1], rows))
-        return met[-1].features
+        outputs.append(block(x, degraded, self.hub, logits[-1], rows))
+        return outputs[-1].features
 
     def _read_each(self, photos: Tensor, shares: Tensor, decisions: Decisions) -> ReadBlur | None:
         """Read the blur of each photo (B, 3, H, W) of ingredients (B, K) to be deconvolved, if it is large enough."""
@@ -281,17 +279,31 @@ class RestorationNetwork(nn.Module):
         read = self.blur_kernel_estimator(torch.stack([correlate(photos[k : k + 1]) for k in blurred]))
         return ReadBlur(torch.tensor(blurred, device=photos.device), *(each.float() for each in read))
 
-    def _deblur(self, photos: Tensor, restored: Tensor, shares: Tensor, blur: ReadBlur | None) -> Tensor:
-        """Let the deblurring refiner change restored photos (B, 3, H, W) by their shares (B, K) of blur."""
-        if self.deblurring_refiner is None:
+    def _unblurred(self, photos: Tensor, blur: ReadBlur | None) -> tuple[Tensor | None, Tensor | None]:
+        """Return photos (B, 3, H, W), those whose blur was read deconvolved, and 1 for these and 0 for others, (B,)."""
+        if blur is None:
+            return None, None
+        filtered = deconvolve(photos[blur.photos], wiener_filter(blur.kernels, blur.noise)).clamp(0, 1)
+        is_read = photos.new_zeros(len(photos)).index_fill(0, blur.photos, 1.0)
+        return photos.float().index_copy(0, blur.photos, filtered), is_read
+
+    def _deblur(
+        self,
+        photos: Tensor,
+        restored: Tensor,
+        shares: Tensor,
+        unblurred: Tensor | None = None,
+        is_read: Tensor | None = None,
+    ) -> Tensor:
+        """Let the deblurring refiner change restored photos (B, 3, H, W) by their shares (B, K) of blur.
+
+        Of photos whose blur was read, (B,) 1 or 0 (None: of all), it sees the `unblurred` ones as well.
+        """
+        share = self._share(DeblurringRefiner.kind, shares)
+        if self.deblurring_refiner is None or share is None:
             return restored
-        known, unblurred, seen = restored.clamp(0, 1), None, None
-        if blur is not None:
-            filtered = deconvolve(photos[blur.photos], wiener_filter(blur.kernels, blur.noise)).clamp(0, 1)
-            unblurred = photos.float().index_copy(0, blur.photos, filtered)
-            seen = photos.new_zeros(len(photos)).index_fill(0, blur.photos, 1.0)
-        share = self.share(DeblurringRefiner.kind, shares)[:, None, None, None]
-        return restored + share * self.deblurring_refiner(photos, known, unblurred, seen)
+        change = self.deblurring_refiner(photos, restored.clamp(0, 1), unblurred, is_read)
+        return restored + share[:, None, None, None] * change
 
     def _refine_colours(self, photos: Tensor, restored: Tensor, shares: Tensor, decisions: Decisions) -> Tensor:
         """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness, and keep their detail."""
@@ -322,25 +334,24 @@ class RestorationNetwork(nn.Module):
         encoder1: Tensor,
         decoder2: Tensor,
         ingredients: Tensor,
-        meet: Callable[[Tensor], Tensor] = lambda x: x,
+        prior_block: Callable[[Tensor], Tensor] = lambda x: x,
     ) -> Tensor:
         """Return restored photos (B, 3, H, W), but not deblurred yet, from the features of encoder 1 and decoder 2.
 
-        `ingredients` (B, K) are those that were last in force, `meet` is a meta-prior block of decoder 1.
+        `ingredients` (B, K) are those that were last in force, `prior_block` is that of decoder 1, if it has one.
         Per-degradation convolutions do not look at `encoder1`: it is known by now what to undo.
         """
-
-        shares = self.shares(ingredients)
+        operation_shares = self.shares(ingredients)
 
         def top(layers: nn.Module, x: Tensor) -> Tensor:
-            return through(layers, x, shares)
+            return through(layers, x, operation_shares)
 
         if self.additive_refiner is not None and (share := self._share(AdditiveRefiner.kind, ingredients)) is not None:
             decoder2 = decoder2.lerp(self.additive_refiner(decoder2), share[:, None, None, None].to(decoder2.dtype))
         if self.config.per_degradation_top:
             encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
         decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))
-        decoder1 = meet(top(self.blocks["decoder1"], decoder1))
+        decoder1 = prior_block(top(self.blocks["decoder1"], decoder1))
         change = top(self.output, top(self.refinement, decoder1))
         return degraded + F.pixel_shuffle(change, self.config.stem_stride)
 
@@ -350,9 +361,9 @@ class RestorationNetwork(nn.Module):
         return ingredients[..., : len(marks)] @ marks
 
     def _share(self, operation: Operation, ingredients: Tensor) -> Tensor | None:
-        """Return `share` of ingredients (B, K); None where that is next to nothing."""
+        """Return `share` of ingredients (B, K); None where that is 0 and what is unused is left out."""
         share = self.share(operation, ingredients)
-        return None if self.min_share is not None and float(share.amax()) <= self.min_share else share
+        return None if self.skip_unused and not bool(share.any()) else share
 
     def read_blur(self, crops: Tensor) -> Blur | None:
         """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
@@ -398,7 +409,7 @@ class RestorationNetwork(nn.Module):
         self.config = dataclasses.replace(self.config, per_degradation_top=True)
         split = functools.partial(
             per_degradation,
-            num_degradations=len(self.config.operation_kinds),
+            num_operations=len(self.config.operation_kinds),
             num_added=len(self.config.added),
         )
         self.detail = split(nn.Sequential(self.stem, *self.blocks["encoder1"].children()))

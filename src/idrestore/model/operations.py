@@ -98,29 +98,28 @@ OPERATIONS: dict[Operation, type[Additive] | type[Affine] | type[Convolutive]] =
 
 
 class SeparateOperations(nn.Module):
-    """One operation with a predictor of its own for every degradation (preset `paper`)."""
+    """Operations with a predictor of their own each (preset `paper`)."""
 
     def __init__(self, dim: int, operations: tuple[Operation, ...]) -> None:
         super().__init__()
         self.operations = nn.ModuleList(OPERATIONS[operation](dim) for operation in operations)
 
-    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor, active: Sequence[bool] | None = None) -> Tensor:
-        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x).
+    def forward(self, x: Tensor, context: Tensor, shares: Tensor, active: Sequence[bool] | None = None) -> Tensor:
+        """Return x + Σ_o w_o · change_o(x) for x (B, C, H, W), context (B, 2C, H, W), and shares w (B, O).
 
-        `active`, K long, says which terms of the sum to compute, None all.
+        `active`, O long, says which terms of the sum to compute, None all.
         """
         result = x
         for k, operation in enumerate(self.operations):
             if active is None or active[k]:
-                weight = ingredients[:, k, None, None, None].to(x.dtype)
-                result = result + weight * operation(x, context)
+                result = result + shares[:, k, None, None, None].to(x.dtype) * operation(x, context)
         return result
 
 
 class SharedOperations(nn.Module):
     """All operations on one trunk of half the width, with a linear head each (preset `fast`).
 
-    The heads are linear and every change is linear in them, so the sum over degradations moves into the weights: one
+    The heads are linear and every change is linear in them, so the sum over operations moves into the weights: one
     matrix (2C x C/2), mixed for each photo, predicts gain and offset of everything additive and affine together. A
     convolutive operation mixes `NUM_FILTERS` learned 5x5 filters in each pixel, on a bottleneck of the features.
     """
@@ -129,12 +128,12 @@ class SharedOperations(nn.Module):
         super().__init__()
         hidden = dim // 2
         self.operations = operations
-        # What a degradation may predict: additive an offset, affine gain and offset, convolutive neither.
+        # What an operation may predict: additive an offset, affine gain and offset, convolutive neither.
         gain_and_offset = {"additive": (0.0, 1.0), "affine": (1.0, 1.0), "convolutive": (0.0, 0.0)}
         allowed = torch.tensor([gain_and_offset[operation] for operation in operations])
         convolutive = torch.tensor([float(operation == "convolutive") for operation in operations])
-        self.register_buffer("allowed", allowed, persistent=False)  # (K, 2)
-        self.register_buffer("convolutive", convolutive, persistent=False)  # (K,)
+        self.register_buffer("allowed", allowed, persistent=False)  # (O, 2)
+        self.register_buffer("convolutive", convolutive, persistent=False)  # (O,)
         self.trunk = nn.Sequential(
             nn.Conv2d(2 * dim, hidden, 3, padding=1), nn.ReLU(inplace=True), ResidualBlock(hidden)
         )
@@ -149,19 +148,19 @@ class SharedOperations(nn.Module):
     allowed: Tensor
     convolutive: Tensor
 
-    def forward(self, x: Tensor, context: Tensor, ingredients: Tensor, active: Sequence[bool] | None = None) -> Tensor:
-        """Take x (B, C, H, W), context (B, 2C, H, W) and weights (B, K); return x + Σ_k w_k · change_k(x).
+    def forward(self, x: Tensor, context: Tensor, shares: Tensor, active: Sequence[bool] | None = None) -> Tensor:
+        """Return x + Σ_o w_o · change_o(x) for x (B, C, H, W), context (B, 2C, H, W), and shares w (B, O).
 
-        `active`, K long, says which terms to compute; only convolutive ones cost enough to be left out.
+        `active`, O long, says which terms to compute; only convolutive ones cost enough to be left out.
         """
         hidden = self.trunk(context)  # (B, C/2, H, W)
-        shares = ingredients[:, :, None] * self.allowed  # (B, K, 2)
-        weight = torch.einsum("bkp,kpch->bhpc", shares, self.weight).flatten(2)  # (B, C/2, 2C)
-        bias = torch.einsum("bkp,kpc->bpc", shares, self.bias).flatten(1)  # (B, 2C)
+        parts = shares[:, :, None] * self.allowed  # (B, O, 2)
+        weight = torch.einsum("bop,opch->bhpc", parts, self.weight).flatten(2)  # (B, C/2, 2C)
+        bias = torch.einsum("bop,opc->bpc", parts, self.bias).flatten(1)  # (B, 2C)
         gain, offset = mix_channels(hidden, weight, bias).chunk(2, dim=1)
         result = (x + offset).addcmul_(gain, x)
         if any(kind == "convolutive" and (active is None or active[k]) for k, kind in enumerate(self.operations)):
-            share = (ingredients @ self.convolutive)[:, None, None, None].to(x.dtype)
+            share = (shares @ self.convolutive)[:, None, None, None].to(x.dtype)
             result = result.add_(self._filter(share * self.squeeze(x), hidden))
         return result
 

@@ -104,10 +104,10 @@ class Addition(nn.Module):
 class MetaPriorBlock(nn.Module):
     """Route, intensify the degradation, ask the hub about it, and undo it by the operations of its ingredients.
 
-    Operations of a share of at most `min_share` are left out; None computes all.
+    With `skip_unused`, operations of a share of 0 are left out, and routers where ingredients are given.
     """
 
-    min_share: float | None = None
+    skip_unused = False
 
     def __init__(
         self,
@@ -137,9 +137,9 @@ class MetaPriorBlock(nn.Module):
         return cast("list[Addition]", list(self.added))
 
     def forward(self, x: Tensor, degraded: Tensor, hub: Hub, logits: Tensor, ingredients: Tensor | None) -> PriorOutput:
-        """Take features F (B, C, H, W), the photo, the hub, what `route` returned, and weights (B, K) or None.
+        """Take features F (B, C, H, W), the photo, the hub, what `route` returned, and ingredients (B, K) or None.
 
-        Without weights, and where a row of them is zero, the router decides.
+        Without ingredients, and where a row of them is zero, the router decides.
         """
         routed = logits.softmax(dim=1)
         given = ingredients
@@ -156,9 +156,9 @@ class MetaPriorBlock(nn.Module):
     def route(self, x: Tensor, one_photo: bool, given: Tensor | None = None) -> Tensor:
         """Return what the routers say of features F (B, C, H, W): logits (B, K).
 
-        Weights that are `given` (B, K) make the question idle: where what is idle is left out, they are the answer.
+        If ingredients are `given` (B, K) and what is unused is left out, they are not asked: log(given) is returned.
         """
-        if self.min_share is not None and given is not None and bool(given.any(dim=1).all()):
+        if self.skip_unused and given is not None and bool(given.any(dim=1).all()):
             return given.log()
         routers = (self.router, *(addition.router for addition in self.additions))
         return torch.cat([router(x, one_photo) for router in routers], dim=1)
@@ -181,6 +181,6 @@ class MetaPriorBlock(nn.Module):
 
     def _active(self, shares: Tensor) -> list[bool]:
         """Tell which operations are worth their work, by their shares (B, O)."""
-        if self.min_share is None:
+        if not self.skip_unused:
             return [True] * shares.shape[1]
-        return (shares.amax(dim=0) > self.min_share).tolist()
+        return (shares.amax(dim=0) > 0).tolist()

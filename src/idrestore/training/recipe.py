@@ -140,9 +140,9 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Learning rate and its companions"""
     collect: StageConfig = field(default_factory=lambda: StageConfig(told=1.0))
-    """Stage 1: every degradation has its own prior hub"""
+    """First, every degradation has its own prior hub"""
     integrate: StageConfig = field(default_factory=StageConfig)
-    """Stage 2: one ingredient hub"""
+    """Then there is one ingredient hub"""
     log_every: int = 50
     """Steps between log lines"""
     save_every: int = 500

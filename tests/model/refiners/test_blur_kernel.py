@@ -143,7 +143,7 @@ def test_the_deblurring_refiner_sees_what_is_undone():
     model.deblurring_refiner.register_forward_pre_hook(lambda _, given: seen.append(given))
     filters = wiener_filter(*model.read_blur(photos))
     model(photos, one_hot("blur"), deconvolution=filters)
-    degraded, _, third = seen[0]
+    degraded, _, third, _ = seen[0]
     assert torch.equal(degraded, photos)
     torch.testing.assert_close(third, deconvolve(photos, filters).clamp(0, 1))
     model(photos, one_hot("blur"))
