@@ -218,3 +218,15 @@ def test_finding_goes_by_the_same_wishes_as_restoring():
     assert next(iter(subject.find(dark))) == "low_light"
     assert next(iter(subject.find(dark, strength={"low_light": 0.0}))) == "blur"
     assert next(iter(subject.find(dark, only="noise"))) == "blur"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (31, 400)])
+def test_a_photo_too_small_to_be_judged_is_left_and_that_is_said(size):
+    subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32", rules=SURE)
+    photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    result = subject.restore(photo)
+    assert (result.image == photo).all()
+    assert result.notes == ("too small to be judged: photos under 32 pixels a side are left as they are",)
+    told = subject.restore(photo, ingredients={"noise": 1.0})
+    assert (told.image != photo).any()
+    assert not told.notes

@@ -19,6 +19,8 @@ ONE_COLOUR = 2
 """Levels of 255 by which the pixels of a picture of one colour may differ: JPEG and rounding."""
 SMALLEST_OF_ONE_COLOUR = 64
 """Shorter side of a picture of which that is asked, px: a smaller one may be a part of anything."""
+SMALLEST_JUDGED = 32
+"""Shorter side of a photo that shows enough to be judged, px."""
 SAMPLED = 512
 """Rows and columns at least, where there are so many, from which a photo's brightness and veil are read."""
 CELLS = 28
@@ -88,6 +90,11 @@ def is_one_colour(photo: Photo) -> bool:
     colours = photo.colour.reshape(-1, 3)
     spread = colours.max(axis=0).astype(np.float64) - colours.min(axis=0)
     return bool((spread <= ONE_COLOUR * photo.white / 255).all())
+
+
+def is_too_small(photo: Photo) -> bool:
+    """Tell whether a photo shows too little to be judged: a few pixels may be anything."""
+    return min(photo.colour.shape[:2]) < SMALLEST_JUDGED
 
 
 def brightness(photo: Photo) -> Brightness:

@@ -95,8 +95,10 @@ class Planner(NamedTuple):
         grid, found, routed, lift = known
         if request.ingredients is not None:
             return self._plan(photo, request, grid, found, request.strength)
-        clean = self.shares(found).get("clean", 0.0)
-        strength = request.strength * (lift or 1) * self.rules.kept_change(clean, evidence.is_one_colour(photo))
+        if evidence.is_too_small(photo) or evidence.is_one_colour(photo):
+            strength = 0.0
+        else:
+            strength = request.strength * (lift or 1) * self.rules.kept_change(self.shares(found).get("clean", 0.0))
         return self._plan(photo, request, grid, found, strength, routed, lift=lift, is_first=True)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:

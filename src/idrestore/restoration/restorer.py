@@ -46,6 +46,7 @@ WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
+TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
 PARTLY_DARK = "not all of it is dark: {:.0%} of the change was kept"
 
 
@@ -172,7 +173,9 @@ class Restorer:
         if plan.strength:
             result = self._finish(seen, first, plan, wish, progress)
         else:
-            result = Result(seen.array.copy(), self._shares(plan), changed=False, arithmetic=self.arithmetic)
+            is_told = request.ingredients is not None
+            notes = (TOO_SMALL,) if evidence.is_too_small(seen) and not is_told else ()
+            result = Result(seen.array.copy(), self._shares(plan), None, False, notes, self.arithmetic)
         return Work(self._at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
 
     def _planned(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:

@@ -136,9 +136,9 @@ class Rules:
     max_kernel_power: float = 0.3
     """A kernel whose squares sum to less than this (1: a point) blurs: then the second pass is for blur."""
 
-    def kept_change(self, clean_share: float, is_one_colour: bool) -> float:
-        """Return how much of the change is kept, in [0, 1]: the less, the surer a photo is clean, or of one colour."""
-        return 0.0 if is_one_colour else ramp(clean_share, self.clean_shares[::-1])
+    def kept_change(self, clean_share: float) -> float:
+        """Return how much of the change is kept, in [0, 1]: the less, the surer a photo is clean."""
+        return ramp(clean_share, self.clean_shares[::-1])
 
     def may_be_soft(self, found: Mapping[str, float]) -> bool:
         """Tell whether what is called blurred in a photo of such shares may be softness at the scale of a pixel."""
