@@ -94,7 +94,7 @@ def is_one_colour(photo: Photo) -> bool:
 
 def is_too_small(photo: Photo) -> bool:
     """Tell whether a photo shows too little to be judged: a few pixels may be anything."""
-    return min(photo.colour.shape[:2]) < SMALLEST_JUDGED
+    return bool(min(photo.colour.shape[:2]) < SMALLEST_JUDGED)
 
 
 def brightness(photo: Photo) -> Brightness:
