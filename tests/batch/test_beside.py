@@ -39,7 +39,8 @@ def test_results_lie_beside_photos_and_folders(tmp_path):
 def test_the_folder_one_is_in_has_a_name_too(tmp_path, monkeypatch):
     files(tmp_path, "photos/a.jpg")
     monkeypatch.chdir(tmp_path / "photos")
-    for here in (".", "../photos", "../photos/."):
+    files(tmp_path, "photos/deep/b.txt")
+    for here in (".", "../photos", "../photos/.", "deep/.."):
         jobs, _, _ = targets(here)
         assert {Path(target).resolve() for target in jobs.values()} == {tmp_path / "photos-restored/a.jpg"}
 

@@ -22,12 +22,8 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
     for source in fresh:
         if source.is_dir():
             # In a folder of their own, results are called as their photos.
-            root = source.resolve()
-            out = (
-                source.parent / (source.name + naming.suffix)
-                if source.name
-                else root.with_name(root.name + naming.suffix)
-            )
+            named = source if source.name not in ("", "..") else source.resolve()
+            out = named.with_name(named.name + naming.suffix)
             jobs, wrong = plan([source], out, naming=replace(naming, suffix=""))
             groups.setdefault(out, []).extend(jobs)
             problems += wrong
