@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import write_png
 from small import tiny_file
 
+from idrestore.batch import SUFFIX, Naming, plan_beside
 from idrestore.cli import supervise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are split on Linux alone")
@@ -78,6 +80,16 @@ def test_a_run_that_dies_before_it_records_anything_is_not_repeated(tmp_path):
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "begun\n")
     assert done.stderr.splitlines()[-1] == "idrestore: the process was killed (SIGABRT): is there too little memory?"
+
+
+@pytest.mark.parametrize("suffix", [None, "-better"])
+@pytest.mark.parametrize("source", [".", "a.png", "../in", "sub", "sub/..", "sub/b.png"])
+def test_the_folders_are_watched_whose_manifests_are_written(folder, monkeypatch, source, suffix):
+    write_png(folder / "in/sub/b.png", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.chdir(folder / "in")
+    groups, _ = plan_beside([Path(source)], Naming(suffix or SUFFIX))
+    watched = supervise._folders({"out": None, "suffix": suffix, "photos": [Path(source)]})
+    assert [each.resolve() for each in watched] == [each.resolve() for each in groups]
 
 
 def test_what_a_run_recorded_is_seen(tmp_path):

@@ -32,10 +32,22 @@ class SupervisedCommand(RestoreCommand):
 
 
 def _folders(params: dict[str, Any]) -> list[Path]:
-    """Return where manifests may be: in the folder for the results, or beside the folders of photos."""
+    """Return where manifests may be: in the folder for the results, or where `batch.plan_beside` puts them.
+
+    That is not asked here, as importing it starts threads.
+    """
     if params["out"]:
         return [params["out"]]
-    return [path.with_name(f"{path.name}{params['suffix'] or '-restored'}") for path in params["photos"] if path.name]
+    suffix = params["suffix"] or "-restored"
+    return list(dict.fromkeys(_beside(path, suffix) for path in params["photos"]))
+
+
+def _beside(source: Path, suffix: str) -> Path:
+    """Return the folder of the results of a photo, or of a folder of photos."""
+    if not source.is_dir():
+        return source.parent
+    named = source if source.name not in ("", "..") else Path(os.path.realpath(source))
+    return named.parent / f"{named.name}{suffix}"
 
 
 def supervise(folders: Collection[Path]) -> int | None:
