@@ -11,6 +11,7 @@ from small import BOTH, FAST, mixture, network, shaken
 from idrestore.data.layouts import find_pairs, list_photos
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import NAMES
+from idrestore.evaluation.report import Report
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.hub import integrate
@@ -145,6 +146,34 @@ def test_learning_from_pairs_end_to_end(photo_folder, tmp_path, monkeypatch):
     state = learned.network.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
     assert all((state[name] != start[name]).any() for name in state.keys() - net.state_dict().keys())
+
+
+def test_what_was_learned_is_kept_though_it_cannot_be_measured(photo_folder, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ValueError("no")
+
+    extend.make_pairs(lambda image, rng: image / 2, list_photos(photo_folder), tmp_path / "pairs")
+    for setting, value in {"PATCH": 48, "NUM_NEW": 8, "NUM_OLD": 8, "FIT_STEPS": 1, "measure": fail}.items():
+        monkeypatch.setattr(extend, setting, value)
+    model = Model(network(FAST, hub="ingredient").eval(), {}, Path("small"), "0" * 64)
+    with pytest.raises(ValueError, match="no"):
+        extend.extend(model, tmp_path / "pairs", "dim", "affine", tmp_path / "run", steps=2)
+    assert checkpoint.load(tmp_path / "run/dim.safetensors").network.config.degradations[-1] == "dim"
+
+
+@pytest.mark.parametrize("layout", ["rainy/{}.png {}.png", "{0}/blur/1.png {0}/sharp/1.png"])
+def test_clean_photos_are_measured_wherever_they_lie(layout, tmp_path, monkeypatch):
+    """Beside the degraded ones, or in sequences."""
+    degraded, clean = layout.split()
+    for number in range(20):
+        for name in (degraded.format(number), clean.format(number)):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+    seen = {}
+    monkeypatch.setattr(extend, "evaluate", lambda _, sets: seen.update(sets) or Report({}, [], []))
+    assert extend.measure([Model(network(FAST), {}, Path("small"), "")], tmp_path, "dim") == []
+    found = [pair.clean for pair in seen["noise"].find().matched]
+    assert len(found) == len(set(found) & {tmp_path / clean.format(number) for number in range(20)}) == 7
 
 
 def test_pairs_from_a_function_are_seeded_and_clipped(photo_folder, tmp_path):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from idrestore.data.layouts import Pair, find_pairs
+from idrestore.data.layouts import Pair, Pairs, find_pairs
 from idrestore.data.loader import MIXTURE, Photos, batches
 from idrestore.data.pairs import DEFAULT_STRENGTH, SetSpec, read_8_bit, write_pair
 from idrestore.degradations import FIVE, Operation
@@ -93,20 +95,26 @@ def extend(
     recipe = _recipe(network, clean, pairs, steps, Restorer(model).engine.half)
     learned = _learn_cure(network, recipe, folder, progress)
     fit_routers(learned, recipe)
-    changes = measure([model, dataclasses.replace(model, network=learned)], validation or pairs, name)
     path = folder / f"{name}.safetensors"
-    record = {
+    record: dict[str, Any] = {
         "name": name,
         "operation": operation,
         "from": model.sha256,
         "pairs": len(clean),
         "steps": steps,
-        "measured_on": "other pairs" if validation else "the pairs learned from",
-        "psnr": [change._asdict() for change in changes],
     }
-    extensions = [*model.card.get("extensions", []), record]
-    checkpoint.save(path, learned, model.card | {"extensions": extensions}, half=_is_half(model.network))
+    _save(path, learned, model, record)  # before it is measured, which takes a while and may fail
+    changes = measure([model, dataclasses.replace(model, network=learned)], validation or pairs, name)
+    measured_on = "other pairs" if validation else "the pairs learned from"
+    psnr = [change._asdict() for change in changes]
+    _save(path, learned, model, record | {"measured_on": measured_on, "psnr": psnr})
     return Extension(path, changes)
+
+
+def _save(path: Path, network: RestorationNetwork, old: Model, record: Mapping[str, Any]) -> None:
+    """Write an extended model, in whose card a record is added to those of the old one."""
+    extensions = [*old.card.get("extensions", []), record]
+    checkpoint.save(path, network, old.card | {"extensions": extensions}, half=_is_half(old.network))
 
 
 def add_degradation(old: RestorationNetwork, name: str, operation: Operation) -> RestorationNetwork:
@@ -226,11 +234,27 @@ def fit(router: Router, new: View, old: View) -> None:
         optimizer.step()
 
 
+@dataclass(frozen=True)
+class _CleanPhotos(SetSpec):
+    """Clean photos that are named one by one, as they may lie beside degraded ones."""
+
+    photos: tuple[Path, ...] = ()
+
+    def find(self) -> Pairs:
+        return Pairs(tuple(Pair(path, path) for path in self.photos), ())
+
+
 def measure(models: Sequence[Model], pairs: Path, name: str) -> list[Change]:
-    """Return the mean PSNR of both models on `pairs`, and on their clean photos with each old degradation."""
+    """Return the mean PSNR of both models on `pairs`, and on some of their clean photos with each old degradation.
+
+    Those are spread evenly over all, so that no sequence stands for the others.
+    """
     old = [known for known in models[0].network.config.degradations if known in FIVE]
-    clean = find_pairs(pairs).matched[0].clean.parent
-    sets = {known: SetSpec(clean, degrade={known: DEFAULT_STRENGTH}, limit=NUM_MEASURED) for known in old}
+    clean = list(dict.fromkeys(_clean_photos(pairs)))
+    chosen = tuple(clean[:: math.ceil(len(clean) / NUM_MEASURED)])
+    sets: dict[str, SetSpec] = {
+        known: _CleanPhotos(pairs, degrade={known: DEFAULT_STRENGTH}, photos=chosen) for known in old
+    }
     reports = [evaluate(Restorer(each), sets | {name: SetSpec(pairs)}).summaries() for each in models]
     return [
         Change(key, *(round(mean.value, 2) for mean in (row.psnr_input, row.psnr_restored, after.psnr_restored)))
