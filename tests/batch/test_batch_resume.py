@@ -13,7 +13,7 @@ import pytest
 from test_batch import Brightener, write
 
 from idrestore import batch
-from idrestore.batch import Job, Manifest, ManifestError, Records, Settings, Shard, manifest, plan
+from idrestore.batch import Job, Manifest, ManifestError, Records, Settings, Shard, cluster, manifest, plan
 from idrestore.files import image
 from idrestore.restoration.results import Result
 
@@ -68,14 +68,27 @@ def test_what_a_limit_refused_is_tried_again_with_another(folder):
     assert (statuses(run(folder, max_pixels=71)[0]), run(folder, max_pixels=1000)[1]) == ("ssfs", 1)
 
 
+class Short(Brightener):
+    """A restorer that memory never suffices for."""
+
+    def restore(self, *arguments):
+        raise MemoryError
+
+    def fitting(self, image):
+        return self
+
+
+def test_what_memory_did_not_suffice_for_on_a_cluster_is_tried_again(folder, monkeypatch):
+    """What an actor does and what this process makes of it, without Ray."""
+    monkeypatch.setattr(cluster, "Restorer", lambda *_: Short())
+    jobs, _ = plan([folder / "in"], folder / "out")
+    worker = cluster.Worker(None, cluster.Placement(), Settings(), jobs)
+    with Manifest(folder / "out") as manifest:
+        outcome = cluster._outcome(Records(Settings(), "0" * 64, manifest), jobs[0], worker({"number": 0}))
+        assert (outcome.status, manifest.known(jobs[0].target)) == ("failed", None)
+
+
 def test_what_memory_did_not_suffice_for_is_tried_again(folder):
-    class Short(Brightener):
-        def restore(self, *arguments):
-            raise MemoryError
-
-        def fitting(self, image):
-            return self
-
     assert statuses(run(folder, Short())[0]) == "ffff"
     assert (statuses(run(folder)[0]), run(folder)[1]) == ("ddfd", 0)
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from idrestore.batch import photo as one
-from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, failure, one_line
+from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, failure, is_short_of_memory, one_line
 from idrestore.batch.manifest import Manifest
 from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
@@ -46,17 +46,17 @@ class Worker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row of a photo's number with the result, flat, as Arrow wants it."""
         start, job, digest = perf_counter(), self.jobs[row["number"]], ""
-        made, error = Encoded(b"", "", {}, ()), ""
+        made, error, is_short = Encoded(b"", "", {}, ()), "", False
         try:
             data = one.read_file(job.source, self.settings)
             digest = hashlib.sha256(data).hexdigest()
             made = one.process(self.restorer, job, data, self.settings)
         except FILE_ERRORS as raised:
-            error = one_line(job.source, raised)
+            error, is_short = one_line(job.source, raised), is_short_of_memory(raised)
         kept = {"notes": made.notes, "unchanged": made.unchanged, "arithmetic": made.arithmetic}
         about = json.dumps({"ingredients": dict(made.ingredients), **kept})
-        seconds = perf_counter() - start
-        return {**row, "data": made.data, "sha256": digest, "about": about, "error": error, "seconds": seconds}
+        failed = {"error": error, "is_short": is_short}
+        return {**row, "data": made.data, "sha256": digest, "about": about, **failed, "seconds": perf_counter() - start}
 
 
 def connect(address: str | None = None) -> None:
@@ -151,10 +151,10 @@ def _resources(nodes: Sequence[dict[str, Any]], workers: int, device: str) -> di
 def _outcome(records: Records, job: Job, row: dict[str, Any]) -> Outcome:
     """Write and record what an actor made."""
     if row["error"]:
-        error = RuntimeError(row["error"])
+        error = (MemoryError if row["is_short"] else RuntimeError)(row["error"])
         if not row["sha256"]:  # it could not even be read: nothing to record
             return failure(job, error, row["seconds"])
-        return records.fail(job, error, row["sha256"], row["seconds"])
+        return records.give_up(job, error, row["sha256"], row["seconds"])
     about = json.loads(row["about"])
     made = Encoded(row["data"], row["sha256"], **about | {"notes": tuple(about["notes"])})
     return records.commit(job, made, row["seconds"])

@@ -11,6 +11,8 @@ from idrestore.files.image import ImageError
 
 FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
 """What one photo may raise without stopping the others."""
+MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a")
+"""How torch and oneDNN ("could not create a primitive") say in a `RuntimeError` that memory is short."""
 
 
 class Job(NamedTuple):
@@ -68,6 +70,12 @@ def kind_of(path: Path) -> str:
     mode = path.stat().st_mode
     kinds = {"a folder": stat.S_ISDIR, "a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
     return next((words for words, is_one in kinds.items() if is_one(mode)), "a device")
+
+
+def is_short_of_memory(error: Exception) -> bool:
+    """Tell whether less work at a time would help."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or any(word in words for word in MEMORY_WORDS)
 
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:

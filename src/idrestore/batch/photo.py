@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore.batch.job import Encoded, Job, kind_of
+from idrestore.batch.job import Encoded, Job, is_short_of_memory, kind_of
 from idrestore.batch.settings import Settings
 from idrestore.data.degrade import mix
 from idrestore.data.layouts import Pair
@@ -25,8 +25,6 @@ from idrestore.restoration.restorer import Progress, Restorer
 
 BYTES_PER_PIXEL, METADATA_BYTES = 16, 1 << 28
 """Of the largest file that is read: RGB and alpha in 32 bits, not compressed, and what may come with them."""
-MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "could not create a")
-"""How torch and oneDNN ("could not create a primitive") say in a `RuntimeError` that memory is short."""
 
 
 class Decoded(NamedTuple):
@@ -220,12 +218,6 @@ def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[s
     pixels = read_8_bit(source)
     planes = torch.from_numpy(pixels).permute(2, 0, 1) / 255
     write_pair(to_pixels(mix(planes, dict(strengths), seed)), pixels, Pair(degraded, clean))
-
-
-def is_short_of_memory(error: Exception) -> bool:
-    """Tell whether less work at a time would help."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in words for word in MEMORY_WORDS)
 
 
 def _misnamed(job: Job, found: str) -> tuple[str, ...]:

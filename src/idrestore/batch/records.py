@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from idrestore.batch.job import Encoded, Job, Outcome, failure, printable
+from idrestore.batch.job import Encoded, Job, Outcome, failure, is_short_of_memory, printable
 from idrestore.batch.manifest import IN_PLACE, Entry, Manifest, ManifestError, Status
 from idrestore.batch.settings import Settings
 from idrestore.files import atomic, companions, image
@@ -110,6 +110,13 @@ class Records:
             self._record(job, input_sha256, "failed", "", outcome)
         self._started.pop(job, None)
         return outcome
+
+    def give_up(self, job: Job, error: Exception, input_sha256: str, seconds: float) -> Outcome:
+        """Record a failure, unless it is the machine's, whose memory may suffice the next time."""
+        if is_short_of_memory(error):
+            self.withdraw(job)
+            return failure(job, error, seconds)
+        return self.fail(job, error, input_sha256, seconds)
 
     def _remember(self, job: Job) -> None:
         """Note a result of this run, which no other photo's may replace."""

@@ -95,7 +95,7 @@ def _prepare(records: Records, job: Job) -> Work | Outcome:
     try:
         return Work(job, one.decode(job.source, data, records.settings, job.target), perf_counter() - start)
     except FILE_ERRORS as error:
-        return _failed(records, job, error, digest, perf_counter() - start)
+        return records.give_up(job, error, digest, perf_counter() - start)
 
 
 def _through(
@@ -112,7 +112,7 @@ def _through(
     try:
         restored = one.restore(restorer, work.decoded, records.settings, tell)
     except FILE_ERRORS as error:
-        return _finished(_failed(records, work.job, error, work.decoded.sha256, work.seconds))
+        return _finished(records.give_up(work.job, error, work.decoded.sha256, work.seconds))
     return pool.submit(_write, records, work.job, restored, work.seconds + perf_counter() - start)
 
 
@@ -122,16 +122,8 @@ def _write(records: Records, job: Job, restored: Restored, seconds: float) -> Ou
     try:
         made = one.encode(restored, job, records.settings)
     except FILE_ERRORS as error:
-        return _failed(records, job, error, restored.input_sha256, seconds)
+        return records.give_up(job, error, restored.input_sha256, seconds)
     return records.commit(job, made, seconds + perf_counter() - start)
-
-
-def _failed(records: Records, job: Job, error: Exception, digest: str, seconds: float) -> Outcome:
-    """Record a failure, unless it is the machine's, whose memory may suffice the next time."""
-    if one.is_short_of_memory(error):
-        records.withdraw(job)
-        return failure(job, error, seconds)
-    return records.fail(job, error, digest, seconds)
 
 
 def _finished(outcome: Outcome) -> "Future[Outcome]":
