@@ -1,5 +1,6 @@
 """Checks of settings say what was got and what was expected, and that nobody checks in another way."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,15 @@ def test_an_unknown_key_is_refused_with_the_nearest_one_where_it_stands():
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"), [(1, float), (("a",), tuple[str, ...]), ({}, Mapping[str, float]), ("x", Literal["x", "y"])]
+    ("value", "kind"),
+    [
+        (1, float),
+        (("a",), tuple[str, ...]),
+        ((), tuple[str, ...]),
+        ((("a", 1),), tuple[tuple[str, Literal[1, 2]], ...]),
+        ({"a": 1}, Mapping[str, float]),
+        ("x", Literal["x", "y"]),
+    ],
 )
 def test_values_of_a_fields_type_pass(value, kind):
     check_kind("name", value, kind)
@@ -28,8 +37,12 @@ def test_values_of_a_fields_type_pass(value, kind):
 @pytest.mark.parametrize(
     ("value", "kind", "message"),
     [
-        (1.5, int, "name: got 1.5, expected int"),
-        ("a", tuple[str, ...], "name: got 'a', expected tuple"),
+        (1.5, int, "name: got 1.5, expected a whole number"),
+        (True, float, "name: got True, expected a number"),
+        ("a", tuple[str, ...], r"name: got 'a', expected \[a text, ...\]"),
+        (("a", 1), tuple[str, ...], r"name: got \('a', 1\), expected \[a text, ...\]"),
+        ((1,), tuple[int, bool], r"name: got \(1,\), expected \[a whole number, true or false\]"),
+        ({"a": "b"}, Mapping[str, float], r"name: got \{'a': 'b'\}, expected \{ NAME = a number, ... \}"),
         ("z", Literal["x", "y"], r"name: got 'z', expected one of \('x', 'y'\)"),
     ],
 )
@@ -43,6 +56,10 @@ def test_the_smallest_value_passes_and_one_below_does_not():
     check_at_least(config, workers=1)
     with pytest.raises(ValueError, match=r"^workers: got 1, expected at least 2$"):
         check_at_least(config, workers=2)
+    with pytest.raises(ValueError, match=r"^workers: got nan, expected at least 1$"):
+        check_at_least(SimpleNamespace(workers=math.nan), workers=1)
+    with pytest.raises(ValueError, match=r"^scales: got \(1, -1\), expected at least 0$"):
+        check_at_least(SimpleNamespace(scales=(1, -1)), scales=0)
     with pytest.raises(ValueError, match=r"^workers: got 3"):
         check_one_of("workers", 3, (1, 2))
 

@@ -1,8 +1,8 @@
 """How settings are checked, so that the same mistake reads the same wherever it is made."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -32,20 +32,66 @@ def check_one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
 def check_kind(name: str, value: object, kind: Any) -> None:
     """Raise `ValueError` for a value that is not what a field's type says; a `float` may be a whole number.
 
-    Of types such as `tuple[str, ...]` only the outer one is looked at.
+    Of types such as `tuple[str, ...]` and `Mapping[str, float]`, all entries are looked at.
     """
-    plain = get_origin(kind) or kind
-    if not isinstance(plain, type):  # Literal
+    if get_origin(kind) is Literal:
         check_one_of(name, value, get_args(kind))
-    elif not isinstance(value, (int, float) if plain is float else plain):
-        raise ValueError(f"{name}: got {value!r}, expected {plain.__name__}")
+    elif not _fits(value, kind):
+        raise ValueError(f"{name}: got {value!r}, expected {_described(kind)}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value, and all entries in it, are of a type."""
+    plain, inner = get_origin(kind) or kind, get_args(kind)
+    if plain is Literal:
+        return value in inner
+    if plain in (int, float):
+        return isinstance(value, int | plain) and not isinstance(value, bool)
+    if not isinstance(value, plain):
+        return False
+    if plain is tuple:
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    return plain is not Mapping or all(_fits(each, inner[1]) for each in value.values())
+
+
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def _described(kind: Any) -> str:
+    """Say in words what a type's values look like.
+
+    >>> _described(tuple[float, ...]), _described(tuple[str, int])
+    ('[a number, ...]', '[a text, a whole number]')
+    """
+    plain, inner = get_origin(kind) or kind, get_args(kind)
+    if plain is Literal:
+        return f"one of {inner}"
+    if plain is tuple:
+        return f"[{', '.join('...' if each is Ellipsis else _described(each) for each in inner)}]"
+    return f"{{ NAME = {_described(inner[1])}, ... }}" if plain is Mapping else WORDS.get(plain, "a table")
 
 
 def check_at_least(config: object, **least: float) -> None:
-    """Raise `ValueError` for a field under its smallest possible value."""
+    """Raise `ValueError` for a field under its smallest possible value, of several numbers for any."""
     for name, smallest in least.items():
-        if getattr(config, name) < smallest:
-            raise ValueError(f"{name}: got {getattr(config, name)}, expected at least {smallest}")
+        value = getattr(config, name)
+        if not all(number >= smallest for number in _numbers(value)):
+            raise ValueError(f"{name}: got {value}, expected at least {smallest}")
+
+
+def check_shares(config: object, *names: str) -> None:
+    """Raise `ValueError` for a field that is no number from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name}: got {getattr(config, name)}, expected a number from 0 to 1")
+
+
+def _numbers(value: Any) -> Iterable[float]:
+    """Return the numbers in a field."""
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, tuple) else (value,)
 
 
 def tuples(value: Any) -> Any:

@@ -80,6 +80,13 @@ def test_a_table_starts_from_its_preset():
         ({"stem_stride": 0}, "stem_stride: got 0"),
         ({"query_stride": 0}, "query_stride: got 0"),
         ({"expansion": "2"}, "expansion: got '2'"),
+        ({"double_top": 1}, "double_top: got 1, expected true or false"),
+        ({"affine_from": 3}, r"affine_from: got 3, expected \[a number, a number\]"),
+        ({"affine_from": ["a", "b"]}, r"affine_from: got \('a', 'b'\), expected \[a number, a number\]"),
+        ({"deblurring_refiner": 3}, r"deblurring_refiner: got 3, expected \[a whole number, ...\]"),
+        ({"deblurring_refiner": [3]}, r"deblurring_refiner: got \(3,\), expected none, or 2 numbers"),
+        ({"degradations": [{}]}, r"degradations: got \(\{\},\), expected \[a text, ...\]"),
+        ({"added": 3}, r"added: got 3, expected \[\[a text, one of \('additive', 'affine', 'convolutive'\)\], ...\]"),
         ({"dim": 2, "heads": [1, 1, 1, 1], "num_priors": 24}, "num_priors: got 24"),  # > D = 16
     ],
 )

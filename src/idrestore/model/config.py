@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, Self
 
-from idrestore.configuration import check_known, check_one_of, tuples
+from idrestore.configuration import check_kind, check_known, check_one_of, tuples
 from idrestore.degradations import FIVE, NAMES, Operation, operation_of
 
 Backbone = Literal["transformer", "convolution"]
@@ -116,26 +116,21 @@ class ModelConfig:
     def _check_kinds(self) -> None:
         """Check each field by itself, and make tuples of lists."""
         for field in fields(self):
-            value, allowed = getattr(self, field.name), field.type
-            if isinstance(value, list):
-                object.__setattr__(self, field.name, tuples(value))
-            if get_origin(allowed) is Literal:
-                check_one_of(field.name, value, get_args(allowed))
+            value = tuples(getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
             least = 0 if field.name in ("refinement", "additive_refiner", "num_priors") else 1
             most = MOST.get(field.name, MOST_CHANNELS)
-            if allowed is int and (type(value) is not int or not least <= value <= most):
+            if field.type is int and (type(value) is not int or not least <= value <= most):
                 raise ValueError(f"{field.name}: got {value!r}, expected a whole number from {least} to {most}")
-            if allowed is bool and type(value) is not bool:
-                raise ValueError(f"{field.name}: got {value!r}, expected true or false")
+            check_kind(field.name, value, field.type)
 
     def _check_sizes(self) -> None:
         """Check how large the network is."""
         for name, most in (("depths", MOST_BLOCKS), ("heads", 8 * MOST["dim"])):
             value = getattr(self, name)
-            whole = isinstance(value, tuple) and [type(v) for v in value] == [int] * 4
-            if not whole or min(value) < 1 or max(value) > most:
+            if len(value) != 4 or min(value) < 1 or max(value) > most:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers from 1 to {most}, one a level")
-        if type(self.expansion) not in (int, float) or not 1 <= self.expansion < 100:
+        if not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
         if self.dim % 2:
             raise ValueError(f"dim: got {self.dim}, expected an even number")
@@ -148,12 +143,11 @@ class ModelConfig:
 
     def _check_refiners(self) -> None:
         """Check what is for a single degradation, or kind of them."""
-        if len(self.affine_from) != 2 or not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
+        if not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
             raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
         for name, number in (("deblurring_refiner", 2), ("blur_kernel_estimator", 2), ("affine_refiner", 3)):
             value = getattr(self, name)
-            whole = all(type(width) is int and 1 <= width <= MOST_CHANNELS for width in value)
-            if len(value) not in (0, number) or not whole:
+            if len(value) not in (0, number) or not all(1 <= width <= MOST_CHANNELS for width in value):
                 raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers from 1 to {MOST_CHANNELS}")
         if self.blur_kernel_estimator and not self.deblurring_refiner:
             raise ValueError(
@@ -169,8 +163,8 @@ class ModelConfig:
         """Check the degradations that the network knows."""
         if len(self.added) > MOST_BLOCKS:
             raise ValueError(f"added: got {len(self.added)} degradations, expected at most {MOST_BLOCKS}")
-        if any(len(pair) != 2 or pair[0] in NAMES or pair[1] not in get_args(Operation) for pair in self.added):
-            raise ValueError(f"added: got {self.added}, expected pairs of a new name and one of {get_args(Operation)}")
+        if set(dict(self.added)) & set(NAMES):
+            raise ValueError(f"added: got {self.added}, expected names that are none of {NAMES}")
         distinct, known = set(self.degradations), {*NAMES, *dict(self.added)}
         if not distinct or distinct - known or len(distinct) < len(self.degradations):
             raise ValueError(f"degradations: got {self.degradations}, expected different names among {NAMES}")

@@ -1,12 +1,13 @@
 """What training minimises: restoration, side images, routing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from idrestore.configuration import check_at_least, check_shares
 from idrestore.model.network import NetworkOutput, ReadBlur
 from idrestore.model.refiners.blur_kernel import kernels_between
 
@@ -37,6 +38,10 @@ class LossWeights:
     distillation: float = 0.0
     """Cross-entropy of the routers' logits with what those of the model say that the run starts from (learning without
     forgetting, Li and Hoiem 2016), so that what was chosen by its decisions still holds"""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, **dict.fromkeys((field.name for field in fields(self)), 0))
+        check_shares(self, "label_smoothing")
 
 
 class Losses(NamedTuple):

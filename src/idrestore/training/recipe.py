@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_type_hints
 
-from idrestore.configuration import check_at_least, check_kind, check_known, tuples
+from idrestore.configuration import check_at_least, check_kind, check_known, check_shares, tuples
 from idrestore.data.loader import Synthesis
 from idrestore.device import Precision
 from idrestore.model import checkpoint
@@ -30,6 +30,9 @@ class PairFolder:
     """What its degraded photos show"""
     share: float = 0.5
     """Chance that a sample of this degradation comes from here"""
+
+    def __post_init__(self) -> None:
+        check_shares(self, "share")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,14 @@ class DataConfig:
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1
     """Processes that make samples; the samples do not depend on it"""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, ratios=0, sigmas=0, held_out=0, workers=0)
+        check_shares(self, "white")
+        if not self.scales or not all(scale > 0 for scale in self.scales):
+            raise ValueError(f"scales: got {self.scales}, expected some numbers above 0")
+        if self.ratios and not any(self.ratios.values()):
+            raise ValueError(f"ratios: got {dict(self.ratios)}, expected one above 0")
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, steps=0, batch=1, patch=1)
+        check_shares(self, "told", "wrong", "again")
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,12 @@ class OptimizerConfig:
     """How much the restoration of each degradation, or of "mixture", counts; 1 for what is not named"""
     kind: Literal["adamw", "muon"] = "adamw"
     """AdamW, or Muon for matrices and Adam for the rest, with learning rates about fifty times as large"""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, learning_rate=0, final_learning_rate=0, cool_down=0, warm_up=0)
+        check_at_least(self, weight_decay=0, clip=0, weights=0)
+        if not all(0 <= decay < 1 for decay in (self.ema, *self.betas)):
+            raise ValueError(f"ema, betas: got {self.ema}, {self.betas}, expected numbers from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -246,7 +264,10 @@ def _configure(start: Config, values: Any, where: str) -> Config:
             value = [_configure(PairFolder("", ""), pair, f"{where}pairs.") for pair in value]
         arguments[key] = tuples(value)
         check_kind(where + key, arguments[key], hints[key])
-    return dataclasses.replace(start, **arguments)  # type: ignore[type-var]
+    try:
+        return dataclasses.replace(start, **arguments)  # type: ignore[type-var]
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
 
 
 def with_photos(config: TrainConfig, folders: Sequence[Path]) -> TrainConfig:
