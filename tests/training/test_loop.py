@@ -93,6 +93,12 @@ def test_the_router_separates_two_degradations(photo_folder):
     assert right.float().mean() > 0.85  # weak noise in a dark crop looks like neither
 
 
+def test_a_stage_without_steps_demands_no_patch(photo_folder, tmp_path):
+    """The default of the second one is larger than these photos."""
+    config = recipe(photo_folder, collect=StageConfig(1, 2, 16), integrate=StageConfig())
+    assert train(config, tmp_path / "run").exists()
+
+
 def test_a_batch_in_which_nothing_that_learns_has_a_say_does_not_end_a_run():
     run = Run(recipe(model=FAST, learn=("affine_refiner",)))
     batch = simple_batch()

@@ -95,7 +95,7 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
     """Take all steps of both stages that are left, or those until a time of the monotonic clock."""
     config = run.config
     paths = find_photos([Path(source) for source in config.data.photos])
-    smallest = max(stage.patch for stage in (config.collect, config.integrate))
+    smallest = max(stage.patch for stage in (config.collect, config.integrate) if stage.steps)
     spacing = max(1, len(paths) // max(1, config.data.held_out))
     held = paths[::spacing][: config.data.held_out]
     photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)
