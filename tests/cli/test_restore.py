@@ -122,9 +122,11 @@ def test_a_photo_goes_through_a_pipe_and_keeps_its_format(model):
     assert image.read(run(model, "a.webp", "-o", "-", "--format", "png").stdout_bytes).format == "PNG"
     assert run(model, "-", "-o", "b.png", input=data).exit_code == 0
     assert image.size("b.png") == SIZE[1::-1]
-    for arguments, text in ((("-",), b"hello"), (("-", "-o", "b.png"), data)):
+    Path("bad.jpg").write_text("hello")
+    for arguments, text in ((("-",), b"hello"), (("bad.jpg", "-o", "-"), b""), (("-", "-o", "b.png"), data)):
         failed = run(model, *arguments, input=text)
         assert (failed.exit_code, failed.stdout_bytes, failed.stderr.count("\n")) == (1, b"", 1)
+        assert ("bad.jpg is not a picture" in failed.stderr) == ("bad.jpg" in arguments)
 
 
 def test_defaults_come_from_a_file(model, tmp_path):

@@ -37,7 +37,7 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
     source = Path("standard input") if photos[0] == PIPE else photos[0]
     try:
         data = sys.stdin.buffer.read() if photos[0] == PIPE else batch.read_file(source, settings)
-        target = out if out and out != PIPE else Path(f"restored{_ending(data, options)}")
+        target = out if out and out != PIPE else Path(f"restored{_ending(data, source, options)}")
         image.check_target(target)
         made = batch.process(restorer, batch.Job(source, target), data, settings)
         if target == out:
@@ -62,7 +62,7 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
     raise typer.Exit(DONE)
 
 
-def _ending(data: bytes, options: Options) -> str:
+def _ending(data: bytes, source: Path, options: Options) -> str:
     """Return the ending of a name that stands for the format asked for, or that of a photo's bytes."""
     from idrestore.batch import writable
     from idrestore.files import image
@@ -70,7 +70,7 @@ def _ending(data: bytes, options: Options) -> str:
 
     if options.format:
         return f".{options.format.lower().lstrip('.')}"
-    found = image.read(data, options.max_pixels, "standard input").format
+    found = image.inspect(data, str(source)).format
     suffixes = next(row.suffixes for row in FORMATS if row.name == found)
     return writable(Path(f"photo{suffixes[0]}")).suffix
 
