@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from idrestore import batch
-from idrestore.batch import Job, Manifest, Records, Settings, Shard, degrade_file, plan, restore_files
+from idrestore.batch import Job, Manifest, Records, Settings, Shard, degrade_file, photo, plan, restore_files
 from idrestore.batch.job import Encoded
 from idrestore.files import image
 from idrestore.model.checkpoint import Model
@@ -393,6 +393,18 @@ def test_a_photo_that_needs_too_much_memory_is_done_in_smaller_tiles(tmp_path, e
     assert restorer.tried == [1024, 256]
     assert outcome.notes == ("memory was short: worked on in tiles of 256 px",)
     assert (image.read(job.target).pixels == 101).all()
+
+
+@pytest.mark.parametrize("step", ["restore", "encode"])
+def test_the_time_that_failing_took_counts(tmp_path, monkeypatch, step):
+    def fail(*_):
+        time.sleep(0.2)
+        raise ValueError("no")
+
+    write(tmp_path / "a.png")
+    monkeypatch.setattr(photo, step, fail)
+    (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "b.png")])
+    assert (outcome.status, outcome.seconds > 0.2) == ("failed", True)
 
 
 def test_memory_that_never_suffices_is_a_failure_and_no_endless_loop(tmp_path):

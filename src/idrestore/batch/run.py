@@ -112,7 +112,8 @@ def _through(
     try:
         restored = one.restore(restorer, work.decoded, records.settings, tell)
     except FILE_ERRORS as error:
-        return _finished(records.give_up(work.job, error, work.decoded.sha256, work.seconds))
+        seconds = work.seconds + perf_counter() - start
+        return _finished(records.give_up(work.job, error, work.decoded.sha256, seconds))
     return pool.submit(_write, records, work.job, restored, work.seconds + perf_counter() - start)
 
 
@@ -122,7 +123,7 @@ def _write(records: Records, job: Job, restored: Restored, seconds: float) -> Ou
     try:
         made = one.encode(restored, job, records.settings)
     except FILE_ERRORS as error:
-        return records.give_up(job, error, restored.input_sha256, seconds)
+        return records.give_up(job, error, restored.input_sha256, seconds + perf_counter() - start)
     return records.commit(job, made, seconds + perf_counter() - start)
 
 
