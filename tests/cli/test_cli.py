@@ -20,6 +20,7 @@ from idrestore.files import image
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.shipped import CheckpointError
 
 
 def run(*arguments, cwd="."):
@@ -309,6 +310,16 @@ def test_info_tells_what_a_shipped_model_costs_and_what_the_preset_of_its_name()
     assert shipped == sum(each.numel() for each in checkpoint.load("fast").network.parameters())
     assert preset == sum(each.numel() for each in RestorationNetwork(PRESETS["fast"]).parameters())
     assert "and of the preset fast, for new models:" in out.splitlines()
+
+
+def test_info_of_a_damaged_package_is_one_line(monkeypatch):
+    def fail(name):
+        raise CheckpointError(f"{name} is damaged")
+
+    monkeypatch.setattr(checkpoint, "load", fail)
+    for arguments in (["fast"], ["fast", "--cost"]):
+        code, out, error = run("info", *arguments)
+        assert (code, out, error) == (2, "", "idrestore: fast is damaged\n")
 
 
 def test_info_tells_what_a_network_costs():

@@ -24,10 +24,9 @@ def info_command(
     json: Annotated[bool, typer.Option("--json", help="All that the model's card says, for programs.")] = False,
 ) -> None:
     """Show the shipped models, or one model's card, or what a network costs. Example: idrestore info fast"""
-    from idrestore.model import checkpoint
     from idrestore.model.config import PRESETS
     from idrestore.model.network import RestorationNetwork
-    from idrestore.model.shipped import SHIPPED, CheckpointError
+    from idrestore.model.shipped import SHIPPED
 
     if cost and not model:
         refuse(f"--cost: expected a model or a preset, such as {', '.join(PRESETS)}")
@@ -39,21 +38,29 @@ def info_command(
         _tell_all()
     elif cost and model in PRESETS:
         if model in SHIPPED:  # its network need not be what the preset is by now
-            _tell_cost(checkpoint.load(model).network)
+            _tell_cost(_load(model).network)
             for line in ("", f"and of the preset {model}, for new models:", ""):
                 say(line)
         _tell_cost(RestorationNetwork(PRESETS[model]))
     else:
-        try:
-            loaded = checkpoint.load(model)
-        except CheckpointError as error:
-            refuse(str(error))
+        loaded = _load(model)
         if cost:
             _tell_cost(loaded.network)
         elif json:
             _tell_json(loaded)
         else:
             _tell_card(loaded)
+
+
+def _load(model: str) -> "Model":
+    """Load a model, or refuse."""
+    from idrestore.model import checkpoint
+    from idrestore.model.shipped import CheckpointError
+
+    try:
+        return checkpoint.load(model)
+    except CheckpointError as error:
+        refuse(str(error))
 
 
 def _tell_all() -> None:
