@@ -48,7 +48,7 @@ def test_what_cannot_be_done_is_raised_in_one_line(photo, restorer):
             idrestore.restore_file(source, target, restorer, overwrite=True)
         assert "\n" not in str(caught.value)
         assert " -" not in str(caught.value), "flags are the command's"
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="unknown setting 'strenght'; the nearest one is 'strength'"):
         idrestore.restore_file(photo, "b.jpg", restorer, strenght=0.5)
     assert photo.read_bytes() == before
     assert not Path("b.jpg").exists()

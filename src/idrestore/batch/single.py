@@ -12,6 +12,7 @@ from idrestore.batch.naming import SUFFIX, Naming
 from idrestore.batch.photo import process, read_file
 from idrestore.batch.records import Records
 from idrestore.batch.settings import Settings
+from idrestore.configuration import check_known
 from idrestore.files.image import ImageError
 from idrestore.restoration.restorer import Restorer, load
 
@@ -34,6 +35,7 @@ def restore_file(
     ('better.jpg', 1.0)
     """
     start = perf_counter()
+    check_known(settings, [field.name for field in dataclasses.fields(Settings)])
     source = Path(source)
     job = Job(source, Path(target) if target else source.with_name(Naming(SUFFIX).of(Path(source.name)).name))
     used = restorer if isinstance(restorer, Restorer) else load(restorer)
