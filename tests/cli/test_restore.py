@@ -77,6 +77,9 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(model):
     assert "in/a.png → in-restored/a.png\n  " in done.stdout
     assert "would be" in done.stdout
     assert "b.jpg" in done.stderr
+    refused = run(model, "in", "--dry-run", "--report", "r.csv")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "--report: got --dry-run too" in refused.stderr
     assert sorted(path.name for path in Path().iterdir()) == ["in"]
 
 

@@ -71,6 +71,8 @@ def restore_command(
     from idrestore import batch
 
     options.check()
+    if dry_run and report:
+        refuse("--report: got --dry-run too, which writes nothing: expected one of the two")
     if PIPE in (out, *photos):
         from idrestore.cli.pipe import restore_pipe
 
