@@ -130,7 +130,7 @@ def _model() -> str:
 
 
 def _speed() -> str:
-    """Restore a noisy megapixel twice, the second time by the clock."""
+    """Restore a noisy megapixel by the clock, after a small photo that loads what is needed."""
     import numpy as np
 
     import idrestore
