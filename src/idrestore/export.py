@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from idrestore.files.atomic import replacing
+from idrestore.atomic import replacing
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import RestorationNetwork

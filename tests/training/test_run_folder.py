@@ -21,8 +21,8 @@ from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.training.loop import train
 from idrestore.training.recipe import StageConfig, TrainConfig
-from idrestore.training.run import TrainingError
-from idrestore.training.run_folder import interruptible
+from idrestore.training.run import Run, TrainingError
+from idrestore.training.run_folder import RunFolder, interruptible
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """
@@ -60,6 +60,21 @@ def same_run(one, other):
     moments = [state["optimizer"]["state"] for state in states]
     for key, entry in moments[0].items():
         assert all(torch.equal(value, moments[1][key][name]) for name, value in entry.items())
+
+
+def test_a_state_that_the_disk_has_no_room_for_leaves_the_earlier_one(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError("disk full")
+
+    folder = RunFolder(tmp_path, Run(TrainConfig(model=PRESETS["tiny"])))
+    folder.start()
+    folder.save_state()
+    before = folder.state_path.read_bytes()
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        folder.save_state()
+    assert folder.state_path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [folder.log_path, folder.state_path]
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, photo_folder):

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from idrestore import atomic
 from idrestore.batch.job import Encoded, Job, Outcome, failure, is_short_of_memory, printable
 from idrestore.batch.manifest import IN_PLACE, Entry, Manifest, ManifestError, Status
 from idrestore.batch.settings import Settings
-from idrestore.files import atomic, companions, image
+from idrestore.files import companions, image
 from idrestore.files.image import ImageError
 from idrestore.files.overwriting import Identity, Originals, identity
 

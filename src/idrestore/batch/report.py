@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from idrestore import atomic
 from idrestore.batch.job import Outcome, printable, summary
-from idrestore.files import atomic, image
+from idrestore.files import image
 
 FORMAT_VERSION = 1
 COLUMNS = ("photo", "result", "status", "seconds", "ingredients", "notes", "error", "arithmetic")

@@ -110,7 +110,7 @@ def evaluate_command(
 
 def _finish(report: Report, out: Path, gallery: Gallery | None = None) -> NoReturn:
     """Write and print a report, write the figures' page, and leave."""
-    from idrestore.files.atomic import replacing
+    from idrestore.atomic import replacing
 
     make_folder(out.parent)
     for path, text in ((out, report.to_json()), (out.with_suffix(".md"), report.to_markdown())):

@@ -77,7 +77,7 @@ def _ending(data: bytes, source: Path, options: Options) -> str:
 
 def _write_file(target: Path, data: bytes, overwrite: bool) -> None:
     """Write a result; raise `ImageError` if the file is there already."""
-    from idrestore.files import atomic
+    from idrestore import atomic
     from idrestore.files.image import ImageError
 
     if target.exists() and not overwrite:

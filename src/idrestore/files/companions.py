@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from idrestore.files import atomic, xmp
+from idrestore import atomic
+from idrestore.files import xmp
 
 _ENDINGS = (".xmp", ".XMP")
 

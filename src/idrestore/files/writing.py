@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from idrestore.files import atomic, metadata, pillow, tiff, vips
+from idrestore import atomic
+from idrestore.files import metadata, pillow, tiff, vips
 from idrestore.files.formats import BY_SUFFIX, Format
 from idrestore.files.photo import Encoding, ImageError, Photo, Pixels
 

@@ -6,7 +6,6 @@ No pickle is read here: a model file can hold numbers and text, nothing that run
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
+from idrestore.atomic import replacing
 from idrestore.model.config import ModelConfig
 from idrestore.model.hub import IngredientHub
 from idrestore.model.network import RestorationNetwork, ingredient_hub
@@ -66,12 +66,8 @@ def save(path: Path, network: RestorationNetwork, card: dict[str, Any], half: bo
         "hub": "ingredient" if isinstance(network.hub, IngredientHub) else "prior",
         "card": card,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(serialise(tensors, {METADATA_KEY: json.dumps(header)}))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(serialise(tensors, {METADATA_KEY: json.dumps(header)}))
 
 
 def load(name_or_path: str | Path = "fast") -> Model:

@@ -14,12 +14,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from idrestore import atomic
 from idrestore.configuration import check_known
 from idrestore.data.loader import find_photos
 from idrestore.data.pairs import SetSpec
 from idrestore.evaluation.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets, one_line
 from idrestore.evaluation.report import PROTOCOLS, Report, Score, json_ready
-from idrestore.files import atomic
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.cost import Cost, costs

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from idrestore.files.atomic import replacing
+from idrestore.atomic import replacing
 from idrestore.files.reading import thumbnail
 
 SIDES = (2048, 1600, 1280, 1024, 832, 704, 608, 512, 448, 384, 320, 256)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from idrestore.atomic import replacing
 from idrestore.data.loader import Batch
 from idrestore.model import checkpoint
 from idrestore.training import distributed
@@ -90,9 +91,8 @@ class RunFolder:
     def save_state(self) -> None:
         """Write all that an exact continuation needs, replacing the earlier state at once."""
         if self.writes:
-            temporary = self.state_path.with_suffix(".part")
-            torch.save({**self.run.state(), "log_size": self.log_path.stat().st_size}, temporary)
-            temporary.replace(self.state_path)
+            with replacing(self.state_path) as file:
+                torch.save({**self.run.state(), "log_size": self.log_path.stat().st_size}, file)
         self.saved_step = self.run.step
 
 

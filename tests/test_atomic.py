@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from idrestore.files import atomic
+from idrestore import atomic
 
 
 def names(folder):
@@ -33,7 +33,7 @@ def test_whatever_is_raised_leaves_all_as_it_was(tmp_path):
 def test_what_a_killed_writer_leaves_is_removed_and_nothing_else(tmp_path):
     """By a writer that is really killed; the leftover of another file, perhaps still at work, stays."""
     program = (
-        "import os, signal, sys; from pathlib import Path; from idrestore.files import atomic\n"
+        "import os, signal, sys; from pathlib import Path; from idrestore import atomic\n"
         "with atomic.replacing(Path(sys.argv[1])) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
