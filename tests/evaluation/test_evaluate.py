@@ -88,11 +88,15 @@ class Listening(FakeRestorer):
         self.given.append(ingredients)
         return super().restore(pixels)
 
+    def find(self, pixels):
+        shares = super().restore(pixels).ingredients
+        return {name: shares[name] for name in sorted(shares, key=shares.get, reverse=True)}
+
 
 def test_hard_routing_gives_the_largest_share_alone(rain):
     listening = Listening()
     evaluate(listening, {"x": SetSpec(rain)}, routing="hard")
-    assert listening.given == [None, {"rain": 1.0}, None, {"rain": 1.0}, None, {"noise": 1.0}]  # the third is bright
+    assert listening.given == [{"rain": 1.0}, {"rain": 1.0}, {"noise": 1.0}]  # the third is bright
 
 
 @pytest.mark.parametrize(

@@ -180,8 +180,7 @@ def _restore(restorer: Restorer, routing: Routing, truth: Mapping[str, float] | 
         return restorer.restore(image)
     shares = truth
     if routing == "hard":
-        found = restorer.restore(image).ingredients
-        shares = {max(found, key=found.__getitem__): 1.0}
+        shares = {next(iter(restorer.find(image))): 1.0}
     return restorer.restore(image, ingredients=shares)
 
 
