@@ -62,13 +62,6 @@ def software(block: bytes) -> str:
     return ""
 
 
-def is_turned(block: bytes) -> bool:
-    """Tell whether the stored picture lies on its side (orientations 5 to 8)."""
-    return any(
-        entry.tag == ORIENTATION and _integer(block, entry) in range(5, 9) for entry in _entries(block, _first(block))
-    )
-
-
 def upright(block: bytes, width: int, height: int) -> bytes:
     """Return the block for an upright picture of this size, without its thumbnail, which shows the degraded photo.
 
