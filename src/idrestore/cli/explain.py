@@ -10,6 +10,7 @@ from idrestore.cli.console import (
     SOME_FAILED,
     Bar,
     DeviceOption,
+    MaxPixelsOption,
     MemoryOption,
     ModelOption,
     OutFolder,
@@ -35,7 +36,7 @@ def explain_command(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     memory: MemoryOption = "",
-    max_pixels: Annotated[int, typer.Option(help="Refuse larger photos, before decoding them.")] = 300_000_000,
+    max_pixels: MaxPixelsOption = 300_000_000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace explanations that are there.")] = False,
 ) -> None:
     """Say what is wrong with photos, who says so and where: a page, pictures and JSON in a folder for each."""

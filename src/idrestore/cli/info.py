@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from idrestore.cli.console import out_console, refuse, say, say_row
-from idrestore.degradations import DEGRADATIONS
 
 if TYPE_CHECKING:
     from idrestore.model.checkpoint import Model
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 CREDITS = ("weights/LICENCES.md", "../../docs/guide/licences.md")
 """Where the authors of the photographs are named, in the installed package and in the source tree"""
-WORDS = {degradation.name: degradation.words for degradation in DEGRADATIONS}
 
 
 def info_command(
@@ -79,10 +77,11 @@ def _tell_card(loaded: "Model") -> None:
     """Print what people want to know of a model."""
     from idrestore.model.inference import arithmetic
     from idrestore.model.shipped import WEIGHTS_FOLDER
+    from idrestore.restoration.sentence import name_of
 
     card, network = loaded.card, loaded.network
     parameters = sum(each.numel() for each in network.parameters())
-    removes = [WORDS.get(name, name.replace("_", " ")) for name in network.config.degradations if name != "clean"]
+    removes = [name_of(name) for name in network.config.degradations if name != "clean"]
     training = card.get("training") if isinstance(card.get("training"), dict) else {}
     assert isinstance(training, dict)
     trained = [f"{card['step']:,} steps"] if isinstance(card.get("step"), int) else []

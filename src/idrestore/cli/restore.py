@@ -18,14 +18,13 @@ from idrestore.cli.console import (
     refuse,
 )
 from idrestore.cli.options import FILES, MANY, OUTPUT, Options, with_options
+from idrestore.cli.pipe import PIPE, restore_pipe
 from idrestore.cli.preview import preview
 from idrestore.cli.progress import PhotoBar
 from idrestore.cli.restoring import Plan, Teller, interrupted, plan, run
 
 if TYPE_CHECKING:
     from idrestore.batch import Job, Manifest, Outcome, Settings, Shard
-
-PIPE = Path("-")
 
 
 @with_options
@@ -74,8 +73,6 @@ def restore_command(
     if dry_run and report:
         refuse("--report: got --dry-run too, which writes nothing: expected one of the two")
     if PIPE in (out, *photos):
-        from idrestore.cli.pipe import restore_pipe
-
         restore_pipe(photos, out, options)
     try:
         part = batch.Shard.parse(shard) if shard else None

@@ -272,7 +272,7 @@ def result_name(photo: batch.Job) -> str:
     >>> result_name(batch.Job(Path("a.heic"), Path("a.jpg")))
     'a-restored.jpg'
     """
-    return photo.target.with_stem(f"{photo.target.stem}-restored").name
+    return photo.target.with_stem(f"{photo.target.stem}{batch.SUFFIX}").name
 
 
 def _remove(path: Path) -> int:
