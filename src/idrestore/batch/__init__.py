@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from idrestore.batch.beside import plan_beside
-from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, one_line, summary
+from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, summary
 from idrestore.batch.manifest import Manifest, ManifestError
 from idrestore.batch.naming import SUFFIX, Naming, writable
 from idrestore.batch.plan import Problem, Shard, plan
@@ -44,10 +44,10 @@ __all__ = [
     "Shard",
     "Verdict",
     "check_report",
+    "complaint",
     "decode",
     "degrade_file",
     "encode",
-    "one_line",
     "parse_amount",
     "parse_steering",
     "plan",

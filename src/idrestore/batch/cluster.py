@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from idrestore.batch import photo as one
-from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, failure, is_short_of_memory, one_line
+from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, failure, is_short_of_memory
 from idrestore.batch.manifest import Manifest
 from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
@@ -52,7 +52,7 @@ class Worker:
             digest = hashlib.sha256(data).hexdigest()
             made = one.process(self.restorer, job, data, self.settings)
         except FILE_ERRORS as raised:
-            error, is_short = one_line(job.source, raised), is_short_of_memory(raised)
+            error, is_short = complaint(job.source, raised), is_short_of_memory(raised)
         kept = {"notes": made.notes, "unchanged": made.unchanged, "arithmetic": made.arithmetic}
         about = json.dumps({"ingredients": dict(made.ingredients), **kept})
         failed = {"error": error, "is_short": is_short}

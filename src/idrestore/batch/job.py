@@ -80,15 +80,15 @@ def is_short_of_memory(error: Exception) -> bool:
 
 def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:
     """Return the outcome of a job that raised one of `FILE_ERRORS`."""
-    return Outcome(job, "failed", one_line(job.source, error), seconds=seconds)
+    return Outcome(job, "failed", complaint(job.source, error), seconds=seconds)
 
 
-def one_line(source: Path, error: Exception) -> str:
+def complaint(source: Path, error: Exception) -> str:
     """Say in one line, with the file's name, what went wrong."""
     message = " ".join(str(error).split()) or type(error).__name__
-    return printable(message if source.name in message else f"{source}: {message}")
+    return encodable(message if source.name in message else f"{source}: {message}")
 
 
-def printable(text: object) -> str:
-    """Return text that can be printed and stored: bytes of a file's name that are no text are spelled out."""
+def encodable(text: object) -> str:
+    """Return text that UTF-8 can hold: bytes of a file's name that are no text are spelled out."""
     return str(text).encode("utf-8", "backslashreplace").decode()

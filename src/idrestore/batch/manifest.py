@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from idrestore.batch.job import printable
+from idrestore.batch.job import encodable
 from idrestore.batch.plan import Shard
 
 FORMAT_VERSION = 2
@@ -96,7 +96,7 @@ class Manifest:
 
     def key(self, target: Path) -> str:
         """Return how a result is called here."""
-        return printable(target.relative_to(self.out).as_posix())
+        return encodable(target.relative_to(self.out).as_posix())
 
     def known(self, target: Path) -> Entry | None:
         """Return the last record of a result, by this run or an earlier one, of whatever shard."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from idrestore import atomic
-from idrestore.batch.job import Encoded, Job, Outcome, failure, is_short_of_memory, printable
+from idrestore.batch.job import Encoded, Job, Outcome, encodable, failure, is_short_of_memory
 from idrestore.batch.manifest import IN_PLACE, Entry, Manifest, ManifestError, Status
 from idrestore.batch.settings import Settings
 from idrestore.files import companions, image
@@ -197,4 +197,4 @@ def _sha256_of(target: Path) -> str:
 
 
 def _absolute(source: Path) -> str:
-    return printable(source.resolve())
+    return encodable(source.resolve())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from idrestore import atomic
-from idrestore.batch.job import Outcome, printable, summary
+from idrestore.batch.job import Outcome, encodable, summary
 from idrestore.files import image
 
 FORMAT_VERSION = 1
@@ -109,7 +109,7 @@ def _arithmetic(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def _places(outcome: Outcome) -> tuple[str, str, str]:
-    return printable(outcome.job.source), printable(outcome.job.target), outcome.status
+    return encodable(outcome.job.source), encodable(outcome.job.target), outcome.status
 
 
 _JSON_HEAD = '{"report_of": "idrestore", "format_version":'

@@ -226,7 +226,7 @@ def parse_memory(text: str) -> int | None:
         refuse(as_options(error))
 
 
-def plan(photos: list[Path], out: Path, writes_photos: bool = True) -> "tuple[list[Job], list[Problem]]":
+def plan_into(photos: list[Path], out: Path, writes_photos: bool = True) -> "tuple[list[Job], list[Problem]]":
     """Decide where each photo goes, as `batch.plan` does, and complain of what cannot be done; or refuse."""
     from idrestore import batch
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, out_console, plan, refuse
+from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, out_console, plan_into, refuse
 
 
 def degrade_command(
@@ -35,7 +35,7 @@ def degrade_command(
             refuse(f"--kind: got {part!r}, expected KIND or KIND@STRENGTH")
         if name not in physics.KINDS or not 0 <= strengths[name] <= 1:
             refuse(f"--kind: got {part!r}, expected some of {', '.join(physics.KINDS)}, at a strength of 0 to 1")
-    jobs, problems = plan(clean, out / "degraded")
+    jobs, problems = plan_into(clean, out / "degraded")
     failed = len(problems)
     for index, job in enumerate(jobs):
         try:
@@ -46,5 +46,5 @@ def degrade_command(
             out_console.print(f"{job.source} → {degraded}", markup=False)
         except batch.FILE_ERRORS as error:
             failed += 1
-            complain(batch.one_line(job.source, error))
+            complain(batch.complaint(job.source, error))
     raise typer.Exit(SOME_FAILED if failed else DONE)

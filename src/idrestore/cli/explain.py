@@ -20,7 +20,7 @@ from idrestore.cli.console import (
     make_folder,
     out_console,
     parse_memory,
-    plan,
+    plan_into,
     refuse,
 )
 
@@ -60,7 +60,7 @@ def explain_command(
     from idrestore import batch
     from idrestore.evaluation import explain
 
-    jobs, problems = plan(photos or [], out, writes_photos=False)
+    jobs, problems = plan_into(photos or [], out, writes_photos=False)
     failed = len(problems)
     with Bar(len(jobs)) as bar:
         folders: set[Path] = set()
@@ -75,6 +75,6 @@ def explain_command(
                 bar.print(f"{job.source}: {told.sentence} → {told.page}")
             except batch.FILE_ERRORS as error:
                 failed += 1
-                complain(batch.one_line(job.source, error))
+                complain(batch.complaint(job.source, error))
             bar.photo()
     raise typer.Exit(SOME_FAILED if failed else DONE)

@@ -53,7 +53,7 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
         complain("interrupted; nothing was written")
         raise typer.Exit(INTERRUPTED) from None
     except batch.FILE_ERRORS as error:
-        complain(batch.one_line(source, error))
+        complain(batch.complaint(source, error))
         raise typer.Exit(SOME_FAILED) from None
     if not options.quiet:
         said = sentence(made.ingredients, settings, changed=not made.unchanged)

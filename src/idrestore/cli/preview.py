@@ -24,7 +24,7 @@ def preview(plan: Plan, restorer: "Restorer", settings: "Settings", options: Opt
             found = settings.ingredients or _find(restorer, job, settings)
         except batch.FILE_ERRORS as error:
             failed += 1
-            complain(batch.one_line(job.source, error))
+            complain(batch.complaint(job.source, error))
             continue
         _tell(job, found, settings, options)
     leave(SOME_FAILED if failed else DONE)

@@ -51,12 +51,12 @@ def problem(status: int, message: str, headers: dict[str, str] | None = None) ->
     return JSONResponse({"error": " ".join(message.split())}, status, headers)
 
 
-def nearest(name: str, known: Collection[str]) -> str:
+def hint(name: str, known: Collection[str]) -> str:
     """Return a hint at the name that was probably meant, or at all of them.
 
-    >>> nearest("strenght", ["strength", "only"])
+    >>> hint("strenght", ["strength", "only"])
     'did you mean strength?'
-    >>> nearest("x", ["strength", "only"])
+    >>> hint("x", ["strength", "only"])
     'expected strength, only'
     """
     close = difflib.get_close_matches(name, known, 1)
@@ -69,7 +69,7 @@ def refuse_unknown(kind: str, sent: Collection[str], known: Collection[str]) -> 
     """Raise 422 for the first name that is not known, or is sent twice."""
     for name in sent:
         if name not in known:
-            raise HTTPException(422, f"{name[:60]}: no {kind} of this name; {nearest(name, known)}")
+            raise HTTPException(422, f"{name[:60]}: no {kind} of this name; {hint(name, known)}")
 
 
 def add_handlers(app: FastAPI) -> None:

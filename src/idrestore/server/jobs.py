@@ -122,7 +122,7 @@ class Job:
         if isinstance(error, Stopped) or error is None:
             return str(error or "the work was cancelled")
         if isinstance(error, batch.FILE_ERRORS):
-            return batch.one_line(self.photo.source, error)
+            return batch.complaint(self.photo.source, error)
         return f"an error of idrestore itself ({type(error).__name__}): please report it"
 
 

@@ -133,6 +133,6 @@ async def done(work: Work[Result], queue: JobQueue, request: Request, photo: bat
     except ImageError:
         raise
     except batch.FILE_ERRORS as error:
-        raise HTTPException(500, batch.one_line(photo.source, error)) from error
+        raise HTTPException(500, batch.complaint(photo.source, error)) from error
     finally:
         task.cancel()  # for a handler that was stopped itself; does nothing to what is finished
