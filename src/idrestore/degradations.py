@@ -20,7 +20,7 @@ class Degradation(NamedTuple):
     words: str
     """What it is called in a sentence."""
     also: tuple[str, ...] = ()
-    """Other words that people use for it, understood wherever a degradation is named."""
+    """Other words that people use for it, understood by commands and calls; recipes and model files have names."""
     strength: tuple[float, float] = (1.0, 1.0)
     """Beta distribution of its strength in training; input PSNR is spread about that of the test sets."""
     stages: tuple[tuple[int, str], ...] = ()

@@ -133,9 +133,9 @@ def test_parsing_reads_every_option():
         "jpeg=75": SetSpec(folder, jpeg=75),
         "clean": SetSpec(folder, clean=True),
         "degrade=haze": SetSpec(folder, degrade={"haze": 0.5}),
-        "degrade=haze@0.7+noise": SetSpec(folder, degrade={"haze": 0.7, "noise": 0.5}),
+        "degrade=fog@0.7+noise": SetSpec(folder, degrade={"haze": 0.7, "noise": 0.5}),
         "limit=20:sigma=2.5": SetSpec(folder, sigma=2.5, limit=20),
-        "sigma=25:first=noise": SetSpec(folder, sigma=25.0, first="noise"),
+        "sigma=25:first=grain": SetSpec(folder, sigma=25.0, first="noise"),
     }.items():
         assert parse_set(f"x=val/cbsd68:{options}") == ("x", expected)
 
@@ -183,10 +183,12 @@ def test_the_expected_ingredient_is_taken_from_the_name(name, first):
         ("x=y:jpeg=7.5", "got jpeg=7.5, expected jpeg=QUALITY"),
         ("x=y:clean=yes", "got clean=yes, expected clean"),
         ("x=y:limit=0", "limit: got 0, expected at least 1"),
-        ("x=y:degrade=", "degrade: got , expected noise, rain"),
-        ("x=y:degrade=fog", "degrade: got fog, expected noise, rain"),
-        ("x=y:degrade=haze@2", "strength of haze: got 2.0, expected 0 to 1"),
-        ("x=y:degrade=haze@much", r"got degrade=haze@much, expected degrade=KIND\[@STRENGTH\]"),
+        ("x=y:degrade=", "unknown kind ''.* one of noise, rain"),
+        ("x=y:degrade=mud", "unknown kind 'mud'.* one of noise, rain"),
+        ("x=y:degrade=clean", "unknown kind 'clean'"),
+        ("x=y:degrade=haze@2", "strength of haze: got 2, expected 0 to 1"),
+        ("x=y:degrade=fog+haze", "got haze twice, expected it once"),
+        ("x=y:degrade=haze@much", "got 'haze@much', expected KIND or KIND@STRENGTH"),
         ("x=y:first=f.g", "first: got f.g, expected a degradation.s name, or none"),
         ("x=y:sigma=5:clean", "options: got sigma and clean, expected one of these at most"),
         ("x=y:jpeg=5:degrade=haze", "got jpeg and degrade"),

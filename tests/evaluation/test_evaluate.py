@@ -43,6 +43,8 @@ def offset_psnr(offset):
 class FakeRestorer:
     """Restore by a function of the pixels; name rain as the cause unless the picture is bright."""
 
+    names = ("noise", "rain")
+
     def __init__(self, function=lambda pixels: pixels):
         self.function = function
         self.seen = []
@@ -341,17 +343,15 @@ def test_reports_do_not_depend_on_where_the_folder_lies(rain, monkeypatch):
 
 def test_what_the_model_does_when_told_stands_beside_what_it_does_by_itself(rain):
     class Obedient(FakeRestorer):
-        names = ("noise", "rain")
-
         def restore(self, pixels, ingredients=None):
             wanted = perfect(0, 1, 2) if ingredients == {"rain": 1.0} else lambda same: same
             return SimpleNamespace(image=wanted(pixels), ingredients={"noise": 1.0})
 
-    report = evaluate(Obedient(), {"x": SetSpec(rain)}, told=("rain", "noise"))
+    report = evaluate(Obedient(), {"x": SetSpec(rain)}, told=("rainy", "noise"))
     assert [row.others["told rain"].psnr for row in report.rows] == [math.inf] * 3
     assert [row.others["told noise"].psnr for row in report.rows] == [row.psnr_input for row in report.rows]
     assert "| PSNR told rain | SSIM told rain | PSNR told noise |" in report.to_markdown()
-    with pytest.raises(ValueError, match="told: got fog, expected one of noise, rain"):
+    with pytest.raises(ValueError, match="told: got haze, expected some of noise, rain"):
         evaluate(Obedient(), {"x": SetSpec(rain)}, told=("fog",))
 
 

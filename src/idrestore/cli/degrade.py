@@ -17,24 +17,15 @@ def degrade_command(
 ) -> None:
     """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
     from idrestore import batch
-    from idrestore.data import degrade as physics
-    from idrestore.degradations import canonical
+    from idrestore.data.degrade import parse_kinds
     from idrestore.files import vips
     from idrestore.files.overwriting import check_free
 
     vips.keep_no_results()
-    strengths = {}
-    for part in kind.split("+"):
-        word, _, own = part.partition("@")
-        name = canonical(word)
-        if name in strengths:
-            refuse(f"--kind: got {name} twice, expected it once")
-        try:
-            strengths[name] = float(own) if own else strength
-        except ValueError:
-            refuse(f"--kind: got {part!r}, expected KIND or KIND@STRENGTH")
-        if name not in physics.KINDS or not 0 <= strengths[name] <= 1:
-            refuse(f"--kind: got {part!r}, expected some of {', '.join(physics.KINDS)}, at a strength of 0 to 1")
+    try:
+        strengths = parse_kinds(kind, strength)
+    except ValueError as error:
+        refuse(f"--kind: {error}")
     jobs, problems = plan_into(clean, out / "degraded")
     failed = len(problems)
     for index, job in enumerate(jobs):

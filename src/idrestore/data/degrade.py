@@ -5,7 +5,7 @@ Images are float32 RGB tensors (3, H, W) in [0, 1], sRGB-encoded, on any device;
 PSNR of the untouched input resemble that of the usual test sets (Rain100L, SOTS, GoPro, LOL, CC15).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from idrestore.configuration import nearest
 from idrestore.data.jpeg import jpeg
 from idrestore.data.physics.chance import normal
-from idrestore.degradations import NAMES, SYNTHESISED, UNSEEN
+from idrestore.degradations import SYNTHESISED, canonical
 
 Effect = Callable[[Tensor, float, np.random.Generator], Tensor]
 """(image, strength, random numbers) to image, not clipped; all chance comes from the generator."""
@@ -63,8 +63,7 @@ def mix(image: Tensor, strengths: dict[str, float], seed: int) -> Tensor:
     Each stage has its own random numbers, so that adding a kind does not change the others.
     Raise `ValueError` for an unknown kind or a strength outside [0, 1].
     """
-    for kind, strength in strengths.items():
-        _check(kind, strength)
+    check_strengths({kind: strength for kind, strength in strengths.items() if kind != "clean"})
     for place, kind, effect in STAGES:
         if kind in strengths:
             image = effect(image, strengths[kind], np.random.default_rng((seed, place))).clamp(0, 1)
@@ -103,10 +102,32 @@ def to_8_bit(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255 + 1e-4).floor() / 255
 
 
-def _check(kind: str, strength: float) -> None:
-    """Raise `ValueError` for a kind that is not known or a strength outside [0, 1]."""
-    valid = (*NAMES, *UNSEEN)
-    if kind not in valid:
-        raise ValueError(f"unknown kind {kind!r}, nearest is {nearest(kind, valid)!r}; one of {valid}")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength of {kind} is {strength}; expected 0 to 1")
+def parse_kinds(text: str, strength: float) -> dict[str, float]:
+    """Read `KIND[@STRENGTH][+KIND[@STRENGTH]]...`, kinds in any words for them; `strength` is for those without an @.
+
+    Raise `ValueError` for anything else, and for a kind that stands twice.
+
+    >>> parse_kinds("fog+noise@0.3", 0.5)
+    {'haze': 0.5, 'noise': 0.3}
+    """
+    strengths: dict[str, float] = {}
+    for part in text.split("+"):
+        word, _, own = part.partition("@")
+        kind = canonical(word)
+        if kind in strengths:
+            raise ValueError(f"got {kind} twice, expected it once")
+        try:
+            strengths[kind] = float(own) if own else strength
+        except ValueError:
+            raise ValueError(f"got {part!r}, expected KIND or KIND@STRENGTH") from None
+    check_strengths(strengths)
+    return strengths
+
+
+def check_strengths(strengths: Mapping[str, float]) -> None:
+    """Raise `ValueError` for a kind that cannot be made or a strength outside [0, 1]."""
+    for kind, strength in strengths.items():
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}, nearest is {nearest(kind, KINDS)!r}; one of {', '.join(KINDS)}")
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength of {kind}: got {strength:g}, expected 0 to 1")

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idrestore.data.degrade import KINDS, gaussian_noise, mix, to_8_bit
+from idrestore.data.degrade import check_strengths, gaussian_noise, mix, parse_kinds, to_8_bit
 from idrestore.data.jpeg import jpeg
 from idrestore.data.layouts import Pair, Pairs, find_pairs, list_photos, unreadable
-from idrestore.degradations import NAMES
+from idrestore.degradations import NAMES, canonical
 from idrestore.files.image import MAX_PIXELS, Photo, read, write
 
 DEFAULT_STRENGTH = 0.5
@@ -132,9 +133,7 @@ class SetSpec:
         _expect(self.jpeg is None or 1 <= self.jpeg <= 100, "jpeg", self.jpeg, "1 to 100")
         _expect(self.limit is None or self.limit >= 1, "limit", self.limit, "at least 1")
         _expect(self.first is None or self.first.isidentifier(), "first", self.first, "a degradation's name, or none")
-        for kind, strength in self.degrade.items():
-            _expect(kind in KINDS, "degrade", kind, ", ".join(KINDS))
-            _expect(0 <= strength <= 1, f"strength of {kind}", strength, "0 to 1")
+        check_strengths(self.degrade)
 
     def find(self) -> Pairs:
         """Return the files, before `limit`; a clean photo to be degraded is its own counterpart."""
@@ -204,24 +203,21 @@ def _option(text: str) -> tuple[str, object]:
     key, _, value = text.partition("=")
     _expect(key in OPTIONS, "option", text, _FORMS)
     form, convert = OPTIONS[key]
+    if key == "degrade":
+        return key, convert(value)  # it says itself what is wrong
     try:
         return key, convert(value)
     except (ValueError, KeyError):
         raise ValueError(f"option: got {text}, expected {form}") from None
 
 
-def _strengths(text: str) -> dict[str, float]:
-    parts = (part.partition("@") for part in text.split("+"))
-    return {kind: float(strength or DEFAULT_STRENGTH) for kind, _, strength in parts}
-
-
 OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
     "sigma": ("sigma=NUMBER", float),
     "jpeg": ("jpeg=QUALITY", int),
-    "degrade": ("degrade=KIND[@STRENGTH][+KIND[@STRENGTH]]...", _strengths),
+    "degrade": ("degrade=KIND[@STRENGTH][+KIND[@STRENGTH]]...", partial(parse_kinds, strength=DEFAULT_STRENGTH)),
     "clean": ("clean", {"": True}.__getitem__),
     "limit": ("limit=COUNT", int),
-    "first": ("first=INGREDIENT|none", lambda text: None if text == "none" else text),
+    "first": ("first=INGREDIENT|none", lambda text: None if text == "none" else canonical(text)),
 }
 """Options of a set: how each is written, and what reads its value."""
 _FORMS = ", ".join(form for form, _ in OPTIONS.values())

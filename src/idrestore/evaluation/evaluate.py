@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from idrestore import metrics
 from idrestore.data.layouts import Pair, Pairs, list_photos
 from idrestore.data.pairs import Pixels8, SetSpec, read_8_bit
-from idrestore.degradations import NAMES
+from idrestore.degradations import NAMES, canonical, check_known
 from idrestore.evaluation.report import Failure, Pictures, Protocol, Report, Row, Score
 from idrestore.metrics import psnr, ssim
 
@@ -70,8 +70,8 @@ def evaluate(
     for name, spec in data.items():
         if spec.first not in (None, *NAMES) and spec.first not in restorer.names:
             raise ValueError(f"first: got {spec.first} for {name}, expected one of {', '.join(restorer.names)}")
-    if unknown := [name for name in told if name not in restorer.names]:
-        raise ValueError(f"told: got {unknown[0]}, expected one of {', '.join(restorer.names)}")
+    told = [word if word in restorer.names else canonical(word) for word in told]
+    check_known(restorer.names, "told", told)
     part, parts = shard
     if not 1 <= part <= parts:
         raise ValueError(f"shard: got {part} of {parts}, expected one of the parts, counted from 1")
