@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
-from idrestore.data.degrade import degrade, to_8_bit
+from idrestore.data.degrade import mix, to_8_bit
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import read_8_bit
 from idrestore.model import checkpoint
@@ -51,7 +51,7 @@ def look(network: RestorationNetwork, path: Path, kind: str, seed: int) -> list[
     clean = torch.from_numpy(read_8_bit(path)).permute(2, 0, 1)[None] / 255
     height, width = (side - side % network.config.size_multiple for side in clean.shape[2:])
     clean = clean[..., :height, :width]
-    degraded = to_8_bit(degrade(clean[0], kind, STRENGTH, seed))[None]
+    degraded = to_8_bit(mix(clean[0], {kind: STRENGTH}, seed))[None]
     output = network(degraded)
     of_clean = network(clean, output.logits.softmax(dim=2)).latents
     error = (degraded - clean).abs().mean(dim=1, keepdim=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from idrestore.data.degrade import degrade, gaussian_noise
+from idrestore.data.degrade import gaussian_noise, mix
 from idrestore.data.pairs import read_8_bit, to_pixels
 from idrestore.metrics import WINDOW, psnr, psnr_batch, ssim, tone_matched
 
@@ -102,7 +102,7 @@ def test_agrees_with_scikit_image_on_photos(photo_folder, name):
     """Its own defaults, called here directly: a second path to the same numbers."""
     clean = read_8_bit(photo_folder / "photo0.png")
     planes = torch.from_numpy(clean).permute(2, 0, 1) / 255
-    made = gaussian_noise(planes, 15, 0) if name == "noise15" else degrade(planes, name, 0.5, 0)
+    made = gaussian_noise(planes, 15, 0) if name == "noise15" else mix(planes, {name: 0.5}, 0)
     photo = to_pixels(made)
     assert psnr(photo, clean) == pytest.approx(peak_signal_noise_ratio(clean, photo), abs=1e-4)
     assert ssim(photo, clean) == pytest.approx(structural_similarity(clean, photo, channel_axis=2), abs=1e-4)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from idrestore.data.degrade import KINDS, SAMPLE_PLACE, degrade, gaussian_noise, mix, sample, to_8_bit
+from idrestore.data.degrade import KINDS, SAMPLE_PLACE, gaussian_noise, mix, sample, to_8_bit
 from idrestore.data.jpeg import jpeg
 from idrestore.data.physics import curves, haze, kernels, noise, panel
 from idrestore.degradations import SYNTHESISED
@@ -59,7 +59,7 @@ def on_grid(image: Tensor) -> bool:
 def test_every_kind_keeps_shape_and_range(kind: str, size: tuple[int, int], strength: float) -> None:
     image = torch.rand((3, *size), generator=torch.Generator().manual_seed(1))
     for seed in range(6):
-        result = degrade(image, kind, strength, seed)
+        result = mix(image, {kind: strength}, seed)
         assert result.shape == image.shape
         assert result.dtype == torch.float32
         assert torch.isfinite(result).all()
@@ -70,23 +70,23 @@ def test_every_kind_keeps_shape_and_range(kind: str, size: tuple[int, int], stre
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_black_and_white_give_finite_values(kind: str, level: float) -> None:
     for seed in range(4):
-        assert torch.isfinite(degrade(torch.full((3, 16, 16), level), kind, 0.7, seed)).all()
+        assert torch.isfinite(mix(torch.full((3, 16, 16), level), {kind: 0.7}, seed)).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_deterministic_in_seed_alone(kind: str) -> None:
     image = photo()
-    first = degrade(image, kind, 0.6, 3)
+    first = mix(image, {kind: 0.6}, 3)
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002  (the point: global state has no say)
-    assert torch.equal(first, degrade(image, kind, 0.6, 3))
-    assert not torch.equal(first, degrade(image, kind, 0.6, 4))
+    assert torch.equal(first, mix(image, {kind: 0.6}, 3))
+    assert not torch.equal(first, mix(image, {kind: 0.6}, 4))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_global_random_state_is_left_alone(kind: str) -> None:
     before = torch.random.get_rng_state()
-    degrade(photo(16, 16), kind, 0.6, 3)
+    mix(photo(16, 16), {kind: 0.6}, 3)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -94,7 +94,7 @@ def test_global_random_state_is_left_alone(kind: str) -> None:
 def test_the_input_is_not_modified(kind: str) -> None:
     image = photo()
     before = image.clone()
-    degrade(image, kind, 1.0, 0)
+    mix(image, {kind: 1.0}, 0)
     sample(image, (kind,), 0)
     assert torch.equal(image, before)
 
@@ -103,7 +103,7 @@ def test_the_input_is_not_modified(kind: str) -> None:
 def test_stronger_is_worse_on_average(kind: str) -> None:
     images = [photo(64, 64, seed) for seed in range(12)]
     means = [
-        np.mean([psnr(degrade(image, kind, strength, i), image) for i, image in enumerate(images)])
+        np.mean([psnr(mix(image, {kind: strength}, i), image) for i, image in enumerate(images)])
         for strength in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     assert all(weaker > stronger for weaker, stronger in pairwise(means)), means
@@ -122,7 +122,7 @@ KEPT = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_sets_of_the_benchmarks_stay_what_they_were(kind: str) -> None:
-    result = degrade(photo(), kind, 0.5, 3)
+    result = mix(photo(), {kind: 0.5}, 3)
     assert (float(result.mean()), float(result[1, 20, 30])) == pytest.approx(KEPT[kind], abs=2e-5)
 
 
@@ -132,20 +132,20 @@ def test_no_stage_takes_the_random_numbers_of_a_sample() -> None:
 
 def test_clean_returns_the_image() -> None:
     image = photo()
-    assert torch.equal(degrade(image, "clean", 0.5, 0), image)
+    assert torch.equal(mix(image, {"clean": 0.5}, 0), image)
 
 
 @pytest.mark.parametrize("name", ["nois", "low-light", "Blur"])
 def test_unknown_kind_names_the_nearest(name: str) -> None:
     nearest = {"nois": "noise", "low-light": "low_light", "Blur": "blur"}[name]
     with pytest.raises(ValueError, match=f"unknown kind '{name}', nearest is '{nearest}'"):
-        degrade(photo(8, 8), name, 0.5, 0)
+        mix(photo(8, 8), {name: 0.5}, 0)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_strength_outside_its_range_is_refused(strength: float) -> None:
     with pytest.raises(ValueError, match="strength of rain"):
-        degrade(photo(8, 8), "rain", strength, 0)
+        mix(photo(8, 8), {"rain": strength}, 0)
 
 
 @pytest.mark.parametrize("sigma", [15, 25, 50])
@@ -192,7 +192,7 @@ def test_srgb_curve_against_skimage_values_and_back() -> None:
 def test_blur_of_a_constant_is_constant(level: float) -> None:
     image = torch.full((3, 40, 30), level)
     for seed in range(8):
-        assert torch.allclose(degrade(image, "blur", 1.0, seed), image, atol=1e-4)
+        assert torch.allclose(mix(image, {"blur": 1.0}, seed), image, atol=1e-4)
 
 
 def test_convolution_against_loops() -> None:
@@ -246,7 +246,7 @@ def test_rain_only_adds_light_and_its_streaks_are_steep() -> None:
     image = torch.full((3, 128, 128), 0.1)
     down, across = [], []
     for seed in range(20):
-        rain = degrade(image, "rain", 0.5, seed)
+        rain = mix(image, {"rain": 0.5}, seed)
         assert (rain >= image - 1e-5).all()
         down.append(float(rain.diff(dim=1).abs().mean()))
         across.append(float(rain.diff(dim=2).abs().mean()))
@@ -255,7 +255,7 @@ def test_rain_only_adds_light_and_its_streaks_are_steep() -> None:
 
 def test_low_light_is_dark_but_not_black() -> None:
     image = photo()
-    results = [degrade(image, "low_light", 1.0, seed) for seed in range(10)]
+    results = [mix(image, {"low_light": 1.0}, seed) for seed in range(10)]
     assert all(0.01 < float(result.mean()) < 0.12 for result in results)
 
 
@@ -273,15 +273,15 @@ def test_mix_follows_the_physics_not_the_dictionary() -> None:
     image = photo()
     both = mix(image, {"noise": 0.5, "blur": 0.5}, 7)
     assert torch.equal(both, mix(image, {"blur": 0.5, "noise": 0.5}, 7))
-    blurred_first = degrade(degrade(image, "blur", 0.5, 7), "noise", 0.5, 7)
-    noisy_first = degrade(degrade(image, "noise", 0.5, 7), "blur", 0.5, 7)
+    blurred_first = mix(mix(image, {"blur": 0.5}, 7), {"noise": 0.5}, 7)
+    noisy_first = mix(mix(image, {"noise": 0.5}, 7), {"blur": 0.5}, 7)
     assert torch.equal(both, blurred_first)
     assert not torch.allclose(both, noisy_first, atol=1e-2)
 
 
 def test_low_light_noise_comes_after_the_blur() -> None:
     flat = torch.full((3, 64, 64), 0.5)
-    alone = degrade(flat, "low_light", 0.5, 1)
+    alone = mix(flat, {"low_light": 0.5}, 1)
     together = mix(flat, {"low_light": 0.5, "blur": 1.0}, 1)
     assert torch.allclose(alone, together, atol=1e-3)
     assert float(alone.std(dim=(1, 2)).max()) > 1e-3

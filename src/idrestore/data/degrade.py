@@ -52,16 +52,11 @@ class Sample(NamedTuple):
     kinds: tuple[str, ...]
 
 
-def degrade(image: Tensor, kind: str, strength: float, seed: int) -> Tensor:
-    """Apply one degradation; (3, H, W) in [0, 1] to the same. `clean` returns the image."""
-    return mix(image, {kind: strength}, seed)
+def mix(image: Tensor, strengths: Mapping[str, float], seed: int) -> Tensor:
+    """Apply degradations in the order of the physics, whatever the order of `strengths`; `clean` changes nothing.
 
-
-def mix(image: Tensor, strengths: dict[str, float], seed: int) -> Tensor:
-    """Apply several degradations in the order of the physics, whatever the order of `strengths`.
-
-    Each stage has its own random numbers, so that adding a kind does not change the others.
-    Raise `ValueError` for an unknown kind or a strength outside [0, 1].
+    (3, H, W) in [0, 1] to the same. Each stage has its own random numbers, so that adding a kind does not change the
+    others. Raise `ValueError` for an unknown kind or a strength outside [0, 1].
     """
     check_strengths({kind: strength for kind, strength in strengths.items() if kind != "clean"})
     for place, kind, effect in STAGES:

@@ -150,7 +150,7 @@ class SetSpec:
         if self.sigma is not None:
             return to_pixels(gaussian_noise(image, self.sigma, seed=index)), clean
         if self.degrade:
-            return to_pixels(mix(image, dict(self.degrade), seed=index)), clean
+            return to_pixels(mix(image, self.degrade, seed=index)), clean
         if self.jpeg is not None:
             clean = to_pixels(jpeg(image, self.jpeg, chroma_subsampling=True))
         return clean, clean
