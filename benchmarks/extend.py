@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pyvips
 
-from idrestore.batch import degrade_file
-from idrestore.data.layouts import list_photos
-from idrestore.data.pairs import parse_data
+from idrestore.data.layouts import Pair, list_photos
+from idrestore.data.pairs import degrade_file, parse_data
 from idrestore.evaluation.evaluate import evaluate
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
@@ -35,8 +34,8 @@ def make(photos: list[Path], folder: Path) -> Path:
         small = folder / "small.png"
         folder.mkdir(parents=True, exist_ok=True)
         pyvips.Image.thumbnail(str(path), SIDE, size="down").pngsave(str(small))
-        degraded, clean = (folder / side / f"{index:02}.png" for side in ("degraded", "clean"))
-        degrade_file(small, degraded, clean, {NAME: STRENGTH}, index)
+        pair = Pair(*(folder / side / f"{index:02}.png" for side in ("degraded", "clean")))
+        degrade_file(small, pair, {NAME: STRENGTH}, index)
         small.unlink()
     return folder
 

@@ -86,10 +86,10 @@ print(result.exit_code, pyvips.cache_get_max())
     assert python(code.replace("COMMAND", "degrade").replace("OPTIONS", ", '--kind', 'noise'")) == "0 0"
 
 
-def test_loading_a_model_loads_no_compiler():
-    """It would take a second of every start."""
-    code = "import sys, idrestore; idrestore.load('fast')._bytes_per_pixel; print('torch._dynamo' in sys.modules)"
-    assert python(code) == "False"
+def test_restoring_loads_neither_a_compiler_nor_the_synthesis():
+    """The compiler would take a second of every start."""
+    code = "import sys, idrestore.batch; idrestore.batch.restore_files; idrestore.load('fast')._bytes_per_pixel"
+    assert python(code + "; print({'torch._dynamo', 'idrestore.data'} & set(sys.modules))") == "set()"
 
 
 def test_the_network_needs_no_picture_library():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from idrestore import batch
-from idrestore.batch import Job, Manifest, Records, Settings, Shard, degrade_file, photo, plan, restore_files
+from idrestore.batch import Job, Manifest, Records, Settings, Shard, photo, plan, restore_files
 from idrestore.batch.job import Encoded
 from idrestore.files import image
 from idrestore.model.checkpoint import Model
@@ -274,14 +274,6 @@ def test_notes_of_reading_and_writing_are_passed_on(tmp_path):
     image.write(pixels, tmp_path / "a.png", image.Photo(pixels))
     (outcome,) = restore_files(Brightener(), [Job(tmp_path / "a.png", tmp_path / "a.jpg")])
     assert any("16" in note for note in outcome.notes)
-
-
-def test_a_pair_is_a_photo_and_what_became_of_it(tmp_path):
-    source = write(tmp_path / "a.jpg")
-    degrade_file(source, tmp_path / "d/a.png", tmp_path / "c/a.png", {"noise": 0.5}, seed=1)
-    clean, degraded = (image.read(tmp_path / name).pixels for name in ("c/a.png", "d/a.png"))
-    np.testing.assert_array_equal(clean, image.read(source).pixels)
-    assert (degraded != clean).mean() > 0.5
 
 
 def test_every_substitute_can_be_written():

@@ -5,7 +5,16 @@ import pytest
 import pyvips
 
 from idrestore.data.layouts import Pair
-from idrestore.data.pairs import PairedPhotos, SetSpec, check, parse_data, parse_set, read_8_bit, read_pair
+from idrestore.data.pairs import (
+    PairedPhotos,
+    SetSpec,
+    check,
+    degrade_file,
+    parse_data,
+    parse_set,
+    read_8_bit,
+    read_pair,
+)
 from idrestore.degradations import NAMES
 
 
@@ -31,6 +40,15 @@ def test_16_bits_are_rounded_to_8(tmp_path):
     pixels[0, :3, 0] = 0, 65535, 128  # 128 / 257 is just under one half
     expected = np.round(pixels / 257.0).astype(np.uint8)
     np.testing.assert_array_equal(read_8_bit(save(tmp_path / "a.png", pixels)), expected)
+
+
+def test_a_pair_is_a_photo_and_what_became_of_it(tmp_path):
+    source = save(tmp_path / "a.jpg", picture())
+    pair = Pair(tmp_path / "d/a.png", tmp_path / "c/a.png")
+    degrade_file(source, pair, {"noise": 0.5}, seed=1)
+    degraded, clean = read_pair(pair)
+    np.testing.assert_array_equal(clean, read_8_bit(source))
+    assert (degraded != clean).mean() > 0.5
 
 
 def test_paired_photos_are_the_files_by_index(tmp_path):

@@ -24,7 +24,7 @@ from idrestore.batch.verify import Verdict, verify
 from idrestore.files.formats import SUBSTITUTES
 
 if TYPE_CHECKING:
-    from idrestore.batch.photo import decode, degrade_file, encode, process, read_file, restore
+    from idrestore.batch.photo import decode, encode, process, read_file, restore
     from idrestore.batch.run import restore_files
     from idrestore.batch.single import restore_file
 
@@ -46,7 +46,6 @@ __all__ = [
     "check_report",
     "complaint",
     "decode",
-    "degrade_file",
     "encode",
     "parse_amount",
     "parse_steering",
@@ -65,7 +64,6 @@ __all__ = [
 
 _HOMES = {
     "decode": "photo",
-    "degrade_file": "photo",
     "encode": "photo",
     "process": "photo",
     "read_file": "photo",

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from idrestore.batch.job import Encoded, Job, is_short_of_memory, kind_of
 from idrestore.batch.settings import Settings
-from idrestore.data.degrade import mix
-from idrestore.data.layouts import Pair
-from idrestore.data.pairs import read_8_bit, to_pixels, write_pair
 from idrestore.files import image, pages
 from idrestore.files.formats import format_named
 from idrestore.files.image import ImageError
@@ -211,13 +207,6 @@ def process(
     """Decode, restore and encode in one go; raise one of `FILE_ERRORS`, or what `progress` raises."""
     # Nothing here keeps the degraded photo in memory while the restored one is encoded.
     return encode(restore(restorer, decode(job.source, data, settings, job.target), settings, progress), job, settings)
-
-
-def degrade_file(source: Path, degraded: Path, clean: Path, strengths: Mapping[str, float], seed: int) -> None:
-    """Write a pair of 8-bit PNG files from a clean photo: the photo degraded, and as it is."""
-    pixels = read_8_bit(source)
-    planes = torch.from_numpy(pixels).permute(2, 0, 1) / 255
-    write_pair(to_pixels(mix(planes, dict(strengths), seed)), pixels, Pair(degraded, clean))
 
 
 def _misnamed(job: Job, found: str) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ def degrade_command(
     """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
     from idrestore import batch
     from idrestore.data.degrade import parse_kinds
+    from idrestore.data.layouts import Pair
+    from idrestore.data.pairs import degrade_file
     from idrestore.files import vips
     from idrestore.files.overwriting import check_free
 
@@ -31,9 +33,9 @@ def degrade_command(
     for index, job in enumerate(jobs):
         try:
             degraded = job.target.with_suffix(".png")
-            pair = degraded, out / "clean" / degraded.relative_to(out / "degraded")
+            pair = Pair(degraded, out / "clean" / degraded.relative_to(out / "degraded"))
             check_free(pair, inputs=[job.source], advice="choose another folder")
-            batch.degrade_file(job.source, *pair, strengths, seed + index)
+            degrade_file(job.source, pair, strengths, seed + index)
             out_console.print(f"{job.source} → {degraded}", markup=False)
         except batch.FILE_ERRORS as error:
             failed += 1

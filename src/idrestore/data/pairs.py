@@ -43,6 +43,12 @@ def write_pair(degraded: Pixels8, clean: Pixels8, pair: Pair) -> None:
         write(pixels, path, Photo(pixels))
 
 
+def degrade_file(source: Path, pair: Pair, strengths: Mapping[str, float], seed: int) -> None:
+    """Write a pair made of a clean photo: the photo degraded, and as it is, both of 8 bits."""
+    pixels = read_8_bit(source)
+    write_pair(to_pixels(mix(to_planes(pixels), strengths, seed)), pixels, pair)
+
+
 def read_pair(pair: Pair) -> tuple[Pixels8, Pixels8]:
     """Return a pair's photos, degraded and clean; raise `ValueError` if their sizes differ."""
     degraded, clean = read_8_bit(pair.degraded), read_8_bit(pair.clean)
@@ -146,7 +152,7 @@ class SetSpec:
         if not self._sources():
             return read_pair(pair)
         clean = read_8_bit(pair.clean)
-        image = torch.from_numpy(clean).permute(2, 0, 1) / 255  # (3, H, W)
+        image = to_planes(clean)
         if self.sigma is not None:
             return to_pixels(gaussian_noise(image, self.sigma, seed=index)), clean
         if self.degrade:
@@ -232,6 +238,11 @@ def _degradation_in(name: str) -> str | None:
 def _expect(right: bool, field: str, got: object, expected: str) -> None:
     if not right:
         raise ValueError(f"{field}: got {got}, expected {expected}")
+
+
+def to_planes(pixels: Pixels8) -> torch.Tensor:
+    """Return (H, W, 3) as (3, H, W) in [0, 1]."""
+    return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
 
 def to_pixels(image: torch.Tensor) -> Pixels8:
