@@ -9,13 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# T.81, Tables K.1 and K.2; the lower right half of K.2 is constant
-LUMINANCE_TABLE = """
-16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
-18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92
-49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
-CHROMINANCE_TABLE = "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66"
-CHROMINANCE_TABLE += " 99" * 38
+from idrestore.files.jpeg import CHROMINANCE, LUMINANCE, quantisation
+
 YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF
 
 
@@ -35,13 +30,13 @@ def jpegs(images: Tensor, qualities: Sequence[int], chroma_subsampling: bool) ->
     height, width = images.shape[-2:]
     ycc = torch.einsum("ij,njhw->nihw", images.new_tensor(YCBCR), images * 255).round()
     ycc = F.pad(ycc, (0, -width % 16, 0, -height % 16), mode="replicate")
-    luma = _requantise(ycc[:, :1] - 128, qualities, LUMINANCE_TABLE)
+    luma = _requantise(ycc[:, :1] - 128, qualities, LUMINANCE)
     if chroma_subsampling:
-        half = _requantise(F.avg_pool2d(ycc[:, 1:], 2).round(), qualities, CHROMINANCE_TABLE)
+        half = _requantise(F.avg_pool2d(ycc[:, 1:], 2).round(), qualities, CHROMINANCE)
         half = half[..., : (height + 1) // 2, : (width + 1) // 2]
         chroma = F.interpolate(half, scale_factor=2.0, mode="bilinear").round()
     else:
-        chroma = _requantise(ycc[:, 1:], qualities, CHROMINANCE_TABLE)
+        chroma = _requantise(ycc[:, 1:], qualities, CHROMINANCE)
     ycc = torch.cat((luma[..., :height, :width] + 128, chroma[..., :height, :width]), dim=1)
     inverse = torch.linalg.inv(torch.tensor(YCBCR, dtype=torch.float64)).to(images)
     return torch.einsum("ij,njhw->nihw", inverse, ycc).round().clamp(0, 255) / 255
@@ -51,7 +46,7 @@ def _requantise(planes: Tensor, qualities: Sequence[int], table: str) -> Tensor:
     """Round the DCT coefficients of 8x8 blocks; (n, C, 8k, 8m) to the same, whole numbers."""
     number, channels, height, width = planes.shape
     dct = planes.new_tensor(_dct_matrix())
-    steps = planes.new_tensor(np.stack([_steps(quality, table) for quality in qualities])).view(-1, 1, 1, 1, 8, 8)
+    steps = planes.new_tensor(np.stack([quantisation(quality, table) for quality in qualities])).view(-1, 1, 1, 1, 8, 8)
     blocks = planes.view(number, channels, height // 8, 8, width // 8, 8).transpose(3, 4)  # (n, C, k, m, 8, 8)
     coefficients = ((dct @ blocks @ dct.T) / steps).round() * steps
     return (dct.T @ coefficients @ dct).transpose(3, 4).reshape(planes.shape).round()
@@ -63,11 +58,3 @@ def _dct_matrix() -> np.ndarray:
     frequency, position = np.mgrid[:8, :8]
     scale = np.where(frequency == 0, math.sqrt(1 / 8), 0.5)
     return np.asarray(scale * np.cos((2 * position + 1) * frequency * np.pi / 16))
-
-
-@lru_cache
-def _steps(quality: int, table: str) -> np.ndarray:
-    """Return a table of Annex K under libjpeg's scaling by quality; (8, 8)."""
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    steps = (np.array(table.split(), int).reshape(8, 8) * percent + 50) // 100
-    return np.asarray(steps.clip(1, 255))

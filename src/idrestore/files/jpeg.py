@@ -50,13 +50,12 @@ _PIECE = 1 << 20  # bytes
 _MP4 = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt|MSNV)", re.DOTALL)
 _SAMSUNG = b"SEFT"
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without content
-# T.81, table K.1, in zigzag order: what libjpeg scales by the quality.
-_LUMINANCE = (
-    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
-    26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
-    56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
-    95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
-)  # fmt: skip
+LUMINANCE = """
+16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
+18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92
+49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
+CHROMINANCE = "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66" + " 99" * 38
+"""T.81, tables K.1 and K.2, row by row: what libjpeg scales by the quality"""
 
 
 class Segment(NamedTuple):
@@ -167,10 +166,15 @@ def _quality(tables: bytes) -> int | None:
 @functools.cache
 def _mean_steps() -> NDArray[np.float64]:
     """Return the mean step of libjpeg's table of luminance for each quality, 1 to 100: (100,)."""
-    qualities = np.arange(1, 101)
-    scale = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)
-    steps = np.clip((np.array(_LUMINANCE) * scale[:, None] + 50) // 100, 1, 255)
-    return np.asarray(steps.mean(axis=1))
+    return np.array([quantisation(quality, LUMINANCE).mean() for quality in range(1, 101)])
+
+
+@functools.cache
+def quantisation(quality: int, table: str) -> NDArray[np.int_]:
+    """Return the steps of libjpeg at a quality of 1 to 100, `LUMINANCE` or `CHROMINANCE` scaled by it: (8, 8)."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    steps = (np.array(table.split(), int).reshape(8, 8) * percent + 50) // 100
+    return np.asarray(steps.clip(1, 255))
 
 
 def _chroma(frame: bytes) -> str:
