@@ -1,6 +1,5 @@
 """Rain: thick and thin streaks near and far, a veil that varies, splashes on the ground."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from idrestore.data.camera.planes import Draw, enlarged, places, spread
 from idrestore.data.physics.chance import Range, between, log_between
+from idrestore.data.physics.rain import line_spectra
 
 LAYERS = 4  # near, middle, far; splashes
 COVERAGE: Range = (0.02, 0.9)  # sum of the streaks' areas over the photo's, log scale
@@ -92,17 +92,6 @@ def streaks(image: Tensor, rain: Rain) -> Tensor:
     density[:, 3] *= down > rain.ground.view(-1, 1, 1)
     bright = 1 - spread(rain.faint) * (chance / density.clamp(min=1e-12)).clamp(max=1).sqrt()
     drops = torch.where(chance < density, bright, 0)
-    spectrum = (torch.fft.rfft2(drops) * _line_spectra(rain.lines, plane)).sum(dim=1, keepdim=True)
+    spectrum = (torch.fft.rfft2(drops) * line_spectra(rain.lines, plane.shape[-2:])).sum(dim=1, keepdim=True)
     whole: Tensor = torch.fft.irfft2(spectrum, s=plane.shape[-2:])
     return whole[..., :height, :width].clamp(0, 1)
-
-
-def _line_spectra(lines: Tensor, plane: Tensor) -> Tensor:
-    """Return the spectra of soft lines whose middle is 1; (n, 4, LAYERS) to (n, LAYERS, H, W // 2 + 1)."""
-    long, wide, cosine, sine = lines[..., None, None].unbind(dim=1)
-    down = torch.fft.fftfreq(plane.shape[-2], device=plane.device)[:, None]
-    right = torch.fft.rfftfreq(plane.shape[-1], device=plane.device)
-    along, across = (down * cosine + right * sine) * long, (right * cosine - down * sine) * wide
-    # The ends fade over a seventh of the length, as brightness does along a falling drop.
-    soft = torch.exp(-2 * math.pi**2 * (across**2 + (0.15 * along) ** 2))
-    return math.sqrt(2 * math.pi) * long * wide * torch.sinc(along) * soft

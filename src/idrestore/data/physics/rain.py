@@ -1,6 +1,7 @@
 """Rain: layers of streaks and a veil of mist."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -43,19 +44,20 @@ def streaks(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     sides = (max(height, RAIN_MIN_PLANE), max(breadth, RAIN_MIN_PLANE))
     chance = torch.rand((layers, *sides), generator=generator(image, rng), device=image.device)
     drops = torch.where(chance < density, 1 - RAIN_FAINT * (chance / density).sqrt(), 0)
-    spectrum = torch.fft.rfft2(drops) * line_spectrum(length, width, angle, sides, image)
+    lines = image.new_tensor(np.stack((length, width, np.cos(angle), np.sin(angle))))
+    spectrum = torch.fft.rfft2(drops) * line_spectra(lines, sides)
     plane: Tensor = torch.fft.irfft2(spectrum.sum(0, keepdim=True), s=sides)
     return plane[:, :height, :breadth].clamp(0, 1)
 
 
-def line_spectrum(
-    length: np.ndarray, width: np.ndarray, angle: np.ndarray, sides: tuple[int, int], like: Tensor
-) -> Tensor:
-    """Return the spectra of soft lines whose middle is 1; (L,) each to (L, H, W // 2 + 1)."""
-    values = np.stack((length, width, np.cos(angle), np.sin(angle)))
-    long, wide, cosine, sine = like.new_tensor(values)[..., None, None].unbind()
-    down = torch.fft.fftfreq(sides[0], device=like.device)[:, None]
-    right = torch.fft.rfftfreq(sides[1], device=like.device)
+def line_spectra(lines: Tensor, sides: Sequence[int]) -> Tensor:
+    """Return the spectra of soft lines whose middle is 1 in a plane of `sides`; (..., 4, L) to (..., L, H, W // 2 + 1).
+
+    Of each, `lines` has length and width in px, cosine and sine of the angle from the vertical.
+    """
+    long, wide, cosine, sine = lines[..., None, None].unbind(dim=-4)
+    down = torch.fft.fftfreq(sides[0], device=lines.device)[:, None]
+    right = torch.fft.rfftfreq(sides[1], device=lines.device)
     along, across = (down * cosine + right * sine) * long, (right * cosine - down * sine) * wide
     # The ends fade over a seventh of the length, as brightness does along a falling drop.
     soft = torch.exp(-2 * math.pi**2 * (across**2 + (0.15 * along) ** 2))
