@@ -235,6 +235,17 @@ def test_memory_is_bounded_by_what_is_looked_at_first(tmp_path):
     assert sum(grown) < 150
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"GIF89a", b"\xff\x0a", b"\0\0\0\x0cjP  \r\n\x87\n", b"RIFF....WEBP", b"....ftypavif", b"....ftypheic", b"IIRO"],
+)
+def test_what_a_decoder_holds_as_a_whole_has_a_gigabyte_at_most(tmp_path, head):
+    (tmp_path / "large").write_bytes(head)
+    os.truncate(tmp_path / "large", (1 << 30) + 1)
+    with pytest.raises(ImageError, match=r"large is larger than 1 GiB: save it as TIFF or PNG first"):
+        image.read(tmp_path / "large")
+
+
 def test_much_text_is_read(tmp_path):
     """A photo with 10 MiB of text, as some editors keep in XMP."""
     text = png_chunk(b"zTXt", b"key\0\0" + zlib.compress(bytes(10 << 20)))

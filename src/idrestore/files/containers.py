@@ -12,6 +12,8 @@ from idrestore.files.photo import Encoding
 
 MAX_METADATA = 64 << 20
 """Bytes of metadata in a file, unpacked, beyond which it is refused; Pillow's bound for the texts of a PNG."""
+MAX_WHOLE = 1 << 30
+"""Bytes of a file that has to be held in memory, beyond which it is refused."""
 MAX_PARTS = 1_000_000
 """Segments, chunks, tags or boxes of a file, beyond which it is refused: each takes a microsecond."""
 ANIMATION = "only the first frame of an animation was read"

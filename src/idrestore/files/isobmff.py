@@ -15,7 +15,6 @@ from idrestore.files.containers import (
     VIDEO,
     Contents,
     DamagedError,
-    UnsupportedError,
     bytes_at,
     check_metadata,
     check_parts,
@@ -26,7 +25,6 @@ from idrestore.files.containers import (
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1")
 _CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 """Kind of the box that holds them (C2PA specification, A.5)"""
-_MAX_FILE = 1 << 30  # bytes: libheif holds the whole file
 
 
 class Box(NamedTuple):
@@ -109,9 +107,7 @@ def with_exif(data: bytes, block: bytes) -> bytes:
 
 
 def look(file: BinaryIO) -> Contents:
-    """Return what a file holds; raise `UnsupportedError` if that, or the whole file, take too much memory."""
-    if length(file) > _MAX_FILE:
-        raise UnsupportedError("is larger than 1 GiB: save it as TIFF or PNG first")
+    """Return what a file holds; raise `UnsupportedError` if that takes too much memory."""
     inside = meta(file)
     check_metadata(inside.length if inside else 0)
     listed = items(file)

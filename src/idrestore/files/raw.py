@@ -10,14 +10,12 @@ from idrestore.files import exif, isobmff, jpeg, tiff, vips
 from idrestore.files.containers import (
     CREDENTIALS,
     Contents,
-    UnsupportedError,
     content,
     length,
     optional,
     refusing_damage,
 )
 
-_MAX_FILE = 1 << 30  # bytes: LibRaw holds the whole file
 _FUJI, _FUJI_PREVIEW = b"FUJIFILMCCD-RAW", 84
 """How a RAF begins, and where it says where its preview is, and how long"""
 _MAX_HEAD = 1 << 20  # bytes of a preview in which its EXIF is looked for
@@ -41,9 +39,7 @@ def is_raw(file: BinaryIO) -> bool:
 
 
 def look(file: BinaryIO) -> Contents:
-    """Return what a file holds; raise `UnsupportedError` if the whole of it takes too much memory."""
-    if length(file) > _MAX_FILE:
-        raise UnsupportedError("is a raw file of more than 1 GiB: develop it as 16-bit TIFF first")
+    """Return what a file holds."""
     page = None if is_canon3(file) else next(tiff.directories(file), None)
     tags = page.entries if page is not None else {}
     found = {

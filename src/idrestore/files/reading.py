@@ -13,6 +13,7 @@ from idrestore.files import colour, metadata, vips, xmp
 from idrestore.files.containers import (
     ANIMATION,
     GAIN_MAP,
+    MAX_WHOLE,
     VIDEO,
     Contents,
     DamagedError,
@@ -104,6 +105,8 @@ def _opened(source: Path | str | bytes, name: str = "") -> Iterator[tuple[Format
     try:
         with _stream(source) as file:
             row = _recognised(name, file)
+            if row.read_whole and length(file) > MAX_WHOLE:
+                raise UnsupportedError(f"is larger than {MAX_WHOLE >> 30} GiB: save it as TIFF or PNG first")
             contents = row.look(file)
             with vips.readable_errors():
                 yield row, file, contents

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 from idrestore.files import exif
 from idrestore.files.containers import (
     CREDENTIALS,
+    MAX_WHOLE,
     Contents,
     DamagedError,
     UnsupportedError,
@@ -73,7 +74,6 @@ _PIXELS = (STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS)  # one number
 _YCBCR = 6  # photometric interpretation
 _SENSOR = (32803, 34892)  # photometric interpretations of DNG: colour filter array, linear raw
 _MAX_DIRECTORIES = 64
-_MAX_MENDED = 1 << 30  # bytes, held in memory
 
 
 class Entry(NamedTuple):
@@ -164,7 +164,7 @@ def mended(file: BinaryIO, complaint: str) -> tuple[BinaryIO, str]:
     With it comes the level at which libvips is to fail. Raise `DamagedError` where there are no such tags.
     """
     page = next(directories(file), None)
-    if page is None or set(page.entries) <= _ABOUT_PIXELS or _head(file)[1] or length(file) > _MAX_MENDED:
+    if page is None or set(page.entries) <= _ABOUT_PIXELS or _head(file)[1] or length(file) > MAX_WHOLE:
         raise DamagedError("its pixels cannot be decoded")
     rows = {
         tag: exif.Value(e.type, e.number, page.bytes(tag)) for tag, e in page.entries.items() if tag in _ABOUT_PIXELS

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from idrestore.files import containers
-from idrestore.files.containers import CREDENTIALS, Chunk, Contents, UnsupportedError, check_metadata, length
+from idrestore.files.containers import CREDENTIALS, Chunk, Contents, check_metadata
 from idrestore.files.photo import Encoding
 
-_MAX_FILE = 1 << 30  # bytes: libwebp holds the whole file
 _HAS_EXIF = 8
 _KNOWN = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
 
@@ -20,9 +19,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
 
 
 def look(file: BinaryIO) -> Contents:
-    """Return what a file holds; raise `UnsupportedError` if that, or the whole file, take too much memory."""
-    if length(file) > _MAX_FILE:
-        raise UnsupportedError("is a WebP of more than 1 GiB: save it as TIFF or PNG first")
+    """Return what a file holds; raise `UnsupportedError` if that takes too much memory."""
     parts = list(chunks(file))
     check_metadata(sum(chunk.length for chunk in parts if chunk.kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")))
     kinds = {chunk.kind for chunk in parts}
