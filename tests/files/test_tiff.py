@@ -17,7 +17,7 @@ POINTER = [(PRIVATE, "I", 1, 8, True)]
 def made(order, big, tags):
     file = io.BytesIO()
     tifffile.imwrite(file, PIXELS, byteorder=order, bigtiff=big, photometric="rgb", extratags=tags)
-    return file.getvalue().replace(*(struct.pack(order + "H", tag) for tag in (PRIVATE, tiff.EXIF_POINTER)))
+    return file.getvalue().replace(*(struct.pack(order + "H", tag) for tag in (PRIVATE, exif.EXIF_POINTER)))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
@@ -44,12 +44,17 @@ class Contents(NamedTuple):
     """Which channels are colours or transparency; empty if all are"""
 
 
-class Chunk(NamedTuple):
-    """A part of a PNG or RIFF file: its kind, and where in the file its content is."""
+class Part(NamedTuple):
+    """A chunk or box of a file: its kind, and where in the file its content is."""
 
     kind: bytes
     start: int
     length: int
+
+
+def applying(notes: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the notes whose condition holds."""
+    return tuple(note for note, applies in notes.items() if applies)
 
 
 class DamagedError(ValueError):
@@ -82,7 +87,7 @@ def optional(module: str, package: str, extra: str, what: str) -> Any:
         raise UnsupportedError(f"is {what}, and {package} is not installed: {advice}") from error
 
 
-def chunks(file: BinaryIO, place: int, head: str, behind: int = 0, even: bool = False) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, place: int, head: str, behind: int = 0, even: bool = False) -> Iterator[Part]:
     """Yield the chunks from a place on; of a file that is cut short, those that are whole.
 
     `head` is the form of length and kind, for `struct`; so many bytes follow `behind` each content, and one more
@@ -99,7 +104,7 @@ def chunks(file: BinaryIO, place: int, head: str, behind: int = 0, even: bool = 
         size, kind = (first, second) if isinstance(first, int) else (second, first)
         if place + 8 + size + behind > end:
             return
-        yield Chunk(kind, place + 8, size)
+        yield Part(kind, place + 8, size)
         place += 8 + size + behind + (size % 2 if even else 0)
 
 

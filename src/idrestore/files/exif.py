@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 ORIENTATION, SOFTWARE = 274, 305
 EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER = 34665, 34853, 40965
-_POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER)
+POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER)
+"""Tags whose value is where another directory begins (EXIF 2.32, 4.6.3)"""
 _THUMBNAIL, _THUMBNAIL_LENGTH = 513, 514
 _WIDTHS, _HEIGHTS = (256, 40962), (257, 40963)
 """ImageWidth and PixelXDimension; ImageLength and PixelYDimension"""
@@ -160,7 +161,7 @@ def reordered(directory: Directory, old: str, new: str) -> Directory:
 def _tree(block: bytes, start: int, depth: int) -> Directory:
     found: Directory = {}
     for entry in _entries(block, start):
-        if entry.tag in _POINTERS and depth < 3:
+        if entry.tag in POINTERS and depth < 3:
             below = _tree(block, _integer(block, entry), depth + 1)
             if below:
                 found[entry.tag] = below

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from idrestore.files.containers import Contents, check_metadata, check_parts, content
+from idrestore.files.containers import Contents, applying, check_metadata, check_parts, content
 
 _EXTENSION, _IMAGE = b"\x21", b"\x2c"
 _COMMENT, _APPLICATION = 0xFE, 0xFF
@@ -26,7 +26,7 @@ def look(file: BinaryIO) -> Contents:
             kind == _APPLICATION and name not in _NETSCAPE for kind, name in said
         ),
     }
-    return Contents(notes=tuple(note for note, applies in found.items() if applies))
+    return Contents(notes=applying(found))
 
 
 def extensions(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

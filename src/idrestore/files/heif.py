@@ -6,7 +6,7 @@ import numpy as np
 import pyvips
 
 from idrestore.files import vips
-from idrestore.files.containers import UnsupportedError, optional, refusing_damage
+from idrestore.files.containers import UnsupportedError, applying, optional, refusing_damage
 
 
 def opened(file: BinaryIO) -> vips.Opened:
@@ -48,4 +48,4 @@ def _notes(picture: Any, pictures: int) -> tuple[str, ...]:
         "the depth map was left out": bool(picture.info.get("depth_images")),
         f"auxiliary pictures were left out: {', '.join(others)}": bool(others),
     }
-    return tuple(note for note, applies in notes.items() if applies)
+    return applying(notes)

@@ -15,6 +15,8 @@ from idrestore.files.containers import (
     VIDEO,
     Contents,
     DamagedError,
+    Part,
+    applying,
     bytes_at,
     check_metadata,
     check_parts,
@@ -25,14 +27,6 @@ from idrestore.files.containers import (
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1")
 _CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 """Kind of the box that holds them (C2PA specification, A.5)"""
-
-
-class Box(NamedTuple):
-    """A box: its kind, and where in the file its content is."""
-
-    kind: bytes
-    start: int
-    length: int
 
 
 class Item(NamedTuple):
@@ -49,7 +43,7 @@ class Item(NamedTuple):
         return sum(count for _, count in self.extents)
 
 
-def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
+def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     """Yield the boxes between two places of a file, each at most as long as the room."""
     for number in range(end):
         check_parts(number)
@@ -66,15 +60,15 @@ def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
         size = end - start if size == 0 else size
         if size < skip:
             return
-        yield Box(kind, start + skip, min(size, end - start) - skip)
+        yield Part(kind, start + skip, min(size, end - start) - skip)
         start += size
 
 
-def meta(file: BinaryIO) -> Box | None:
+def meta(file: BinaryIO) -> Part | None:
     """Return the box that lists a file's pictures, its version left out."""
     for box in boxes(file, 0, length(file)):
         if box.kind == b"meta" and box.length >= 4:
-            return Box(box.kind, box.start + 4, box.length - 4)
+            return Part(box.kind, box.start + 4, box.length - 4)
     return None
 
 
@@ -121,8 +115,7 @@ def look(file: BinaryIO) -> Contents:
         CREDENTIALS: any(content(file, box.start, 16) == _CREDENTIALS for box in outside if box.kind == b"uuid"),
         GAIN_MAP: any(item.kind == b"tmap" for item in listed),  # ISO 21496-1
     }
-    notes = tuple(note for note, applies in found.items() if applies)
-    return Contents(notes=notes, colours=_colours(file, _inside(file, inside)))
+    return Contents(notes=applying(found), colours=_colours(file, _inside(file, inside)))
 
 
 def check_whole(file: BinaryIO) -> None:
@@ -133,12 +126,12 @@ def check_whole(file: BinaryIO) -> None:
         raise DamagedError(f"{cut} of its {len(items(file))} parts are missing or cut short")
 
 
-def _inside(file: BinaryIO, box: Box | None) -> dict[bytes, Box]:
+def _inside(file: BinaryIO, box: Part | None) -> dict[bytes, Part]:
     """Return the boxes in a box, the last of each kind."""
     return {each.kind: each for each in boxes(file, box.start, box.start + box.length)} if box else {}
 
 
-def _colours(file: BinaryIO, parts: dict[bytes, Box]) -> Colours | None:
+def _colours(file: BinaryIO, parts: dict[bytes, Part]) -> Colours | None:
     """Return what numbers say of the colours of the picture that is shown; of a grid its tiles may say it."""
     properties = _inside(file, parts.get(b"iprp"))
     held = properties.get(b"ipco")
@@ -157,7 +150,7 @@ def _colours(file: BinaryIO, parts: dict[bytes, Box]) -> Colours | None:
     return None
 
 
-def _properties_of_shown(file: BinaryIO, parts: dict[bytes, Box], properties: dict[bytes, Box]) -> set[int]:
+def _properties_of_shown(file: BinaryIO, parts: dict[bytes, Part], properties: dict[bytes, Part]) -> set[int]:
     """Return the numbers of the properties of the primary item, from `pitm` and `ipma`."""
     if not (b"pitm" in parts and b"ipma" in properties):
         return set()
@@ -172,7 +165,7 @@ def _properties_of_shown(file: BinaryIO, parts: dict[bytes, Box], properties: di
     return set()
 
 
-def _kinds(file: BinaryIO, listed: Box) -> Iterator[tuple[int, bytes]]:
+def _kinds(file: BinaryIO, listed: Part) -> Iterator[tuple[int, bytes]]:
     """Yield number and kind of each item from `iinf`."""
     version = bytes_at(file, listed.start, 4)[0]
     first = listed.start + (6 if version == 0 else 8)

@@ -9,7 +9,7 @@ import numpy as np
 import pyvips
 
 from idrestore.files import isobmff, vips
-from idrestore.files.containers import UnsupportedError, check_metadata, content, length, refusing_damage
+from idrestore.files.containers import Part, UnsupportedError, check_metadata, content, length, refusing_damage
 
 _MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}
 """Pillow's modes that have to be converted, and to what"""
@@ -89,7 +89,7 @@ def _said(file: BinaryIO) -> tuple[dict[str, bytes], tuple[str, ...]]:
     return fields, ("what applications noted in the JPEG 2000 was left out",) if unknown else ()
 
 
-def _profile(file: BinaryIO, header: isobmff.Box) -> bytes | None:
+def _profile(file: BinaryIO, header: Part) -> bytes | None:
     """Return the ICC profile that the header of a JPEG 2000 file has."""
     inside = isobmff.boxes(file, header.start, header.start + header.length)
     colours = (content(file, *box[1:]) for box in inside if box.kind == b"colr")

@@ -12,8 +12,9 @@ from idrestore.files.containers import (
     ANIMATION,
     CREDENTIALS,
     MAX_METADATA,
-    Chunk,
     Contents,
+    Part,
+    applying,
     check_metadata,
     content,
 )
@@ -32,7 +33,7 @@ _UNIT = 100_000
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
 
-def chunks(file: BinaryIO) -> Iterator[Chunk]:
+def chunks(file: BinaryIO) -> Iterator[Part]:
     """Yield the chunks up to and with IEND; of a file that is cut short, those that are whole."""
     for chunk in containers.chunks(file, _SIGNATURE, ">I4s", behind=4):
         yield chunk
@@ -115,7 +116,7 @@ def srgb(intent: int) -> bytes:
     return whole(b"sRGB", bytes([intent]))
 
 
-def _check(file: BinaryIO, parts: Sequence[Chunk]) -> None:
+def _check(file: BinaryIO, parts: Sequence[Part]) -> None:
     total = 0
     for chunk in parts:
         if chunk.kind in _TEXTS:
@@ -131,10 +132,10 @@ def _notes(kinds: Collection[bytes]) -> tuple[str, ...]:
         ANIMATION: b"acTL" in kinds,
         CREDENTIALS: b"caBX" in kinds,
     }
-    return tuple(note for note, applies in found.items() if applies)
+    return applying(found)
 
 
-def _unpacked(file: BinaryIO, chunk: Chunk, limit: int) -> int:
+def _unpacked(file: BinaryIO, chunk: Part, limit: int) -> int:
     """Return how many bytes a chunk has in memory, at most a little more than `limit`."""
     if chunk.kind == b"tEXt" or chunk.length > limit:
         return chunk.length

@@ -10,6 +10,7 @@ from idrestore.files import exif, isobmff, jpeg, tiff, vips
 from idrestore.files.containers import (
     CREDENTIALS,
     Contents,
+    applying,
     content,
     length,
     optional,
@@ -47,7 +48,7 @@ def look(file: BinaryIO) -> Contents:
         CREDENTIALS: tiff.CREDENTIALS_TAG in tags,
         "the maker notes of EXIF were left out": is_canon3(file),
     }
-    return Contents(notes=tuple(note for note, applies in found.items() if applies), exif=_exif(file))
+    return Contents(notes=applying(found), exif=_exif(file))
 
 
 def is_canon3(file: BinaryIO) -> bool:

@@ -18,6 +18,7 @@ from idrestore.files.containers import (
     Contents,
     DamagedError,
     UnsupportedError,
+    applying,
     length,
 )
 from idrestore.files.formats import FORMATS, Format, recognised
@@ -210,4 +211,4 @@ def _notes(image: pyvips.Image, row: Format) -> tuple[str, ...]:
         GAIN_MAP: xmp.has_gain_map(packet),
         VIDEO: xmp.has_video(packet),
     }
-    return tuple(note for note, applies in notes.items() if applies)
+    return applying(notes)

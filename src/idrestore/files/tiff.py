@@ -17,6 +17,7 @@ from idrestore.files.containers import (
     Contents,
     DamagedError,
     UnsupportedError,
+    applying,
     bytes_at,
     check_metadata,
     length,
@@ -30,8 +31,6 @@ SUBFILE, PAGE_NUMBER = 254, 297
 SAMPLE_FORMAT, FLOAT = 339, 3
 """Tag, and its value for floating-point numbers (TIFF 6.0, section 19)"""
 SUB_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 330, 338, 50706
-EXIF_POINTER = 34665
-"""Tag of the first directory that points to the EXIF directory (EXIF 2.32, 4.6.3)."""
 
 _LAYERS = 37724
 CREDENTIALS_TAG = 52545
@@ -54,7 +53,7 @@ _ABOUT_PIXELS = frozenset(
 """Tags that say how pixels are stored, those that libvips writes (resolution, XMP, IPTC, profile), and those that vouch
 for the original alone"""
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIZES = {**exif.SIZES, 16: 8, 17: 8, 18: 8}  # of BigTIFF, too
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _NOT_READ = {
     6: "old-style JPEG",
@@ -154,8 +153,7 @@ def look(file: BinaryIO) -> Contents:
         "a channel that is not transparency was left out (a scanner's infrared, for instance)": bool(channels),
     }
     bits = page.integer(BITS, 1) if page.integer(SAMPLE_FORMAT, 1) == FLOAT else None
-    notes = tuple(note for note, applies in found.items() if applies)
-    return Contents(Encoding(float_bits=bits), notes, exif_of(file), channels=channels)
+    return Contents(Encoding(float_bits=bits), applying(found), exif_of(file), channels=channels)
 
 
 def mended(file: BinaryIO, complaint: str) -> tuple[BinaryIO, str]:
@@ -242,7 +240,7 @@ def _own_tags(directory: Directory, depth: int) -> exif.Directory:
     """Return the tags of a directory that do not say how its pixels are stored, with the directories of EXIF."""
     found: exif.Directory = {}
     for tag, entry in directory.entries.items():
-        if tag in (EXIF_POINTER, exif.GPS_POINTER, exif.INTEROPERABILITY_POINTER):
+        if tag in exif.POINTERS:
             inner = next(below(directory, tag), None) if depth < 2 else None
             if inner is not None:
                 found[tag] = _own_tags(inner, depth + 1)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from idrestore.files import containers
-from idrestore.files.containers import CREDENTIALS, Chunk, Contents, check_metadata
+from idrestore.files.containers import CREDENTIALS, Contents, Part, applying, check_metadata
 from idrestore.files.photo import Encoding
 
 _HAS_EXIF = 8
 _KNOWN = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
 
 
-def chunks(file: BinaryIO) -> Iterator[Chunk]:
+def chunks(file: BinaryIO) -> Iterator[Part]:
     """Yield the chunks; of a file that is cut short, those that are whole."""
     return containers.chunks(file, 12, "<4sI", even=True)
 
@@ -27,8 +27,7 @@ def look(file: BinaryIO) -> Contents:
         CREDENTIALS: b"C2PA" in kinds,
         "what applications noted in the WebP was left out": bool(kinds - _KNOWN),
     }
-    notes = tuple(note for note, applies in found.items() if applies)
-    return Contents(Encoding(lossless=b"VP8L" in kinds), notes)
+    return Contents(Encoding(lossless=b"VP8L" in kinds), applying(found))
 
 
 def with_exif(data: bytes, width: int, height: int, has_alpha: bool, block: bytes) -> bytes:

@@ -9,6 +9,7 @@ import pyvips
 
 from idrestore import atomic
 from idrestore.files import metadata, pillow, tiff, vips
+from idrestore.files.containers import applying
 from idrestore.files.formats import BY_SUFFIX, Format
 from idrestore.files.photo import Encoding, ImageError, Photo, Pixels
 
@@ -156,4 +157,4 @@ def _losses(photo: Photo, target: Format, block: bytes) -> tuple[str, ...]:
         f"{target.name} holds {target.bits} of {photo.depth} bits": photo.depth > target.bits,
         "transparency was laid over white": photo.alpha is not None and target.name == "JPEG",
     } | metadata.losses(photo, target, block)
-    return tuple(loss for loss, applies in losses.items() if applies)
+    return applying(losses)
