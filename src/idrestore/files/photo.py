@@ -58,7 +58,7 @@ class Photo:
     grey: bool = False
     """The file has one channel of colour: `pixels` holds it three times."""
     format: str = "PNG"
-    """What it was read from: JPEG, PNG, WebP, TIFF, AVIF or HEIC."""
+    """What it was read from, such as JPEG: a name in `files/formats.py`"""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """libvips' header fields to write back: icc-profile-data, exif-data, xmp-data, ..."""
     resolution: tuple[float, float] = UNKNOWN_RESOLUTION
