@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Restore the pictures in examples/ with the shipped model.
 demo: $(VENV)/.installed
 	@echo "Restoring six photos, a few seconds each:"
-	@$(BIN)/idrestore examples/degraded -o restored --overwrite
+	@$(BIN)/idrestore examples/degraded -o restored --overwrite --retry-failed
 	@echo
 	@echo "before: $(CURDIR)/examples/degraded"
 	@echo "after:  $(CURDIR)/restored"

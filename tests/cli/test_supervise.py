@@ -60,14 +60,29 @@ def test_a_folder_is_finished_by_one_command_though_a_photo_kills_the_process(fo
     assert sorted(path.name for path in (folder / "out").glob("*.png")) == ["a.png", "c.png"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_the_command_ends_the_process_that_works(folder, number):
+def test_a_command_that_is_killed_ends_the_process_that_works(folder):
     (folder / "in/b.png").rename(folder / "in/slow.png")
     with subprocess.Popen(command(folder, tiny_file(folder)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert next(line for line in run.stdout if b"at work" in line)
-        run.send_signal(number)
+        run.kill()
         assert b"survived" not in run.stdout.read()  # to the end, when nobody has it open any more
-    assert run.returncode in (143, -number)
+
+
+def test_a_photo_at_work_when_the_run_is_told_to_end_has_not_failed(folder):
+    """As by a shutdown, a time limit, or a terminal that is closed, however often."""
+    (folder / "in/b.png").rename(folder / "in/slow.png")
+    called = command(folder, tiny_file(folder))
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+        with subprocess.Popen(called, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            assert next(line for line in run.stdout if "at work" in line)
+            run.send_signal(number)
+            said = run.communicate()[1]
+        assert run.returncode == 130
+        assert "interrupted; " in said
+        assert "the same command goes on from there" in said
+    done = subprocess.run(called, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "out/slow.png").exists()
 
 
 def test_a_run_that_dies_before_it_records_anything_is_not_repeated(tmp_path):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from idrestore.batch import Job, Manifest, Naming, Outcome, Settings, Shard
     from idrestore.batch.plan import Problem
 
+ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals of Ctrl-C, of shutdowns and time limits, and of a terminal that is closed"""
 Engine = Callable[["Sequence[Job]", "Manifest | None", PhotoBar], "Iterable[Outcome]"]
 
 
@@ -159,9 +161,10 @@ def run(plan: Plan, teller: Teller, engine: Engine, part: "Shard | None" = None,
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], None]]:
-    """Remember Ctrl-C, and give what raises it again.
+    """Let all that ends a command end it as Ctrl-C does, remember it, and give what raises it again.
 
-    What Python raises while a C library calls it back (libvips does, to log) is lost there, and would be printed.
+    A photo at work is then no photo that killed the process. What Python raises while a C library calls it back
+    (libvips does, to log) is lost there, and would be printed.
     """
     seen = []
 
@@ -175,19 +178,22 @@ def _interrupts() -> Iterator[Callable[[], None]]:
 
     def tell_of_others(lost: "sys.UnraisableHookArgs") -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
-            before(lost)
+            hook(lost)
 
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler and current_thread() is main_thread()
-    before = sys.unraisablehook
+    hook, usual = sys.unraisablehook, (signal.default_int_handler, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in ENDS if current_thread() is main_thread()}
+    ours = {number: handler for number, handler in before.items() if handler in usual}
     if ours:
-        signal.signal(signal.SIGINT, remember)
         sys.unraisablehook = tell_of_others
+    for number in ours:
+        signal.signal(number, remember)
     try:
         yield raise_if_missed
     finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
         if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            sys.unraisablehook = before
+            sys.unraisablehook = hook
 
 
 def interrupted(plan: Plan, teller: Teller) -> None:
