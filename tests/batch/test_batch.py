@@ -459,6 +459,14 @@ def test_redactions_are_left_alone_and_counted_unless_told_otherwise(tmp_path):
     assert (image.read(tmp_path / "all.png").pixels[bar] == 1).all()
 
 
+def test_of_redactions_nothing_is_said_where_nothing_was_to_be_done(tmp_path):
+    redacted(tmp_path / "a.png")
+    restorer = Brightener()
+    restorer.restore = lambda pixels, *_: Result(pixels.copy(), {"clean": 1.0}, changed=False)
+    (outcome,) = restore_files(restorer, [Job(tmp_path / "a.png", tmp_path / "out.png")])
+    assert (outcome.status, outcome.notes) == ("unchanged", ())
+
+
 def test_a_painted_mask_is_left_alone(tmp_path):
     source = write(tmp_path / "a.png")
     painted = np.zeros((8, 9, 3), np.uint8)

@@ -19,7 +19,7 @@ def restorer(tmp_path_factory):
 @pytest.fixture
 def photo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pixels = np.full((20, 30, 3), 90, np.uint8)
+    pixels = np.full((36, 40, 3), 90, np.uint8)
     image.write(pixels, "a.png", image.Photo(pixels, grey=True))
     return Path("a.png")
 
@@ -27,7 +27,7 @@ def photo(tmp_path, monkeypatch):
 def test_a_file_is_restored_as_the_command_does(photo, restorer):
     outcome = idrestore.restore_file(photo, "b.png", restorer, only="rain", strength=0.5)
     made = image.read("b.png")
-    assert (outcome.status, made.pixels.shape, made.grey) == ("done", (20, 30, 3), True)
+    assert (outcome.status, made.pixels.shape, made.grey) == ("done", (36, 40, 3), True)
     assert image.software(made).startswith("idrestore")
     assert sum(outcome.ingredients.values()) == pytest.approx(1)
     assert outcome.seconds > 0
@@ -60,7 +60,7 @@ def test_paths_photos_and_arrays_are_restored_alike(photo, restorer):
     for result in results:
         np.testing.assert_array_equal(result.image, results[0].image)
     assert restorer.find(photo) == pytest.approx(restorer.find(read.pixels))
-    clear = image.Photo(read.pixels, np.full((20, 30), 7, np.uint8))
+    clear = image.Photo(read.pixels, np.full((36, 40), 7, np.uint8))
     assert (restorer.restore(clear).image[..., 3] == 7).all()
 
 

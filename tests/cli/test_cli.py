@@ -51,7 +51,7 @@ def model(tmp_path_factory):
 
 def photo(path, value=90):
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.full((20, 30, 3), value, np.uint8)
+    pixels = np.full((36, 40, 3), value, np.uint8)
     image.write(pixels, path, image.Photo(pixels))
     return path
 
@@ -92,7 +92,7 @@ def test_a_photo_is_restored_and_the_reasons_are_said(tmp_path, model):
     code, out, err = run_program("restore", source, "-o", tmp_path / "b.png", "-m", model, "-v")
     assert (code, err) == (0, "")
     assert "%" in out
-    assert image.size(tmp_path / "b.png") == (30, 20)
+    assert image.size(tmp_path / "b.png") == (40, 36)
 
 
 def test_a_wish_for_bf16_where_it_cannot_be_is_refused_at_the_start(tmp_path, model, monkeypatch):

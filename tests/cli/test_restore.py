@@ -20,7 +20,7 @@ from idrestore.cli.restoring import Plan, Teller
 from idrestore.cli.restoring import run as run_plan
 from idrestore.files import image
 
-SIZE = 20, 30, 3
+SIZE = (36, 40, 3)
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,31 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(model):
     assert sorted(path.name for path in Path().iterdir()) == ["in"]
 
 
+def test_a_dry_run_tells_programs_of_all_photos_and_is_quiet_if_asked_to(model):
+    photo("in/a.png")
+    Path("in/b.jpg").write_text("hello")
+    done = run(model, "in", "none.jpg", "--dry-run", "--json")
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["failed", "planned", "failed"]
+    quiet = run(model, "in", "--dry-run", "-q")
+    assert quiet.stdout == ""
+    assert "b.jpg" in quiet.stderr
+
+
+def test_a_name_of_another_format_than_asked_for_is_refused(model):
+    photo("a.png")
+    refused = run(model, "a.png", "-o", "b.png", "--format", "jpg")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "--format: got jpg, and b.png for the result: expected one format" in refused.stderr
+    assert run(model, "a.png", "-o", "b.jpeg", "--format", "jpg").exit_code == 0
+
+
 def test_lines_of_json_are_all_that_is_on_standard_output(model):
     photo("in/a.png")
     Path("in/b.jpg").write_text("hello")
-    done = run(model, "in", "--json", "-o", "out")
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+    done = run(model, "in", "none.jpg", "--json", "-o", "out")
+    missing, *records = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 1
+    assert (missing["photo"], missing["status"]) == ("none.jpg", "failed")
     assert [record["status"] for record in records] == ["done", "failed"]
     assert records[0]["result"] == str(Path("out/a.png"))
     assert sum(records[0]["ingredients"].values()) == pytest.approx(1)

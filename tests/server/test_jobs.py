@@ -45,7 +45,7 @@ def http(served):
     return served[0]
 
 
-def png(seed=0, size=(24, 36), alpha=False):
+def png(seed=0, size=(36, 48), alpha=False):
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
     photo = image.Photo(pixels, pixels[..., 0].copy() if alpha else None)
     return image.encode(pixels, "a.png", photo)[0]
@@ -77,7 +77,7 @@ def test_a_job_answers_at_once_and_has_the_commands_result_then(http, restorer):
     assert answer.headers["location"] == f"/jobs/{job['id']}"
     done = until_done(http, job["id"])
     assert (done["state"], done["progress"], done["version"], done["error"]) == ("done", 1.0, 1, "")
-    assert (done["name"], done["result"], done["width"], done["height"]) == ("a.png", "a-restored.png", 36, 24)
+    assert (done["name"], done["result"], done["width"], done["height"]) == ("a.png", "a-restored.png", 48, 36)
     result = http.get(f"/jobs/{job['id']}/result")
     made = expected(restorer, png(1))
     assert result.content == made.data
@@ -114,7 +114,7 @@ def test_pictures_to_look_at_are_those_of_the_newest_result(http):
     url = f"/jobs/{job['id']}"
     before, after = (http.get(f"{url}/{which}.webp") for which in ("before", "after"))
     assert (before.headers["content-type"], before.content[8:12]) == ("image/webp", b"WEBP")
-    assert image.size(after.content) == (36, 24)
+    assert image.size(after.content) == (48, 36)
     http.post(f"{url}/restore", data={"strength": "0"})
     until_done(http, job["id"])
     assert http.get(f"{url}/after.webp?version=2").content != after.content
@@ -138,7 +138,7 @@ def test_a_part_lies_where_it_was_asked_for(served, restorer, place, top, left):
 def test_a_part_of_a_small_photo_is_all_of_it(http):
     job = finished(http, png(6))
     part = http.post(f"/jobs/{job['id']}/preview", data={"across": "1", "down": "0", "controls": "haze=off"}).json()
-    assert (part["left"], part["top"], part["width"], part["height"]) == (0, 0, 36, 24)
+    assert (part["left"], part["top"], part["width"], part["height"]) == (0, 0, 48, 36)
     assert part["before"].startswith("data:image/png;base64,")
     refused = http.post(f"/jobs/{job['id']}/preview", data={"across": "2"})
     assert refused.status_code == 422

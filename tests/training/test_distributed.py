@@ -53,11 +53,12 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, phot
     two, one = (torch.load(tmp_path / name / "state.pt") for name in ("two", "one"))
     assert two["step"] == one["step"] == 6
     for part in ("network", "average"):
-        expected, learned = with_its_hub(one[part]), with_its_hub(two[part])
-        for name, tensor in expected.items():
-            difference = (learned[name] - tensor).norm() / tensor.norm().clamp_min(1e-12)
-            # Measured: 2e-5, since Adam enlarges roundings near 0; if gradients are not shared, 6e-3 in the hub.
-            assert difference < 1e-4, f"{part}: {name} differs by {difference:.2g}"
+        learned, expected = (
+            torch.cat([each.flatten() for each in with_its_hub(of[part]).values()]) for of in (two, one)
+        )
+        difference = (learned - expected).norm() / expected.norm()
+        # Measured: 5e-6, since Adam enlarges roundings near 0; 9e-4 if gradients are not shared.
+        assert difference < 3e-5, f"{part} differs by {difference:.2g}"
     torch.testing.assert_close(two["typical"], one["typical"], rtol=1e-5, atol=0)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("two", "one")]
     assert len(logs[0]) == len(logs[1])

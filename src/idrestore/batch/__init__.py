@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from idrestore.batch.beside import plan_beside
-from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, summary
+from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, failure, summary
 from idrestore.batch.manifest import Manifest, ManifestError
 from idrestore.batch.naming import SUFFIX, Naming, writable
 from idrestore.batch.plan import Problem, Shard, plan
@@ -47,6 +47,7 @@ __all__ = [
     "complaint",
     "decode",
     "encode",
+    "failure",
     "parse_amount",
     "parse_steering",
     "plan",

@@ -132,7 +132,7 @@ class _Pages:
 
 def _restore_one(restorer: Restorer, decoded: Decoded, settings: Settings, progress: Progress) -> Restored:
     photo = decoded.photo
-    mask, notes = left_alone(photo.pixels, settings)
+    mask, left = left_alone(photo.pixels, settings)
     progress(0, 1)  # whoever limits the time may have had enough
     used = restorer
     while True:
@@ -145,6 +145,7 @@ def _restore_one(restorer: Restorer, decoded: Decoded, settings: Settings, progr
             if smaller is None:
                 raise
         used = smaller  # outside the handler, which keeps the failed pass's arrays alive
+    notes = left if result.changed or (mask is not None and mask.all()) else ()  # else nothing was to be done
     if used is not restorer:
         notes = (*notes, f"memory was short: worked on in tiles of {used.tile} px")
     if result.again:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from idrestore.batch.job import Job, kind_of
 from idrestore.batch.naming import Naming
 from idrestore.files import image
-from idrestore.files.formats import recognised
+from idrestore.files.formats import BY_SUFFIX, recognised
 from idrestore.files.overwriting import Originals, identity
 
 OTHERS = re.compile(rb"8BPS")
@@ -81,6 +81,8 @@ def plan(
         if len(found) > 1:
             raise ValueError(f"{out} is a file's name: expected a folder for the results of {len(found)} photos")
         image.check_target(out)
+        if naming.format and BY_SUFFIX.get(out.suffix.lower()) != BY_SUFFIX[naming.ending]:
+            raise ValueError(f"format: got {naming.format}, and {out} for the result: expected one format")
         jobs = [Job(found[0][0], out)]
     else:
         jobs = list(_targets(found, out, naming))

@@ -57,7 +57,8 @@ class Records:
                 return Outcome(job, "skipped", "", known.ingredients, known.notes, known.seconds)
             if not self.settings.retry_failed:
                 if known.status == "retried":
-                    return self.fail(job, RuntimeError(f"{DIED}: --retry-failed tries again"), input_sha256)
+                    outcome = self.fail(job, RuntimeError(DIED), input_sha256)
+                    return replace(outcome, error=f"{outcome.error}: --retry-failed tries again")
                 if known.status == "failed":
                     return Outcome(job, "failed", f"{known.error} (in an earlier run: --retry-failed tries again)")
         self._check_target(job, known)

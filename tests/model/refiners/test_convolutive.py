@@ -84,7 +84,7 @@ def test_a_network_that_knows_no_blur_has_none():
     assert network(FAST, degradations=("noise", "rain")).deblurring_refiner is None
 
 
-@pytest.mark.parametrize("value", [(7,), (7, 0), (7, 11, 13), (7, True)])
+@pytest.mark.parametrize("value", [(7,), (7, 0), (7, 11, 13)])
 def test_it_has_two_widths_or_none(value):
     with pytest.raises(ValueError, match=r"deblurring_refiner: got .*, expected none, or 2 numbers from 1 to 4096"):
         dataclasses.replace(FAST, deblurring_refiner=value)
