@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from idrestore import export
 from idrestore.cli import app
 from idrestore.degradations import NAMES
+from idrestore.extras import how_to_install
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 
@@ -131,6 +132,6 @@ def test_wrong_commands_are_refused_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     result = run("fast", "-o", tmp_path / "model.onnx")
     assert result.exit_code == 2
-    assert 'pip install "idrestore[export]"' in result.output
+    assert how_to_install("export") in result.output
     assert there.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [there]

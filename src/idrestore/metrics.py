@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idrestore.extras import how_to_install
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -104,5 +106,5 @@ def _scikit_image() -> Any:
     try:
         import skimage.metrics
     except ImportError as error:
-        raise ImportError('PSNR and SSIM need scikit-image: pip install "idrestore[train]"') from error
+        raise ImportError(f"PSNR and SSIM need scikit-image: {how_to_install('train')}") from error
     return skimage.metrics

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import idrestore
 from idrestore.cli import app, doctor
+from idrestore.extras import how_to_install
 from idrestore.files import image
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
@@ -291,7 +292,7 @@ def test_doctor_says_what_this_machine_can_do(monkeypatch):
 
 def test_doctor_says_how_to_get_the_decoders_that_are_not_there(monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "pillow_heif" else module)
-    assert 'not HEIC: pip install "idrestore[heif]"' in doctor._read()
+    assert f"not HEIC: {how_to_install('heif')}" in doctor._read()
     monkeypatch.setattr(doctor, "find_spec", lambda module: module)
     assert "HEIC" in doctor._read().partition("not")[0]
 

@@ -16,6 +16,8 @@ for name in ("fastapi", "prometheus_client", "httpx"):
 from serving import client  # noqa: E402
 from small import tiny_file  # noqa: E402
 
+from idrestore.extras import how_to_install  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -65,7 +67,7 @@ def test_what_cannot_be_served_is_refused(model):
 
 def test_a_missing_extra_is_named():
     code = "import sys; sys.modules['fastapi'] = None; from idrestore.cli import main; main()"
-    refused([], 'fastapi not installed: pip install "idrestore[web]"', code=code)
+    refused([], f"fastapi not installed: {how_to_install('web')}", code=code)
 
 
 def refused(arguments, words, **options):

@@ -155,9 +155,7 @@ def test_half_of_a_raw_file_is_refused():
 )
 def test_without_rawpy_a_raw_file_is_known_and_the_way_told(head, name, monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
-    with pytest.raises(
-        ImageError, match=r'is a camera.s raw file, and rawpy is not installed: pip install "idrestore\[raw\]"'
-    ):
+    with pytest.raises(ImageError, match=r"is a camera's raw file, and rawpy is not installed: .* the extra raw, and"):
         image.read(head + bytes(64))
     assert f".{name.lower()}" in image.SUFFIXES
 
@@ -165,7 +163,7 @@ def test_without_rawpy_a_raw_file_is_known_and_the_way_told(head, name, monkeypa
 def test_without_pillow_heif_the_way_is_told(monkeypatch):
     data = heic()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r'is HEIC, and pillow-heif is not installed: pip install "idrestore\[heif\]"'):
+    with pytest.raises(ImageError, match=r"is HEIC, and pillow-heif is not installed: .* the extra heif, and"):
         image.read(data)
 
 

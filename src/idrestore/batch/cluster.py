@@ -15,6 +15,7 @@ from idrestore.batch.manifest import Manifest
 from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
 from idrestore.device import Precision
+from idrestore.extras import how_to_install
 from idrestore.files import vips
 from idrestore.model.checkpoint import Model
 from idrestore.restoration import memory
@@ -67,7 +68,7 @@ def connect(address: str | None = None) -> None:
     try:
         import ray.data
     except ImportError as error:
-        raise ImportError('Ray is not installed: pip install "idrestore[cluster]"') from error
+        raise ImportError(f"Ray is not installed: {how_to_install('cluster')}") from error
     ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from idrestore.cli.console import DONE, SOME_FAILED, complain, say_row
+from idrestore.extras import how_to_install
 
 if TYPE_CHECKING:
     from idrestore.files.formats import Format
@@ -100,7 +101,7 @@ def _missing(name: str) -> str:
 
     if name in EXTRAS:
         module, extra = EXTRAS[name]
-        return "" if find_spec(module) else f'pip install "idrestore[{extra}]"'
+        return "" if find_spec(module) else how_to_install(extra)
     if name in LOADERS:
         return "" if pyvips.type_find("VipsOperation", LOADERS[name]) else "this libvips lacks it"
     if name == "JPEG 2000" and not features.check("jpg_2000"):

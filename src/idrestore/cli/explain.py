@@ -23,6 +23,7 @@ from idrestore.cli.console import (
     plan_into,
     refuse,
 )
+from idrestore.extras import how_to_install
 
 
 def explain_command(
@@ -55,7 +56,7 @@ def explain_command(
         except ValueError as error:
             refuse(f"--out: {error}")
         except ImportError as error:
-            refuse(f'--priors: {error.name} is not installed: pip install "idrestore[explain]"')
+            refuse(f"--priors: {error.name} is not installed: {how_to_install('explain')}")
         raise typer.Exit(DONE)
     from idrestore import batch
     from idrestore.evaluation import explain

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from idrestore.cli.console import SOME_FAILED, complain, out_console, refuse
+from idrestore.extras import how_to_install
 
 
 def export_command(
@@ -30,7 +31,7 @@ def export_command(
     except CheckpointError as error:
         refuse(str(error))
     except ImportError as error:
-        refuse(f'{error.name} is not installed: pip install "idrestore[export]"')
+        refuse(f"{error.name} is not installed: {how_to_install('export')}")
     except RuntimeError as error:  # an `ExportError`, or the exporter's own
         complain(f"{out}: {' '.join(str(error).split())}")
         raise typer.Exit(SOME_FAILED) from error

@@ -10,6 +10,7 @@ from idrestore.cli.console import DONE, INTERRUPTED, SOME_FAILED, complain, leav
 from idrestore.cli.options import Options, with_options
 from idrestore.cli.restore import Place
 from idrestore.cli.restoring import Plan, Teller, interrupted, naming, plan, run
+from idrestore.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def watch_command(
     try:
         import watchfiles  # noqa: F401
     except ImportError:
-        refuse('watchfiles is not installed: pip install "idrestore[watch]"')
+        refuse(f"watchfiles is not installed: {how_to_install('watch')}")
     if not folder.is_dir():
         refuse(f"{folder}: no such folder: expected one to watch")
     options.check()

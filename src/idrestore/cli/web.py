@@ -15,6 +15,7 @@ from idrestore.cli.console import (
     parse_memory,
     refuse,
 )
+from idrestore.extras import how_to_install
 
 if TYPE_CHECKING:
     from idrestore.device import Precision
@@ -67,7 +68,7 @@ def web_command(
     from importlib.util import find_spec
 
     if missing := [name for name in EXTRA if find_spec(name) is None]:
-        refuse(f'{", ".join(missing)} not installed: pip install "idrestore[web]"')
+        refuse(f"{', '.join(missing)} not installed: {how_to_install('web')}")
     from idrestore.server import app, jobs, middleware, server, service, storage
     from idrestore.server.queue import JobQueue
 

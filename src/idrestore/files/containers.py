@@ -83,7 +83,7 @@ def optional(module: str, package: str, extra: str, what: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        advice = f'pip install "idrestore[{extra}]"'
+        advice = f"it comes with the extra {extra}, and idrestore doctor says how to get that"  # no paths: served, too
         raise UnsupportedError(f"is {what}, and {package} is not installed: {advice}") from error
 
 

@@ -88,7 +88,7 @@ class Planner(NamedTuple):
         names, lift = self.engine.names, self.rules.lift(self.engine.names, found, seen)
         if not lift or not request.wants(names.index("low_light")):
             return Found(grid, found, routed, 0.0)
-        return Found(grid, raise_share(names, found, "low_light", self.rules.min_dark_share), None, lift)
+        return Found(grid, raise_share(names, found, "low_light", self.rules.lifted_share), None, lift)
 
     def decide(self, photo: Photo, request: Request, known: Found) -> Plan:
         """Decide what is done to a photo in which this was found."""
