@@ -344,7 +344,7 @@ def test_info_tells_what_a_network_costs():
         (["a.jpg", "--workers", "0"], "--workers: got 0, expected at least 1"),
         (["a.jpg", "--strength"], "--strength"),
         (["restore"], "missing argument"),
-        (["explain", "a.jpg"], "missing option '--out'"),
+        (["degrade", "a.jpg"], "missing option '--out'"),
         (["info", "fast", "tiny"], "unexpected extra argument"),
         (["web", "--port", "99999"], "--port: got 99999, expected at most 65535"),
         (["--nonsense"], "no such option"),
@@ -446,6 +446,14 @@ def test_explain_says_what_is_wrong_and_goes_on_after_a_broken_file(tmp_path, mo
     assert "b.jpg" in errors
     assert errors.count("\n") == 1
     assert (tmp_path / "out/a/explanation.html").is_file()
+
+
+def test_explanations_have_a_place_of_their_own(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("explain", photo(tmp_path / "a.png"), "--model", model)
+    assert code == 0
+    assert out.endswith(f"{Path('explained/a/explanation.html')}\n")
+    assert (tmp_path / "explained/a/after.png").is_file()
 
 
 def test_explanations_may_lie_beside_their_photos(tmp_path, model):

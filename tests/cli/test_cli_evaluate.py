@@ -50,6 +50,14 @@ def test_figures_and_other_methods_come_with_the_table(tmp_path, pairs, model):
     assert (tmp_path / "figures" / "index.html").read_bytes() == page
 
 
+def test_a_table_is_printed_and_kept_only_if_asked_for(tmp_path, monkeypatch, pairs, model):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("--data", f"mine={pairs}", "-m", model)
+    assert (code, err) == (0, "")
+    assert "| mine | 3 |" in out
+    assert list(tmp_path.glob("*.json")) == list(tmp_path.glob("*.md")) == []
+
+
 def test_results_that_are_there_are_replaced_with_overwrite_alone_and_inputs_never(tmp_path, pairs, model):
     arguments = ["--data", f"lol={pairs}:limit=1", "-m", model, "-o", tmp_path / "r.json"]
     for name in ("r.json", "r.md"):
@@ -99,7 +107,7 @@ def test_a_check_restores_nothing_and_says_what_is_wrong(pairs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "a=PAIRS"], "--out: expected the name of a JSON file"),
+        (["--data", "a=PAIRS", "--shard", "1/2"], "--shard: got 1/2 without --out"),
         (["-o", "r.json"], "data: got no set"),
         (["--check"], "--data: got no set"),
         (["--data", "a=PAIRS", "-o", "r.json", "--protocol", "exact"], "--protocol: got 'exact', expected one of full"),

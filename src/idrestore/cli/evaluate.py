@@ -34,7 +34,7 @@ def evaluate_command(
         list[str] | None, typer.Option(help="NAME=FOLDER[:OPTION]...; see docs/method/evaluation.md. May be repeated.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Results as JSON; the table goes beside it as Markdown.")
+        Path | None, typer.Option("--out", "-o", help="Keep the results as JSON, the table beside it as Markdown.")
     ] = None,
     model: ModelOption = "fast",
     protocol: Annotated[str, typer.Option(help="full: every pixel; research: as the field's scripts crop.")] = "full",
@@ -73,20 +73,21 @@ def evaluate_command(
         sets = parse_data(data or [])
         if check:
             _check(sets)
-        if out is None:
-            refuse("--out: expected the name of a JSON file for the results")
-        if out.suffix == ".md":
+        if out is None and shard != "1/1":
+            refuse(f"--shard: got {shard} without --out, expected the name of a JSON file, which --merge joins")
+        if out and out.suffix == ".md":
             refuse(f"--out: got {out}, expected a name for the JSON file; the table is written beside it, as .md")
         if figures and (figures / "index.html").exists():
             refuse(f"--figures: {figures} holds figures already; name another folder")
-        check_free([out, out.with_suffix(".md")], overwrite, merge or [])
+        check_free([out, out.with_suffix(".md")] if out else [], overwrite, merge or [])
         if merge:
             _finish(reports.merge([_results_in(path) for path in merge]), out)
         if protocol not in reports.PROTOCOLS:
             refuse(f"--protocol: got {protocol!r}, expected one of {', '.join(reports.PROTOCOLS)}")
         others = _named_folders(versus or [])
         part = Shard.parse(shard)
-        make_folder(out.parent)
+        if out:
+            make_folder(out.parent)
         restorer = load_model(model, device, precision)
         gallery = Gallery(figures, figures_limit) if figures else None
         with Bar(1) as bar:
@@ -108,14 +109,15 @@ def evaluate_command(
         refuse(str(error))
 
 
-def _finish(report: Report, out: Path, gallery: Gallery | None = None) -> NoReturn:
-    """Write and print a report, write the figures' page, and leave."""
+def _finish(report: Report, out: Path | None, gallery: Gallery | None = None) -> NoReturn:
+    """Print a report, write it and the figures' page if they are asked for, and leave."""
     from idrestore.atomic import replacing
 
-    make_folder(out.parent)
-    for path, text in ((out, report.to_json()), (out.with_suffix(".md"), report.to_markdown())):
-        with replacing(path) as file:
-            file.write(text.encode())
+    if out:
+        make_folder(out.parent)
+        for path, text in ((out, report.to_json()), (out.with_suffix(".md"), report.to_markdown())):
+            with replacing(path) as file:
+                file.write(text.encode())
     if gallery:
         gallery.finish("idrestore: comparison", report.to_markdown())
     out_console.print(report.to_markdown(), markup=False)
