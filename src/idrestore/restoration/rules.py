@@ -49,8 +49,10 @@ class Rules:
     """Grain at half the size from which that is noise worth removing in part, and fully ..."""
     max_smoothed_noise: tuple[float, float] = (1.7, 1.5)
     """... and from which it is not, for fine texture has more."""
-    max_dark_share: float = 0.1
+    max_smoothed_darkness: float = 0.1
     """Share of low light above which smoothed grain is not looked at: what is dark has little grain left."""
+    max_smoothed_haze: float = 0.3
+    """Share of haze up to which it is taken for smoothed noise."""
     min_grain_share: float = 0.1
     """Share of blur below which grain is not looked at, unless a photo is changed less because it is called clean."""
     min_grainy_rain: float = 0.25
@@ -70,19 +72,18 @@ class Rules:
     """Shares of haze between which the veil is looked at ..."""
     max_veiled_noise: float = 0.2
     """... unless noise and rain, whose contrast hides it, have more than this."""
-    darknesses: tuple[float, float] = (0.2, 0.15)
+    lift_brightness: tuple[float, float] = (0.2, 0.15)
     """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean or
     blurred is dark in part, and surely ..."""
-    min_dark_share: float = 0.7
+    lifted_share: float = 0.7
     """... and then has at least this share of low light ..."""
-    dark_means: tuple[float, float] = (0.2, 0.08)
+    lift_means: tuple[float, float] = (0.2, 0.08)
     """... of which, since part of it may be as bright as it should, the less is undone the brighter it is on the mean:
     between these ..."""
     least_lift: float = 0.4
     """... from this part of the change up to all of it."""
     traces: tuple[float, float] = (0.03, 0.3)
-    """A share of low light between these is taken for noise where that is the largest, for strong noise looks like it;
-    and one of haze up to the second where a camera smoothed noise."""
+    """A share of low light between these is taken for noise where that is the largest: strong noise looks like it."""
     dark_shares: tuple[float, float] = (0.3, 0.5)
     """Shares of low light from which a photo counts as dark, and in full: highlights are rolled off, one exposure is
     undone."""
@@ -110,9 +111,9 @@ class Rules:
     evidence: tuple[tuple[float, float], ...] = ((0.07, 0.15), (0.14, 0.2))
     """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
     `clean` is then at most the second."""
-    max_told_clean: float = 0.1
-    """Share of `clean` up to which, as far as the routers find it, it is left where noise, or it and rain, is most of
-    what is told ..."""
+    max_clean_beside_noise: float = 0.1
+    """Share of `clean` that stays where a camera smoothed noise, for there is little of it; and, as far as the routers
+    find it, where noise, or it and rain, is most of what is told ..."""
     min_told_noise: float = 0.3
     """... and noise has at least this share: heavy rain alone is to be undone in full."""
     min_waiting_haze: float = 0.03
@@ -190,9 +191,9 @@ class Rules:
 
         Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
         Cameras smooth noise, so that little is left at full size, and more shows at half; a scene's detail grows
-        further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, and a trace of
-        haze. Streaks of rain have such grain, too: where rain has a good share, what grain speaks for goes to noise
-        and rain in the proportion of theirs.
+        further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, but for a
+        tenth, and a trace of haze. Streaks of rain have such grain, too: where rain has a good share, what grain speaks
+        for goes to noise and rain in the proportion of theirs.
         """
         shares = mean_shares(names, rows)
         is_unsure = shares.get("clean", 0.0) > self.clean_shares[0]
@@ -202,7 +203,7 @@ class Rules:
         fine = ramp(grain.full, self.grain) if shares["blur"] >= self.min_grain_share else 0.0
         smoothed = ramp(grain.half / max(grain.full, LEAST_GRAIN), self.smoothed_grain)
         smoothed *= ramp(grain.quarter / max(grain.half, LEAST_GRAIN), self.scene_grain)
-        if shares.get("low_light", 0.0) > self.max_dark_share:
+        if shares.get("low_light", 0.0) > self.max_smoothed_darkness:
             smoothed = 0.0
         noise = smoothed * ramp(grain.half, self.smoothed_noise) * ramp(grain.half, self.max_smoothed_noise)
         if not fine and not smoothed:
@@ -214,10 +215,10 @@ class Rules:
         if "clean" not in names:
             return scale_shares(names, rows, kept, grainy)
         kept = kept - noise * one_hot(names, "clean")
-        if shares.get("haze", 0.0) <= self.traces[1]:
+        if shares.get("haze", 0.0) <= self.max_smoothed_haze:
             kept = kept - noise * one_hot(names, "haze")
-        rows = scale_shares(names, rows, kept, grainy)
-        return scale_shares(names, rows, 1 - smoothed * blur)
+        rows = scale_shares(names, scale_shares(names, rows, kept, grainy), 1 - smoothed * blur)
+        return rows if is_rainy else self.leave_clean(names, rows, noise)
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
@@ -272,15 +273,15 @@ class Rules:
         shares = mean_shares(names, rows)
         noise = shares.get("noise", 0.0)
         is_most = noise >= self.min_told_noise and noise + shares.get("rain", 0.0) > 0.5
-        return "clean" in names and is_most and shares["clean"] < self.max_told_clean
+        return "clean" in names and is_most and shares["clean"] < self.max_clean_beside_noise
 
     def leave_clean(self, names: Sequence[str], rows: Tensor, clean: float) -> Tensor:
-        """Give of noise and rain in rows (1, M, K) that were told what the routers call `clean` to that.
+        """Give of noise and rain in rows (1, M, K) so much to `clean`, up to a tenth.
 
         Who says that a photo is noisy does not say how much, and the operation does as much as its share says: what
-        is called a little clean has little noise.
+        the routers call a little clean, or a camera smoothed, has little noise.
         """
-        part = min(clean, self.max_told_clean) - mean_shares(names, rows)["clean"]
+        part = min(clean, self.max_clean_beside_noise) - mean_shares(names, rows)["clean"]
         if part <= 0:
             return rows
         return scale_shares(names, rows, 1 - part * (one_hot(names, "noise") + one_hot(names, "rain")))
@@ -297,8 +298,8 @@ class Rules:
         """
         if "low_light" not in names or next(iter(mean_shares(names, rows))) not in ("clean", "blur"):
             return 0.0
-        kept = self.least_lift + (1 - self.least_lift) * ramp(seen.brightness.mean, self.dark_means)
-        return kept * ramp(seen.brightness.most, self.darknesses)
+        kept = self.least_lift + (1 - self.least_lift) * ramp(seen.brightness.mean, self.lift_means)
+        return kept * ramp(seen.brightness.most, self.lift_brightness)
 
     def kept_black(self, darkness: float, lights: float) -> float:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
