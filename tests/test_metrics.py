@@ -1,4 +1,5 @@
 import math
+import re
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from idrestore.data.degrade import gaussian_noise, mix
 from idrestore.data.pairs import read_8_bit, to_pixels
+from idrestore.extras import how_to_install
 from idrestore.metrics import WINDOW, psnr, psnr_batch, ssim, tone_matched
 
 
@@ -111,7 +113,7 @@ def test_agrees_with_scikit_image_on_photos(photo_folder, name):
 @pytest.mark.parametrize("metric", [psnr, ssim])
 def test_names_the_missing_extra(metric, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    with pytest.raises(ImportError, match=r'pip install "idrestore\[train\]"'):
+    with pytest.raises(ImportError, match=re.escape(how_to_install("train"))):
         metric(picture(), picture(seed=1))
 
 

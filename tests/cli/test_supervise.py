@@ -32,6 +32,7 @@ def deadly(source, *rest):
     return real(source, *rest)
 
 photo.decode = deadly
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 cli.main()
 """
 
