@@ -1,6 +1,6 @@
 """What each of the rules between routers and result brings, and what it costs.
 
-    python benchmarks/rules.py NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--rule lines --rule veil...]
+    python benchmarks/rules.py NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--rule lines --rule hazy...]
         [--told noise+rain] [--tone-matched] [--enlarged 1.5]
 
 Sets are those of `idrestore evaluate --data`, rules those of `OFF` (docs/guide/explain.md). Prints a Markdown table, a
@@ -141,10 +141,9 @@ def main(rules: Sequence[str], texts: list[str], told: str | None, times: float 
         for rule, each in changes.items():
             if each:
                 numbers = np.mean(inputs), np.mean(results) - sum(each) / len(results), np.mean(results)
-                texts = [f"{number:.2f}" for number in numbers] + [
-                    f"{number:+.2f}" for number in (max(each), min(each))
-                ]
-                print(f"| {rule} | {name} | {' | '.join((f'{len(each)} of {len(results)}', *texts))} |", flush=True)
+                means = [f"{number:.2f}" for number in numbers]
+                cells = rule, name, f"{len(each)} of {len(results)}", *means, f"{max(each):+.2f}", f"{min(each):+.2f}"
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

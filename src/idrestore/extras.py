@@ -13,17 +13,12 @@ def how_to_install(extra: str) -> str:
     >>> how_to_install("web").endswith('[web]"')
     True
     """
-    return f'{sys.executable} -m pip install {_source()}[{extra}]"'
-
-
-def _source() -> str:
-    """Return where this package was installed from, after a quotation mark: a folder, or its name in an index."""
     try:
         recorded = distribution("idrestore").read_text("direct_url.json")
     except PackageNotFoundError:
         recorded = None
     origin = json.loads(recorded or "{}")
-    if "dir_info" not in origin:
-        return '"idrestore'
-    edit = "--editable " if origin["dir_info"].get("editable") else ""
-    return f'{edit}"{url2pathname(urlparse(origin["url"]).path)}'
+    folder = origin.get("dir_info")  # none if it came from an index, or as a file
+    source = "idrestore" if folder is None else url2pathname(urlparse(origin["url"]).path)
+    edit = "--editable " if folder and folder.get("editable") else ""
+    return f'{sys.executable} -m pip install {edit}"{source}[{extra}]"'

@@ -87,7 +87,7 @@ class Teller:
         if outcome.status == "failed":
             complain(outcome.error)
         if self.options.json:
-            put(json.dumps(self._record(outcome), ensure_ascii=False))
+            put(self._record(outcome))
         elif self.options.quiet:
             return
         elif outcome.status in ("done", "unchanged"):
@@ -108,7 +108,7 @@ class Teller:
         for problem in problems:
             self.outcomes.append(Outcome(Job(problem.source, Path()), "failed", problem.message))
             if self.options.json:
-                say(json.dumps(self._record(self.outcomes[-1]), ensure_ascii=False))
+                say(self._record(self.outcomes[-1]))
 
     def summarise(self) -> None:
         """Print how many photos were restored, had been before, or failed; nothing for a single one."""
@@ -120,9 +120,9 @@ class Teller:
     def _sentence(self, outcome: "Outcome") -> str:
         return sentence(outcome.ingredients, self.settings, changed=outcome.status != "unchanged")
 
-    def _record(self, outcome: "Outcome") -> dict[str, object]:
-        """Return what programs read."""
-        return {
+    def _record(self, outcome: "Outcome") -> str:
+        """Return the line of JSON that programs read."""
+        record = {
             "photo": str(outcome.job.source),
             "result": None if outcome.status == "failed" else str(outcome.job.target),
             "status": outcome.status,
@@ -132,6 +132,7 @@ class Teller:
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
         }
+        return json.dumps(record, ensure_ascii=False)
 
 
 def sentence(found: Mapping[str, float], settings: "Settings", done: bool = True, changed: bool = True) -> str:

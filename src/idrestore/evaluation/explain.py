@@ -50,7 +50,8 @@ def explain_file(
     """
     degraded = read_8_bit(source, max_pixels)
     regions = guard.find_redactions(degraded)
-    explanation = restorer.explain(degraded, progress, guard.mask_of(regions, *degraded.shape[:2]))
+    mask = guard.mask_of(regions, *degraded.shape[:2]) if regions else None
+    explanation = restorer.explain(degraded, progress, mask)
     about = {"photo": source.name, "model": restorer.model.path.stem, "sha256": restorer.model.sha256}
     return Told(describe(explanation.result), write(explanation, degraded, folder, about, latents))
 
