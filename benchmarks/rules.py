@@ -45,7 +45,7 @@ OFF: dict[str, dict[str, Any]] = {
     "hazy": {"hazy_veils": (3.0, 4.0)},  # no veil is as strong
     "clear": {"clear_veils": (-3.0, -4.0)},  # nor as weak
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
-    "lift": {"least_lift": 1.0},
+    "lift": {"lifted_brightness": 1.0},
     "clean": {"clean_shares": (2.0, 3.0)},
     "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
     "rain": {"sure_rain_share": 2.0},

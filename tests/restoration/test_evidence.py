@@ -170,23 +170,36 @@ def test_haze_that_shows_once_noise_is_gone_is_believed_if_there_is_a_veil(befor
     assert (raised is found) == (haze < 0.8)
 
 
-@pytest.mark.parametrize(
-    ("mean", "most", "lift"),
-    [
-        (0.05, 0.04, 1.0),  # night
-        (0.14, 0.14, 0.7),
-        (0.3, 0.15, 0.4),  # against the light
-        (0.3, 0.175, 0.2),
-        (0.1, 0.2, 0.0),
-        (0.5, 0.6, 0.0),
-    ],
-)
-def test_a_photo_most_of_which_is_dark_is_lifted_and_less_if_the_rest_is_bright(mean, most, lift):
-    photo = seen(brightness=evidence.Brightness(mean, most, 1.0))
+@pytest.mark.parametrize(("most", "lift"), [(0.04, 1.0), (0.15, 1.0), (0.175, 0.5), (0.2, 0.0), (0.6, 0.0)])
+def test_a_photo_most_of_which_is_dark_is_lifted(most, lift):
+    photo = seen(brightness=evidence.Brightness(0.3, most, 1.0))
     for found in (rows(clean=0.8, blur=0.2), rows(blur=0.9, clean=0.1)):
         assert RULES.lift(NAMES, found, photo) == pytest.approx(lift)
     for found in (rows(noise=0.6, clean=0.4), rows(low_light=0.6, clean=0.4)):
         assert RULES.lift(NAMES, found, photo) == 0
+
+
+@pytest.mark.parametrize(
+    ("lift", "before", "after", "kept"),
+    [
+        (1.0, 0.05, 0.3, 1.0),  # night: still no brighter than night may be
+        (1.0, 0.15, 0.55, 0.5),  # a starry sky that would be as light as day
+        (1.0, 0.4, 0.6, 0.0),  # a lit tower under a black sky is as bright as it should
+        (0.3, 0.15, 0.55, 0.3),
+        (1.0, 0.2, 0.2, 1.0),
+    ],
+)
+def test_what_may_be_dark_on_purpose_is_lifted_no_further_than_it_takes(lift, before, after, kept):
+    assert RULES.kept_lift(lift, before, after) == pytest.approx(kept)
+
+
+def test_what_shows_of_a_photo_is_what_is_not_black_afterwards():
+    night = np.zeros((1200, 64, 3), np.float32)
+    night[:300] = 0.4
+    lifted = np.where(night > 0, np.float32(0.6), np.float32(0.02))
+    photos = Photo.of(night), Photo.of(lifted)
+    assert evidence.shown(*photos, (0.1, 0.04)) == pytest.approx((0.4, 0.6))
+    assert evidence.shown(*photos, (2.0, 0.7)) == pytest.approx((0.0, 0.0))
 
 
 def test_black_is_kept_where_a_dark_photo_has_lights():

@@ -99,10 +99,28 @@ def is_too_small(photo: Photo) -> bool:
 
 def brightness(photo: Photo) -> Brightness:
     """Return how bright a photo is: in the mean, in most of its parts, and where its lights are, if it has any."""
-    down, right = (max(1, length // SAMPLED) for length in photo.colour.shape[:2])
-    grey = scaled(photo.colour[::down, ::right], photo.white).mean(axis=2)
+    grey = _grey(photo)
     most, lights = np.percentile(grey, (MOST, LIGHTS))
     return Brightness(float(grey.mean()), float(most), float(lights))
+
+
+def shown(before: Photo, after: Photo, blacks: Limits) -> tuple[float, float]:
+    """Return how bright on the mean that of a photo is which shows afterwards, before and afterwards.
+
+    What is black then (`blacks`, in part and surely) counts nothing.
+    """
+    was, now = _grey(before), _grey(after)
+    weights = 1 - ramps(torch.from_numpy(now), blacks).numpy()
+    if not weights.any():
+        return 0.0, 0.0
+    return float(np.average(was, weights=weights)), float(np.average(now, weights=weights))
+
+
+def _grey(photo: Photo) -> Floats:
+    """Return a photo's brightness, (h, w) in [0, 1], in every so many rows and columns."""
+    down, right = (max(1, length // SAMPLED) for length in photo.colour.shape[:2])
+    grey: Floats = scaled(photo.colour[::down, ::right], photo.white).mean(axis=2)
+    return grey
 
 
 def lines_unlike_rain(crops: Floats) -> float:

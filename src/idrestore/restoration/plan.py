@@ -58,8 +58,8 @@ class Plan:
     strength: float
     """How much of the change is kept, in [0, 1]"""
     lift: float
-    """How far a photo that is dark in most of its parts is lifted, in [0, 1], which is in `strength`; 0: it is not
-    dark, or the routers found or the user said that it is"""
+    """How surely a photo that is called clean or blurred is dark in most of its parts, in [0, 1], and to be lifted no
+    further than `Rules.lifted_brightness`; 0: it is not dark, or the routers found or the user said that it is"""
     darkness: float
     """How far it counts as dark, in [0, 1]: highlights are rolled off, and one exposure undone"""
     kept_black: float
@@ -98,7 +98,7 @@ class Planner(NamedTuple):
         if evidence.is_too_small(photo) or evidence.is_one_colour(photo):
             strength = 0.0
         else:
-            strength = request.strength * (lift or 1) * self.rules.kept_change(self.shares(found).get("clean", 0.0))
+            strength = request.strength * self.rules.kept_change(self.shares(found).get("clean", 0.0))
         return self._plan(photo, request, grid, found, strength, routed, lift=lift, is_first=True)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:

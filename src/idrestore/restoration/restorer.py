@@ -47,7 +47,7 @@ WORK = 1.6
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
-PARTLY_DARK = "not all of it is dark: {:.0%} of the change was kept"
+PARTLY_LIFTED = "dark, perhaps on purpose: {:.0%} of the change was kept"
 
 
 class Pass(NamedTuple):
@@ -363,10 +363,15 @@ class Restorer:
         if second is not None:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
-        pixels.blend(image, photo.array, plan.strength)
+        lift = self._kept_lift(photo, Photo.of(image), plan.lift)
+        pixels.blend(image, photo.array, plan.strength * lift)
         is_changed = not pixels.is_equal(image, photo.array)
-        notes = (PARTLY_DARK.format(plan.lift),) if 0 < plan.lift < 1 else ()
+        notes = (PARTLY_LIFTED.format(lift),) if lift < 1 else ()
         return Result(image, self._shares(plan), again, is_changed, notes, self.arithmetic)
+
+    def _kept_lift(self, before: Photo, after: Photo, lift: float) -> float:
+        """Return how much of the change is kept of a photo that is lifted; 1 if it is not."""
+        return self.rules.kept_lift(lift, *evidence.shown(before, after, self.rules.blacks)) if lift else 1.0
 
     @property
     def _planner(self) -> Planner:

@@ -1,12 +1,12 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is dark
-all the same, and how much of the change is kept (`lift`, `kept_change`), if it is soft, not blurred (`is_soft`), what
+all the same (`lift`), how much of the change is kept (`kept_change`), if it is soft, not blurred (`is_soft`), what
 waits for a second pass (`haze_waits`), how much there is of what the user told (`leave_clean`), if that is nothing
 (`is_nothing`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and
 as which of the two (`haziness`, `darkness`), whether blur is filtered away (`is_deconvolved`), what of a dark photo
 stays (`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `hidden_haze`,
-`needs_second_pass`, `may_hide_blur`, `is_blurring`).
+`needs_second_pass`, `may_hide_blur`, `is_blurring`), and how far what may be dark on purpose is lifted (`kept_lift`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,11 +77,8 @@ class Rules:
     blurred is dark in part, and surely ..."""
     lifted_share: float = 0.7
     """... and then has at least this share of low light ..."""
-    lift_means: tuple[float, float] = (0.2, 0.08)
-    """... of which, since part of it may be as bright as it should, the less is undone the brighter it is on the mean:
-    between these ..."""
-    least_lift: float = 0.4
-    """... from this part of the change up to all of it."""
+    lifted_brightness: float = 0.35
+    """... and is lifted until what shows of it is as bright as this on the mean: it may have been meant to be dark."""
     traces: tuple[float, float] = (0.03, 0.3)
     """A share of low light between these is taken for noise where that is the largest: strong noise looks like it."""
     dark_shares: tuple[float, float] = (0.3, 0.5)
@@ -291,15 +288,20 @@ class Rules:
         return "clean" in names and bool(rows[..., names.index("clean")].min() > 1 - NOTHING)
 
     def lift(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> float:
-        """Return how far a photo that rows (1, M, K) call clean or blurred is to be lifted out of darkness, in [0, 1].
+        """Return how surely a photo that rows (1, M, K) call clean or blurred is a dark one, in [0, 1].
 
-        So routers call a dark one that has lights. Most of it is dark; the rest may be as bright as it should: the
-        brighter the whole, the less it is lifted.
+        So routers call a dark one that has lights.
         """
         if "low_light" not in names or next(iter(mean_shares(names, rows))) not in ("clean", "blur"):
             return 0.0
-        kept = self.least_lift + (1 - self.least_lift) * ramp(seen.brightness.mean, self.lift_means)
-        return kept * ramp(seen.brightness.most, self.lift_brightness)
+        return ramp(seen.brightness.most, self.lift_brightness)
+
+    def kept_lift(self, lift: float, before: float, after: float) -> float:
+        """Return how much of lifting a photo so surely dark is kept, in [0, 1].
+
+        What shows of it was so bright on the mean, and is afterwards (`evidence.shown`).
+        """
+        return min(lift, ramp(self.lifted_brightness, (before, after))) if after > before else lift
 
     def kept_black(self, darkness: float, lights: float) -> float:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
