@@ -182,15 +182,24 @@ def test_a_photo_most_of_which_is_dark_is_lifted(most, lift):
 @pytest.mark.parametrize(
     ("lift", "before", "after", "kept"),
     [
-        (1.0, 0.05, 0.3, 1.0),  # night: still no brighter than night may be
-        (1.0, 0.15, 0.55, 0.5),  # a starry sky that would be as light as day
+        (1.0, 0.05, 0.25, 1.0),  # night: still no brighter than night may be
+        (1.0, 0.1, 0.5, 0.5),  # a starry sky that would be as light as day
         (1.0, 0.4, 0.6, 0.0),  # a lit tower under a black sky is as bright as it should
-        (0.3, 0.15, 0.55, 0.3),
+        (0.3, 0.1, 0.5, 0.3),
         (1.0, 0.2, 0.2, 1.0),
     ],
 )
 def test_what_may_be_dark_on_purpose_is_lifted_no_further_than_it_takes(lift, before, after, kept):
     assert RULES.kept_lift(lift, before, after) == pytest.approx(kept)
+
+
+def test_darkness_that_noise_hid_is_read_from_the_photo_once_the_noise_is_gone():
+    dark, bright = (seen(brightness=evidence.Brightness(0.1, most, 0.5)) for most in (0.15, 0.3))
+    for left in (rows(low_light=0.5, blur=0.3, clean=0.2), rows(clean=0.7, blur=0.3), rows(blur=0.6, clean=0.4)):
+        assert RULES.lift(NAMES, left, dark, {"noise": 0.9}) == 1
+        assert RULES.lift(NAMES, left, dark, {"rain": 0.9}) == 0
+        assert RULES.lift(NAMES, left, bright, {"noise": 0.9}) == 0
+    assert RULES.lift(NAMES, rows(noise=0.6, clean=0.4), dark, {"noise": 0.9}) == 0
 
 
 def test_what_shows_of_a_photo_is_what_is_not_black_afterwards():

@@ -1,7 +1,7 @@
 """What is decided about a photo, once, before any of it is restored; a second pass has a plan of its own."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,8 +58,8 @@ class Plan:
     strength: float
     """How much of the change is kept, in [0, 1]"""
     lift: float
-    """How surely a photo that is called clean or blurred is dark in most of its parts, in [0, 1], and to be lifted no
-    further than `Rules.lifted_brightness`; 0: it is not dark, or the routers found or the user said that it is"""
+    """How surely a photo that is called clean or blurred, or was noisy, is dark in most of its parts, in [0, 1], and to
+    be lifted no further than `Rules.lifted_brightness`; 0: it is not dark, or the routers or the user said so"""
     darkness: float
     """How far it counts as dark, in [0, 1]: highlights are rolled off, and one exposure undone"""
     kept_black: float
@@ -85,10 +85,8 @@ class Planner(NamedTuple):
         if request.ingredients is not None:
             return Found(grid, request.ingredients.to(self.engine.device), None, 0.0)
         found, routed, seen = self.route(photo, grid)
-        names, lift = self.engine.names, self.rules.lift(self.engine.names, found, seen)
-        if not lift or not request.wants(names.index("low_light")):
-            return Found(grid, found, routed, 0.0)
-        return Found(grid, raise_share(names, found, "low_light", self.rules.lifted_share), None, lift)
+        found, lift = self._dark(request, found, seen)
+        return Found(grid, found, None if lift else routed, lift)
 
     def decide(self, photo: Photo, request: Request, known: Found) -> Plan:
         """Decide what is done to a photo in which this was found."""
@@ -107,18 +105,34 @@ class Planner(NamedTuple):
         found_before = self.shares(first.found)
         found, routed, seen = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
-        blur = None
+        blur: Blur | None = None
+        lift = 0.0
         if (hazy := rules.hidden_haze(names, found_before, found, seen)) is not found:
             found, routed = hazy, None
         elif not rules.needs_second_pass(found_before, shares):
-            change = pixels.difference(before.colour, after.colour, before.white)
-            blur = self._read_blur(after, grid) if rules.may_hide_blur(found_before, shares, change) else None
-            if blur is None or not rules.is_blurring(blur[0]):
-                return None
-            found, routed = all_blur(names, found), None
+            found, lift = self._dark(request, found, seen, found_before)
+            if not lift:
+                change = pixels.difference(before.colour, after.colour, before.white)
+                blur = self._read_blur(after, grid) if rules.may_hide_blur(found_before, shares, change) else None
+                if blur is None or not rules.is_blurring(blur[0]):
+                    return None
+                found = all_blur(names, found)
+            routed = None
         if not request.wants(names.index(next(iter(self.shares(found))))):
             return None
-        return self._plan(after, request, grid, found, first.strength, routed, blur)
+        return self._plan(after, request, grid, found, first.strength, routed, blur, lift)
+
+    def _dark(
+        self, request: Request, found: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
+    ) -> tuple[Tensor, float]:
+        """Return what is found in a photo that is dark but not called so, and how surely it is; 0: it is not dark.
+
+        `before` is as in `Rules.lift`.
+        """
+        names, lift = self.engine.names, self.rules.lift(self.engine.names, found, seen, before)
+        if not lift or not request.wants(names.index("low_light")):
+            return found, 0.0
+        return raise_share(names, found, "low_light", self.rules.lifted_share), lift
 
     def shares(self, rows: Tensor) -> dict[str, float]:
         """Return the mean of rows (1, M, K) by name, the largest share first."""

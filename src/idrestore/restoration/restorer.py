@@ -355,23 +355,29 @@ class Restorer:
 
     def _finish(self, photo: Photo, first: NDArray[Any], plan: Plan, request: Request, progress: Progress) -> Result:
         """Take a second pass if something was hidden, and keep as much of the change as the plan says."""
-        image, again = first, None
+        image, again, lift = first, None, self._limit_lift(photo, first, plan)
         after = Photo.of(first)
         second = None
-        if request.ingredients is None and self.rules.may_hide_something(self._shares(plan)):
+        if request.ingredients is None and self.rules.may_hide_something(
+            self._shares(plan), evidence.brightness(photo)
+        ):
             second = self._planner.second(photo, after, plan, request, self._grid(after))
         if second is not None:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
-        lift = self._kept_lift(photo, Photo.of(image), plan.lift)
-        pixels.blend(image, photo.array, plan.strength * lift)
+            lift = min(lift, self._limit_lift(after, image, second))
+        pixels.blend(image, photo.array, plan.strength)
         is_changed = not pixels.is_equal(image, photo.array)
         notes = (PARTLY_LIFTED.format(lift),) if lift < 1 else ()
         return Result(image, self._shares(plan), again, is_changed, notes, self.arithmetic)
 
-    def _kept_lift(self, before: Photo, after: Photo, lift: float) -> float:
-        """Return how much of the change is kept of a photo that is lifted; 1 if it is not."""
-        return self.rules.kept_lift(lift, *evidence.shown(before, after, self.rules.blacks)) if lift else 1.0
+    def _limit_lift(self, before: Photo, image: NDArray[Any], plan: Plan) -> float:
+        """Make what a pass lifted no brighter than it may become; return how much of the change that leaves."""
+        if not plan.lift:
+            return 1.0
+        kept = self.rules.kept_lift(plan.lift, *evidence.shown(before, Photo.of(image), self.rules.blacks))
+        pixels.blend(image, before.array, kept)
+        return kept
 
     @property
     def _planner(self) -> Planner:

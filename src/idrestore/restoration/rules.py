@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from idrestore.restoration.evidence import Evidence, ramps
+from idrestore.restoration.evidence import Brightness, Evidence, ramps
 
 NOTHING = 0.005
 """Sum of shares up to which there is nothing to undo: it would change single pixels by a level."""
@@ -74,10 +74,10 @@ class Rules:
     """... unless noise and rain, whose contrast hides it, have more than this."""
     lift_brightness: tuple[float, float] = (0.2, 0.15)
     """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean or
-    blurred is dark in part, and surely ..."""
+    blurred, or was noisy, is dark in part, and surely ..."""
     lifted_share: float = 0.7
     """... and then has at least this share of low light ..."""
-    lifted_brightness: float = 0.35
+    lifted_brightness: float = 0.3
     """... and is lifted until what shows of it is as bright as this on the mean: it may have been meant to be dark."""
     traces: tuple[float, float] = (0.03, 0.3)
     """A share of low light between these is taken for noise where that is the largest: strong noise looks like it."""
@@ -287,12 +287,18 @@ class Rules:
         """Tell whether rows (1, M, K) leave nothing to undo."""
         return "clean" in names and bool(rows[..., names.index("clean")].min() > 1 - NOTHING)
 
-    def lift(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> float:
-        """Return how surely a photo that rows (1, M, K) call clean or blurred is a dark one, in [0, 1].
+    def lift(
+        self, names: Sequence[str], rows: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
+    ) -> float:
+        """Return how surely a photo is dark that rows (1, M, K) call clean or blurred, in [0, 1].
 
-        So routers call a dark one that has lights.
+        So routers call a dark photo that has lights, and a noisy one noisy: `before` is what was found in a photo
+        whose noise was removed since.
         """
-        if "low_light" not in names or next(iter(mean_shares(names, rows))) not in ("clean", "blur"):
+        first = next(iter(mean_shares(names, rows)))
+        is_shown = before is not None and first == "low_light"
+        is_hidden = before is None or _largest(before) == "noise"
+        if "low_light" not in names or not is_hidden or not (is_shown or first in ("clean", "blur")):
             return 0.0
         return ramp(seen.brightness.most, self.lift_brightness)
 
@@ -307,10 +313,11 @@ class Rules:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
         return darkness * ramp(lights, self.lights)
 
-    def may_hide_something(self, found: Mapping[str, float]) -> bool:
+    def may_hide_something(self, found: Mapping[str, float], brightness: Brightness) -> bool:
         """Tell whether a photo of such shares, the largest first, is to be routed again once it is restored."""
         degradations = [share for name, share in found.items() if name != "clean"]
-        return len(degradations) > 1 and degradations[1] >= self.min_second_share
+        is_dark = _largest(found) == "noise" and brightness.most < self.lift_brightness[0]
+        return len(degradations) > 1 and (degradations[1] >= self.min_second_share or is_dark)
 
     def needs_second_pass(self, before: Mapping[str, float], after: Mapping[str, float]) -> bool:
         """Tell from what was found, before and after restoring, the largest first, if something was hidden.
