@@ -701,15 +701,29 @@ def test_grain_is_that_of_the_calmest_cells(sigma, part):
 def test_grain_of_smaller_sizes_tells_white_noise_from_smoothed():
     """Half the size is the mean of four pixels: white noise halves each time, and smoothed noise grows first."""
     white = np.random.default_rng(0).normal(128, 12, (1, 512, 512, 1)).repeat(3, axis=3)
-    full, half, quarter = pixels.grains(white / 255)
+    full, half, quarter, spread = pixels.grains(white / 255)
+    assert spread < 1.5
     assert (full / half, half / quarter) == pytest.approx((2, 2), rel=0.1)
     smooth = white
     for axis in (1, 2):
         smooth = (np.roll(smooth, 1, axis) + 2 * smooth + np.roll(smooth, -1, axis)) / 4
-    full, half, quarter = pixels.grains(smooth / 255)
+    full, half, quarter, _ = pixels.grains(smooth / 255)
     assert half > 1.6 * full
     assert quarter < 1.2 * half
-    assert pixels.grains(white[:, :159] / 255) == (pixels.grain(white[:, :159] / 255), 0, 0)
+    assert pixels.grains(white[:, :159] / 255) == (pixels.grain(white[:, :159] / 255), 0, 0, 1)
+
+
+def test_noise_is_everywhere_and_texture_is_not():
+    """How much grain there is elsewhere than where it is least; where noise is clipped does not count."""
+    rng = np.random.default_rng(0)
+    noisy = rng.normal(128, 4, (1, 160, 240, 1)).repeat(3, axis=3)
+    assert pixels.spread(noisy / 255) < 1.5
+    noisy[:, :, :80] = 0
+    noisy[:, :80, 80:160] = 255
+    assert pixels.spread(noisy / 255) < 1.5
+    textured = 128 + np.linspace(0, 10, 240)[:, None] * rng.normal(0, 1, (1, 160, 240, 1)).repeat(3, axis=3)
+    assert pixels.spread(textured / 255) > 3
+    assert pixels.spread(noisy[:, :80, :80] / 255) == 0  # nothing but black
 
 
 def grainy(*grain):
@@ -729,6 +743,8 @@ def grainy(*grain):
         ((0.1, 0.2, 0.2), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # smoothed noise too weak to be worth it
         ((0.4, 0.9, 2.0), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.5, 0.3)),  # a scene that is fine all over
         ((0.2, 2.5, 2.5), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # finer texture than smoothed noise has
+        ((0.4, 0.9, 1.0, 2.4), (0.1, 0.2, 0.4, 0.3), (0.9, 0.0, 0.0, 0.1)),
+        ((0.4, 0.9, 1.0, 3.0), (0.1, 0.2, 0.4, 0.3), (0.1, 0.2, 0.0, 0.7)),  # texture that is not everywhere
     ],
 )
 def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected):
@@ -785,7 +801,7 @@ def test_what_is_dark_is_lifted_and_what_may_be_so_on_purpose_not_as_far_as_it_c
     photo[:48] += 0.8
     result = restorer.restore(photo)
     assert next(iter(result.ingredients)) == "low_light"
-    assert [note.startswith("dark, perhaps on purpose: ") for note in result.notes] == [True]
+    assert [note.startswith("may be dark on purpose: ") for note in result.notes] == [True]
     assert photo.mean() < result.image.mean() <= 0.3
 
 

@@ -20,6 +20,10 @@ COMPARED = 1024 * 1024
 """Number of pixels by which large photos are compared, at most."""
 CELL = 8
 """Side of the cells in which a photo's grain is measured, px."""
+BLACK, WHITE, LEAST = 20, 235, 0.05
+"""Means between which a cell is neither black nor white, and the least deviation, in 8-bit levels."""
+MANY = 50
+"""Cells that are some."""
 SMALLEST_HALVED = 160
 """Shorter side of a photo whose grain is measured at half and quarter size too, px."""
 
@@ -63,6 +67,8 @@ class Grain(NamedTuple):
     full: float
     half: float
     quarter: float
+    spread: float = 1.0
+    """How many times as much there is elsewhere, at half the size (`spread`)"""
 
 
 def array_of(picture: Picture) -> NDArray[Any]:
@@ -164,13 +170,16 @@ def grains(photos: NDArray[np.float32]) -> Grain:
     """
     if min(photos.shape[1:3]) < SMALLEST_HALVED:
         return Grain(grain(photos), 0.0, 0.0)
-    found = []
-    for _ in Grain._fields:
-        found.append(grain(photos))
-        number, height, width, _ = photos.shape
-        blocks = photos[:, : height // 2 * 2, : width // 2 * 2].reshape(number, height // 2, 2, width // 2, 2, 3)
-        photos = blocks.mean(axis=(2, 4))
-    return Grain(*found)
+    half = _halved(photos)
+    return Grain(grain(photos), grain(half), grain(_halved(half)), spread(half))
+
+
+def _halved(photos: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return photos (n, H, W, 3) at half their size."""
+    number, height, width, _ = photos.shape
+    blocks = photos[:, : height // 2 * 2, : width // 2 * 2].reshape(number, height // 2, 2, width // 2, 2, 3)
+    half: NDArray[np.float32] = blocks.mean(axis=(2, 4))
+    return half
 
 
 def grain(photos: NDArray[np.float32]) -> float:
@@ -178,14 +187,33 @@ def grain(photos: NDArray[np.float32]) -> float:
 
     It is the tenth percentile of the deviation in cells of `CELL` pixels, of a filter that white noise passes as it is.
     """
+    powers, _ = _cells(photos)
+    return float(np.sqrt(np.percentile(powers, 10))) if powers.size else 0.0
+
+
+def spread(photos: NDArray[np.float32]) -> float:
+    """Return how many times as much of the finest detail photos (n, H, W, 3) have in a good part as where it is least.
+
+    Those are the thirtieth and the fifth percentile of the deviation of `grain`, in cells that are neither black nor
+    white, if there are some.
+    """
+    powers, means = _cells(photos)
+    between = powers[(means > BLACK) & (means < WHITE)]
+    least, part = np.sqrt(np.percentile(between if between.size >= MANY else powers, (5, 30)))
+    return float(part / max(least, LEAST))
+
+
+def _cells(photos: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the power of the finest detail in cells of photos (n, H, W, 3), and their means, in 8-bit levels."""
     height, width = (max(0, length - 2) // CELL * CELL for length in photos.shape[1:3])
-    if not height or not width:
-        return 0.0
     grey = 255 * photos.mean(axis=3)
     down = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
-    finest = (down[:, :, :-2] - 2 * down[:, :, 1:-1] + down[:, :, 2:])[:, :height, :width] / 6
-    cells = np.square(finest).reshape(len(photos), height // CELL, CELL, width // CELL, CELL).mean(axis=(2, 4))
-    return float(np.sqrt(np.percentile(cells, 10)))
+    finest = (down[:, :, :-2] - 2 * down[:, :, 1:-1] + down[:, :, 2:]) / 6
+    powers, means = (
+        plane[:, :height, :width].reshape(len(photos), height // CELL, CELL, width // CELL, CELL).mean(axis=(2, 4))
+        for plane in (np.square(finest), grey[:, 1:-1, 1:-1])
+    )
+    return powers, means
 
 
 def roll_off(

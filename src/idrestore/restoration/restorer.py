@@ -47,7 +47,7 @@ WORK = 1.6
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
-PARTLY_LIFTED = "dark, perhaps on purpose: {:.0%} of the change was kept"
+PARTLY_LIFTED = "may be dark on purpose: {:.0%} of the change was kept"
 
 
 class Pass(NamedTuple):

@@ -48,7 +48,10 @@ class Rules:
     smoothed_noise: tuple[float, float] = (0.2, 0.4)
     """Grain at half the size from which that is noise worth removing in part, and fully ..."""
     max_smoothed_noise: tuple[float, float] = (1.7, 1.5)
-    """... and from which it is not, for fine texture has more."""
+    """... and from which it is not, for fine texture has more ..."""
+    even_grain: tuple[float, float] = (2.8, 2.4)
+    """... and is not everywhere, as noise is: how many times as strong it may be elsewhere (`pixels.spread`) to be that
+    in part, and fully."""
     max_smoothed_darkness: float = 0.1
     """Share of low light above which smoothed grain is not looked at: what is dark has little grain left."""
     max_smoothed_haze: float = 0.3
@@ -188,9 +191,9 @@ class Rules:
 
         Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
         Cameras smooth noise, so that little is left at full size, and more shows at half; a scene's detail grows
-        further. Then blur is noise as well, or nothing if that is weak, and so is what is called clean, but for a
-        tenth, and a trace of haze. Streaks of rain have such grain, too: where rain has a good share, what grain speaks
-        for goes to noise and rain in the proportion of theirs.
+        further, and is not everywhere. Then blur is noise as well, or nothing if that is weak, and so is what is called
+        clean, but for a tenth, and a trace of haze. Streaks of rain have such grain, too: where rain has a good share,
+        what grain speaks for goes to noise and rain in the proportion of theirs.
         """
         shares = mean_shares(names, rows)
         is_unsure = shares.get("clean", 0.0) > self.clean_shares[0]
@@ -203,6 +206,7 @@ class Rules:
         if shares.get("low_light", 0.0) > self.max_smoothed_darkness:
             smoothed = 0.0
         noise = smoothed * ramp(grain.half, self.smoothed_noise) * ramp(grain.half, self.max_smoothed_noise)
+        noise *= ramp(grain.spread, self.even_grain)
         if not fine and not smoothed:
             return rows
         blur = one_hot(names, "blur")
