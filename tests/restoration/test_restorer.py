@@ -21,7 +21,6 @@ from idrestore.model.network import NetworkOutput, RestorationNetwork, Routed
 from idrestore.restoration import memory, pixels, plan
 from idrestore.restoration import restorer as restore
 from idrestore.restoration.engine import NotFiniteError
-from idrestore.restoration.evidence import Brightness
 from idrestore.restoration.request import Request
 from idrestore.restoration.restorer import Restorer
 from idrestore.restoration.rules import Rules
@@ -96,7 +95,7 @@ def test_a_network_that_changes_nothing_returns_the_photo(unchanging, image):
 )
 def test_what_hid_behind_another_degradation_is_restored_in_a_second_pass(before, after, in_turn):
     rules = Rules()
-    bright = Brightness(0.5, 0.5, 1.0)
+    bright = pixels.Photo.of(np.full((64, 64, 3), 0.5))
     assert (rules.may_hide_something(before, bright) and rules.needs_second_pass(before, after)) == in_turn
 
 

@@ -358,9 +358,7 @@ class Restorer:
         image, again, lift = first, None, self._limit_lift(photo, first, plan)
         after = Photo.of(first)
         second = None
-        if request.ingredients is None and self.rules.may_hide_something(
-            self._shares(plan), evidence.brightness(photo)
-        ):
+        if request.ingredients is None and self.rules.may_hide_something(self._shares(plan), photo):
             second = self._planner.second(photo, after, plan, request, self._grid(after))
         if second is not None:
             again = self._shares(second)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from idrestore.restoration.evidence import Brightness, Evidence, ramps
+from idrestore.restoration.evidence import Evidence, brightness, ramps
+from idrestore.restoration.pixels import Photo
 
 NOTHING = 0.005
 """Sum of shares up to which there is nothing to undo: it would change single pixels by a level."""
@@ -317,11 +318,16 @@ class Rules:
         """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
         return darkness * ramp(lights, self.lights)
 
-    def may_hide_something(self, found: Mapping[str, float], brightness: Brightness) -> bool:
-        """Tell whether a photo of such shares, the largest first, is to be routed again once it is restored."""
+    def may_hide_something(self, found: Mapping[str, float], photo: Photo) -> bool:
+        """Tell whether a photo of such shares, the largest first, is to be routed again once it is restored.
+
+        That is where something else has a share, or where it is noisy, and dark.
+        """
         degradations = [share for name, share in found.items() if name != "clean"]
-        is_dark = _largest(found) == "noise" and brightness.most < self.lift_brightness[0]
-        return len(degradations) > 1 and (degradations[1] >= self.min_second_share or is_dark)
+        return len(degradations) > 1 and (
+            degradations[1] >= self.min_second_share
+            or (_largest(found) == "noise" and brightness(photo).most < self.lift_brightness[0])
+        )
 
     def needs_second_pass(self, before: Mapping[str, float], after: Mapping[str, float]) -> bool:
         """Tell from what was found, before and after restoring, the largest first, if something was hidden.
