@@ -1,5 +1,6 @@
 """Means over windows, and the guided filter (He, Sun and Tang 2013) at a fraction of the size (He and Sun 2015)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,3 +23,27 @@ def fit(guide: Tensor, target: Tensor, side: int, flat: float, size: tuple[int, 
     slope = slope / (window_mean(guide.square(), side) - mean.square() + flat)
     slope, offset = (F.interpolate(window_mean(x, side), size, mode="bilinear") for x in (slope, wanted - slope * mean))
     return slope, offset
+
+
+def placed(planes: Tensor, photos: Tensor, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """Return planes (B, C, h, w) that lie evenly over a picture of `size` where photos (B, 3, H, W) are a part of it.
+
+    `corner` is the upper left pixel of that part; in between, planes are interpolated linearly.
+    """
+    down, right = places(planes, photos, size, corner)
+    return down @ planes @ right.T
+
+
+def places(grid: Tensor, photos: Tensor, size: tuple[int, int], corner: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return how much each row of a grid over a picture counts at each of a part of it, and each column."""
+    down, right = (
+        _hats(start, length, whole, cells).to(grid)
+        for start, length, whole, cells in zip(corner, photos.shape[-2:], size, grid.shape[-2:], strict=True)
+    )
+    return down, right
+
+
+def _hats(start: int, length: int, whole: int, cells: int) -> Tensor:
+    """Return how much each of `cells`, spread over `whole` pixels, counts at pixels from `start`; (length, cells)."""
+    at = ((torch.arange(start, start + length) + 0.5) * cells / whole - 0.5).clamp(0, cells - 1)
+    return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)

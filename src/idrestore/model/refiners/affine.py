@@ -117,8 +117,8 @@ def refine(
     """
     made = apply_grid(restored, colours.grid, size, corner)
     if hazy.any():
-        down, right = _places(colours.steepest, photos, size, corner)
-        made = undo_scattering(photos, made, colours.airlight, down @ colours.steepest @ right.T, hazy)
+        steepest = guided_filter.placed(colours.steepest, photos, size, corner)
+        made = undo_scattering(photos, made, colours.airlight, steepest, hazy)
     if dark.any():
         made = undo_darkness(photos, made, colours.exposure, dark)
     return made
@@ -131,7 +131,7 @@ def apply_grid(photos: Tensor, grid: Tensor, size: tuple[int, int], corner: tupl
     between its cells, it is interpolated linearly. Colours are taken to lie in [0, 1].
     """
     grid = grid.float().unflatten(1, (3, TERMS))
-    down, right = _places(grid, photos, size, corner)
+    down, right = guided_filter.places(grid, photos, size, corner)
     across = grid @ right.T  # (B, 3, TERMS, h, W)
     parts = []
     for rows in strips(photos):
@@ -239,18 +239,3 @@ def _around(planes: Tensor) -> Tensor:
     """Return what planes (B, C, H, W) are about each pixel, detail left out."""
     around = guided_filter.window_mean(_cells(planes), NEARBY)
     return F.interpolate(around, (planes.shape[-2], planes.shape[-1]), mode="bilinear")
-
-
-def _places(grid: Tensor, photos: Tensor, size: tuple[int, int], corner: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return how much each row of a grid over a picture counts at each of a part of it, and each column."""
-    down, right = (
-        _hats(start, length, whole, cells).to(grid)
-        for start, length, whole, cells in zip(corner, photos.shape[-2:], size, grid.shape[-2:], strict=True)
-    )
-    return down, right
-
-
-def _hats(start: int, length: int, whole: int, cells: int) -> Tensor:
-    """Return how much each of `cells`, spread over `whole` pixels, counts at pixels from `start`; (length, cells)."""
-    at = ((torch.arange(start, start + length) + 0.5) * cells / whole - 0.5).clamp(0, cells - 1)
-    return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
