@@ -41,17 +41,17 @@ OFF: dict[str, dict[str, Any]] = {
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
     "grainy": {"min_grainy_rain": 2.0},
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
+    "sharp": {"sharp_kernels": (2.0, 3.0)},  # no sum of squares is as large
     "traces": {"traces": (2.0, 3.0)},
     "hazy": {"hazy_veils": (3.0, 4.0)},  # no veil is as strong
     "clear": {"clear_veils": (-3.0, -4.0)},  # nor as weak
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
-    "lift": {"lifted_brightness": 1.0},
     "clean": {"clean_shares": (2.0, 3.0)},
     "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
     "rain": {"sure_rain_share": 2.0},
     "amount": {"max_clean_beside_noise": 0.0},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter
-    "black": {"lights": (2.0, 3.0)},
+    "lights": {"min_lights": 2.0},
     "again": {"min_second_share": 2.0},
     "blur": {"min_hidden_blur_share": 2.0},
 }

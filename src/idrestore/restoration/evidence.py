@@ -1,5 +1,6 @@
 """What can be read from a photo itself, without a network, for or against what the routers find."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from idrestore.guided_filter import window_mean
+from idrestore.model.refiners.blur_kernel import Blur
 from idrestore.restoration.pixels import Grain, Photo, grain, grains, scaled
 
 Floats = NDArray[np.float32]
@@ -35,15 +36,11 @@ FAR = 0.25, 0.4
 """Parts of a photo's shorter side along a line that tell a long one: hardly any streak reaches so far."""
 SMALLEST = 160
 """Shorter side of a photo from which its lines can be told from rain, px."""
-WINDOW, NEARBY, PIXEL = 31, 61, 5
-"""Sides of windows, px: that may have nothing in them; that reach one of those from the border of what is bright; of
-which the mean is a pixel's brightness."""
 
 
 class Brightness(NamedTuple):
     """How bright a photo is, white being 1."""
 
-    mean: float
     most: float
     """Two thirds of the photo are darker"""
     lights: float
@@ -53,19 +50,42 @@ class Brightness(NamedTuple):
 class Evidence:
     """What a photo says for or against what the routers find in it; each is read when it is first asked for.
 
-    `crops` (N, H, W, 3) in [0, 1] are what the routers see of the photo. Restoring smooths noise, so that of a photo
-    that `is_restored` the grain is read at full size alone.
+    `look` returns `crops` (N, H, W, 3) in [0, 1], what the routers see of the photo, and `read_blur` by what it was
+    blurred, if it can. Restoring smooths noise, so that of a photo that `is_restored` the grain is read at full size
+    alone.
     """
 
-    def __init__(self, photo: Photo, crops: Floats, is_restored: bool = False) -> None:
+    def __init__(
+        self,
+        photo: Photo,
+        look: Callable[[], Floats],
+        is_restored: bool = False,
+        read_blur: Callable[[], Blur | None] = lambda: None,
+    ) -> None:
         self.photo = photo
-        self.crops = crops
+        self._look = look
         self.is_restored = is_restored
+        self._read_blur = read_blur
+
+    @cached_property
+    def crops(self) -> Floats:
+        """What the routers see."""
+        return self._look()
 
     @cached_property
     def grain(self) -> Grain:
         """Its grain, at half and at a quarter of the size too."""
         return Grain(grain(self.crops), 0.0, 0.0) if self.is_restored else grains(self.crops)
+
+    @cached_property
+    def blur(self) -> Blur | None:
+        """By what it was blurred; None if that cannot be read."""
+        return self._read_blur()
+
+    @property
+    def sharpness(self) -> float:
+        """The sum of the squares of its blur kernel, whose sum is 1: 1 for a point, and 0 if it cannot be read."""
+        return 0.0 if self.blur is None else float(self.blur[0].square().sum())
 
     @cached_property
     def lines(self) -> float:
@@ -98,22 +118,10 @@ def is_too_small(photo: Photo) -> bool:
 
 
 def brightness(photo: Photo) -> Brightness:
-    """Return how bright a photo is: in the mean, in most of its parts, and where its lights are, if it has any."""
+    """Return how bright a photo is in most of its parts, and where its lights are, if it has any."""
     grey = _grey(photo)
     most, lights = np.percentile(grey, (MOST, LIGHTS))
-    return Brightness(float(grey.mean()), float(most), float(lights))
-
-
-def shown(before: Photo, after: Photo, blacks: Limits) -> tuple[float, float]:
-    """Return how bright on the mean that of a photo is which shows afterwards, before and afterwards.
-
-    What is black then (`blacks`, in part and surely) counts nothing.
-    """
-    was, now = _grey(before), _grey(after)
-    weights = 1 - ramps(torch.from_numpy(now), blacks).numpy()
-    if not weights.any():
-        return 0.0, 0.0
-    return float(np.average(was, weights=weights)), float(np.average(now, weights=weights))
+    return Brightness(float(most), float(lights))
 
 
 def _grey(photo: Photo) -> Floats:
@@ -143,22 +151,6 @@ def lines_unlike_rain(crops: Floats) -> float:
     far = _along(correlation, degrees, np.linspace(FAR[0] * side, FAR[1] * side, 9))
     excess = near - np.median(near)
     return float(max(excess[~falls].max(), min(excess[falls].max(), far[falls].max())))
-
-
-def emptiness(photos: Floats, means: Limits, deviations: Limits, blacks: Limits) -> Floats:
-    """Return how surely each pixel of photos (N, H, W, 3) is black and belongs to nothing, (N, H, W, 1) in [0, 1].
-
-    A window about a pixel has nothing in it if its mean and deviation are below the second of `means` and
-    `deviations`, and has something if either is above the first. Where there is such a window nearby, a pixel whose
-    own brightness is below the second of `blacks` is black, and one above the first is not: so black reaches as far as
-    what is bright, and no lighter rim is left about lights.
-    """
-    grey = torch.from_numpy(photos).mean(dim=3)[:, None]
-    mean = window_mean(grey, WINDOW)
-    deviation = (window_mean(grey.square(), WINDOW) - mean.square()).clamp(min=0).sqrt()
-    empty = ramps(mean, means) * ramps(deviation, deviations)
-    nearby = window_mean(F.max_pool2d(empty, NEARBY, 1, NEARBY // 2), WINDOW)
-    return (nearby * ramps(window_mean(grey, PIXEL), blacks))[:, 0, ..., None].numpy()
 
 
 def _correlation(planes: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ from torch import Tensor
 from idrestore.model.network import Routed
 from idrestore.model.refiners.affine import MULTIPLE, Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
-from idrestore.restoration import evidence, pixels, tiling
+from idrestore.restoration import evidence, pixels, tiling, tone
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
 from idrestore.restoration.evidence import Evidence
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.request import Request
 from idrestore.restoration.rules import Rules, all_blur, mean_shares, raise_share, scale_shares
 from idrestore.restoration.tiling import Tile
+from idrestore.restoration.tone import Tone
 
 ROUTING_CROPS = 16
 """Largest number of crops from which a large photo's ingredients are decided."""
@@ -44,6 +45,9 @@ class Found(NamedTuple):
     """(1, M, K)"""
     routed: Routed | None
     lift: float
+    """How surely a photo that is called clean or blurred, or was noisy, is dark in most of its parts, in [0, 1]"""
+    seen: Evidence
+    """What it says itself"""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,10 @@ class Plan:
     """(1, M, K): what is undone, which is what was found as far as the user wants"""
     strength: float
     """How much of the change is kept, in [0, 1]"""
-    lift: float
-    """How surely a photo that is called clean or blurred, or was noisy, is dark in most of its parts, in [0, 1], and to
-    be lifted no further than `Rules.lifted_brightness`; 0: it is not dark, or the routers or the user said so"""
     darkness: float
     """How far it counts as dark, in [0, 1]: highlights are rolled off, and one exposure undone"""
-    kept_black: float
-    """How far what is black with nothing in it stays so, in [0, 1]"""
+    tone: Tone | None
+    """How a dark photo's shadows are lifted by its own tones, in place of all else; None: they are not"""
     hazy: Tensor
     """(1,): how far it counts as what haze made of a scene"""
     colours: Colours | None
@@ -83,21 +84,22 @@ class Planner(NamedTuple):
     def find(self, photo: Photo, request: Request, grid: Grid) -> Found:
         """Find what is wrong with a photo, or take the user's word for it; raise `NotFiniteError`."""
         if request.ingredients is not None:
-            return Found(grid, request.ingredients.to(self.engine.device), None, 0.0)
+            return Found(grid, request.ingredients.to(self.engine.device), None, 0.0, self._evidence(photo, grid))
         found, routed, seen = self.route(photo, grid)
         found, lift = self._dark(request, found, seen)
-        return Found(grid, found, None if lift else routed, lift)
+        return Found(grid, found, None if lift else routed, lift, seen)
 
     def decide(self, photo: Photo, request: Request, known: Found) -> Plan:
         """Decide what is done to a photo in which this was found."""
-        grid, found, routed, lift = known
+        grid, found, routed, lift, seen = known
         if request.ingredients is not None:
-            return self._plan(photo, request, grid, found, request.strength)
+            return self._plan(photo, request, grid, found, request.strength, seen)
         if evidence.is_too_small(photo) or evidence.is_one_colour(photo):
             strength = 0.0
         else:
-            strength = request.strength * self.rules.kept_change(self.shares(found).get("clean", 0.0))
-        return self._plan(photo, request, grid, found, strength, routed, lift=lift, is_first=True)
+            clean = 0.0 if lift else self.shares(found).get("clean", 0.0)
+            strength = request.strength * self.rules.kept_change(clean)
+        return self._plan(photo, request, grid, found, strength, seen, routed, lift, is_first=True)
 
     def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
         """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
@@ -105,7 +107,6 @@ class Planner(NamedTuple):
         found_before = self.shares(first.found)
         found, routed, seen = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
-        blur: Blur | None = None
         lift = 0.0
         if (hazy := rules.hidden_haze(names, found_before, found, seen)) is not found:
             found, routed = hazy, None
@@ -113,14 +114,19 @@ class Planner(NamedTuple):
             found, lift = self._dark(request, found, seen, found_before)
             if not lift:
                 change = pixels.difference(before.colour, after.colour, before.white)
-                blur = self._read_blur(after, grid) if rules.may_hide_blur(found_before, shares, change) else None
-                if blur is None or not rules.is_blurring(blur[0]):
+                if not rules.may_hide_blur(found_before, shares, change) or not rules.is_blurring(seen):
                     return None
                 found = all_blur(names, found)
             routed = None
         if not request.wants(names.index(next(iter(self.shares(found))))):
             return None
-        return self._plan(after, request, grid, found, first.strength, routed, blur, lift)
+        return self._plan(after, request, grid, found, first.strength, seen, routed, lift)
+
+    def after_lift(self, photo: Photo, request: Request, grid: Grid) -> Plan | None:
+        """Decide what is done to a photo whose shadows were lifted, which shows their noise; None if it is clean."""
+        rest = request.without(self.engine.names, "low_light")
+        plan = self.decide(photo, rest, self.find(photo, rest, grid))
+        return plan if plan.strength and next(iter(self.shares(plan.ingredients))) != "clean" else None
 
     def _dark(
         self, request: Request, found: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
@@ -145,8 +151,8 @@ class Planner(NamedTuple):
         grid: Grid,
         found: Tensor,
         strength: float,
+        seen: Evidence,
         routed: Routed | None = None,
-        blur: Blur | None = None,
         lift: float = 0.0,
         is_first: bool = False,
     ) -> Plan:
@@ -171,12 +177,11 @@ class Planner(NamedTuple):
             found,
             ingredients,
             strength,
-            lift,
             darkness,
-            rules.kept_black(darkness, evidence.brightness(photo).lights) if darkness else 0.0,
+            self._tone(photo, ingredients, lift or darkness, bool(lift), request.ingredients is not None),
             certainty * rules.haziness(names, ingredients),
             self._colours(photo, ingredients, certainty, darkness) if certainty.any() else None,
-            self._deconvolution(photo, grid, ingredients, blur),
+            self._deconvolution(ingredients, seen),
             routed if ingredients is found else None,
         )
 
@@ -186,15 +191,25 @@ class Planner(NamedTuple):
         What to go on from is None if the routers were corrected. `is_restored` is a photo that had a pass. Raise
         `NotFiniteError`.
         """
-        crops = self._crops(photo, grid)
-        padded = np.stack([tiling.pad_to_multiple(crop, self.engine.multiple) for crop in crops])
-        routed = self.engine.route(padded)
+        seen = self._evidence(photo, grid, is_restored)
+        routed = self.engine.route(seen.crops)
         rows = routed.logits.softmax(dim=2)
         if not rows.isfinite().all():
             raise NotFiniteError
-        seen = Evidence(photo, padded, is_restored)
         found = self.rules.corrected(self.engine.names, rows, seen)
         return found, routed if found is rows and len(grid.tiles) == 1 else None, seen
+
+    def _evidence(self, photo: Photo, grid: Grid, is_restored: bool = False) -> Evidence:
+        """Return what can be read from a photo."""
+
+        def look() -> Floats:
+            return np.stack([tiling.pad_to_multiple(crop, self.engine.multiple) for crop in self._crops(photo, grid)])
+
+        def read_blur() -> Blur | None:
+            is_large_enough = min(photo.colour.shape[:2]) > 2 * REACH
+            return self.engine.read_blur(self._crops(photo, grid)) if is_large_enough else None
+
+        return Evidence(photo, look, is_restored, read_blur)
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""
@@ -205,24 +220,29 @@ class Planner(NamedTuple):
 
     def _colours(self, photo: Photo, ingredients: Tensor, certainty: Tensor, darkness: float) -> Colours | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need."""
+        seen = pixels.roll_off(self._thumbnail(photo).permute(0, 2, 3, 1).numpy(), darkness, self.rules.highlights)[0]
+        return self.engine.colours(seen, ingredients, certainty)
+
+    def _tone(self, photo: Photo, ingredients: Tensor, amount: float, is_lifted: bool, is_told: bool) -> Tone | None:
+        """Look at a thumbnail of a photo that is dark most of all for how far its shadows are to be lifted, if so."""
+        if not amount or next(iter(self.shares(ingredients))) != "low_light":
+            return None
+        has_lights = self.rules.has_lights(photo)
+        if not has_lights and not is_lifted:
+            return None
+        return tone.fit(self._thumbnail(photo), *self.rules.lifted(has_lights, is_told), amount)
+
+    def _thumbnail(self, photo: Photo) -> Tensor:
+        """Return a photo at about as many pixels as a square of `THUMBNAIL` has, or less, (1, 3, h, w) in [0, 1]."""
         height, width = photo.colour.shape[:2]
         scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
         multiple = math.lcm(MULTIPLE, self.engine.multiple)
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
-        small = pixels.thumbnail(photo.colour, photo.white, size).permute(0, 2, 3, 1).numpy()
-        seen = pixels.roll_off(small, darkness, self.rules.highlights)[0]
-        return self.engine.colours(seen, ingredients, certainty)
+        return pixels.thumbnail(photo.colour, photo.white, size)
 
-    def _deconvolution(self, photo: Photo, grid: Grid, ingredients: Tensor, blur: Blur | None) -> Tensor | None:
-        """Return the filter that undoes a photo's blur, which is read unless that was done before."""
+    def _deconvolution(self, ingredients: Tensor, seen: Evidence) -> Tensor | None:
+        """Return the filter that undoes a photo's blur, if it has some that can be read."""
         network, last = self.engine.network, ingredients[:, -1]
         if not self.rules.is_deconvolved(network.share("convolutive", last), network.share("affine", last)):
             return None
-        blur = blur or self._read_blur(photo, grid)
-        return None if blur is None else wiener_filter(*blur)
-
-    def _read_blur(self, photo: Photo, grid: Grid) -> Blur | None:
-        """Read how a photo was blurred; None if it is too small or the network cannot."""
-        if min(photo.colour.shape[:2]) <= 2 * REACH:
-            return None
-        return self.engine.read_blur(self._crops(photo, grid))
+        return None if seen.blur is None else wiener_filter(*seen.blur)

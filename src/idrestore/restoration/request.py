@@ -72,6 +72,13 @@ class Request:
         """The wish for a photo of another size, at which nothing is protected yet."""
         return replace(self, protect=None)
 
+    def without(self, names: Sequence[str], name: str) -> Self:
+        """Return the wish for a photo from which a degradation, one of a model's `names`, is gone, in full strength."""
+        kept = torch.tensor([float(each != name) for each in names])
+        rows = None if self.ingredients is None else scale_shares(names, self.ingredients, kept)
+        factors = kept if self.factors is None else self.factors * kept
+        return replace(self, strength=1.0, factors=factors, ingredients=rows)
+
     def wants(self, degradation: int) -> bool:
         """Tell whether a degradation, by its number, is to be undone if it is found."""
         return self.factors is None or bool(self.factors[degradation])

@@ -21,7 +21,7 @@ from idrestore.model.config import PLACEMENTS
 from idrestore.model.network import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.refiners import affine
-from idrestore.restoration import evidence, guard, memory, pixels, tiling
+from idrestore.restoration import evidence, guard, memory, pixels, tiling, tone
 from idrestore.restoration.engine import Engine, NotFiniteError
 from idrestore.restoration.guard import Mask
 from idrestore.restoration.pixels import Photo
@@ -30,6 +30,7 @@ from idrestore.restoration.request import Request
 from idrestore.restoration.results import Explanation, LatentMaps, Result
 from idrestore.restoration.rules import Rules
 from idrestore.restoration.tiling import Tile
+from idrestore.restoration.tone import Tone
 
 Progress = Callable[[int, int], None]
 Look = Callable[[Tile, NetworkOutput], NDArray[np.float32]]
@@ -47,7 +48,7 @@ WORK = 1.6
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
-PARTLY_LIFTED = "may be dark on purpose: {:.0%} of the change was kept"
+LIFTED = "dark: its shadows were made up to {:.1f} times as bright"
 
 
 class Pass(NamedTuple):
@@ -294,7 +295,10 @@ class Restorer:
 
         def work(tile: Tile) -> NDArray[np.float32]:
             nonlocal done
-            changed, output = self._restore_tile(photo, tile, plan)
+            if plan.tone is None or look is not None:
+                changed, output = self._restore_tile(photo, tile, plan)
+            if plan.tone is not None:
+                changed = self._lift_tile(photo, tile, plan.tone)
             done += 1
             progress(done, len(plan.grid.tiles))
             return changed if look is None else np.concatenate([changed, _crop(look(tile, output), tile)], axis=2)
@@ -336,11 +340,15 @@ class Restorer:
             raise NotFiniteError
         if seen is not padded:  # what is light stays light
             changed += np.square(taken[0]) * (padded[0] - changed)
-        if plan.kept_black:
-            rules = self.rules
-            empty = evidence.emptiness(padded, rules.empty_means, rules.empty_deviations, rules.blacks)
-            changed += plan.kept_black * empty[0] * (padded[0] - changed)
         return _crop(changed, tile), output
+
+    @staticmethod
+    def _lift_tile(photo: Photo, tile: Tile, how: Tone) -> NDArray[np.float32]:
+        """Lift the shadows of a tile, (h, w, 3)."""
+        patch = pixels.scaled(photo.colour[tile.rows, tile.columns], photo.white)
+        place = photo.colour.shape[:2], (tile.rows.start, tile.columns.start)
+        lifted = tone.lift(torch.from_numpy(patch).permute(2, 0, 1)[None], how, *place)
+        return lifted[0].permute(1, 2, 0).numpy()
 
     @staticmethod
     def _to_pixels(band: NDArray[np.float32], photo: Photo, request: Request, rows: slice) -> NDArray[np.float32]:
@@ -355,27 +363,21 @@ class Restorer:
 
     def _finish(self, photo: Photo, first: NDArray[Any], plan: Plan, request: Request, progress: Progress) -> Result:
         """Take a second pass if something was hidden, and keep as much of the change as the plan says."""
-        image, again, lift = first, None, self._limit_lift(photo, first, plan)
-        after = Photo.of(first)
+        image, again, after = first, None, Photo.of(first)
         second = None
-        if request.ingredients is None and self.rules.may_hide_something(self._shares(plan), photo):
+        if plan.tone is not None:
+            second = self._planner.after_lift(after, request, self._grid(after))
+        elif request.ingredients is None and self.rules.may_hide_something(self._shares(plan), photo):
             second = self._planner.second(photo, after, plan, request, self._grid(after))
         if second is not None:
             again = self._shares(second)
             image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
-            lift = min(lift, self._limit_lift(after, image, second))
+            if plan.tone is not None:
+                pixels.blend(image, first, second.strength)
         pixels.blend(image, photo.array, plan.strength)
         is_changed = not pixels.is_equal(image, photo.array)
-        notes = (PARTLY_LIFTED.format(lift),) if lift < 1 else ()
+        notes = tuple(LIFTED.format(each.tone.gain) for each in (plan, second) if each is not None and each.tone)
         return Result(image, self._shares(plan), again, is_changed, notes, self.arithmetic)
-
-    def _limit_lift(self, before: Photo, image: NDArray[Any], plan: Plan) -> float:
-        """Make what a pass lifted no brighter than it may become; return how much of the change that leaves."""
-        if not plan.lift:
-            return 1.0
-        kept = self.rules.kept_lift(plan.lift, *evidence.shown(before, Photo.of(image), self.rules.blacks))
-        pixels.blend(image, before.array, kept)
-        return kept
 
     @property
     def _planner(self) -> Planner:

@@ -4,9 +4,9 @@ A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `cor
 all the same (`lift`), how much of the change is kept (`kept_change`), if it is soft, not blurred (`is_soft`), what
 waits for a second pass (`haze_waits`), how much there is of what the user told (`leave_clean`), if that is nothing
 (`is_nothing`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and
-as which of the two (`haziness`, `darkness`), whether blur is filtered away (`is_deconvolved`), what of a dark photo
-stays (`kept_black`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `hidden_haze`,
-`needs_second_pass`, `may_hide_blur`, `is_blurring`), and how far what may be dark on purpose is lifted (`kept_lift`).
+as which of the two (`haziness`, `darkness`), if a dark photo was exposed for its lights (`has_lights`), whether blur is
+filtered away (`is_deconvolved`), and, once the photo is restored, if it needs a second pass (`may_hide_something`,
+`hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,6 +59,11 @@ class Rules:
     """Share of haze up to which it is taken for smoothed noise."""
     min_grain_share: float = 0.1
     """Share of blur below which grain is not looked at, unless a photo is changed less because it is called clean."""
+    sharp_kernels: tuple[float, float] = (0.35, 0.45)
+    """Sum of the squares of a blur kernel (`Evidence.sharpness`) from which blur is not believed in part, and not at
+    all ..."""
+    min_kernel_share: float = 0.1
+    """... where it has at least this share."""
     min_grainy_rain: float = 0.25
     """Share of rain from which grain may be that of its streaks."""
     rain_lines: tuple[float, float] = (0.12, 0.24)
@@ -80,9 +85,7 @@ class Rules:
     """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean or
     blurred, or was noisy, is dark in part, and surely ..."""
     lifted_share: float = 0.7
-    """... and then has at least this share of low light ..."""
-    lifted_brightness: float = 0.3
-    """... and is lifted until what shows of it is as bright as this on the mean: it may have been meant to be dark."""
+    """... and then has at least this share of low light."""
     traces: tuple[float, float] = (0.03, 0.3)
     """A share of low light between these is taken for noise where that is the largest: strong noise looks like it."""
     dark_shares: tuple[float, float] = (0.3, 0.5)
@@ -90,14 +93,14 @@ class Rules:
     undone."""
     highlights: tuple[float, float] = (0.2, 0.3)
     """Brightness from which highlights of a dark photo are rolled off, and below which they then stay."""
-    lights: tuple[float, float] = (0.35, 0.5)
-    """Brightness of the brightest parts of a dark photo from which black is kept in part, and fully: it was exposed for
-    its lights, so black is black."""
-    empty_means: tuple[float, float] = (0.05, 0.025)
-    empty_deviations: tuple[float, float] = (0.02, 0.008)
-    """Mean and deviation of a part of a photo from which it is black with nothing in it in part, and surely ..."""
-    blacks: tuple[float, float] = (0.1, 0.04)
-    """... and brightness of a pixel near it from which that is black too in part, and surely."""
+    min_lights: float = 0.35
+    """Brightness of the brightest parts of a dark photo (`Brightness.lights`) from which it was exposed for them. Then,
+    and where the routers do not call it dark, its shadows are lifted by its own tones (`restoration/tone.py`) ..."""
+    lifted_brightness: tuple[float, float] = (0.3, 0.2)
+    """... until the geometric mean of what is neither black nor a light is as bright as this, without lights and with
+    them ..."""
+    max_lift: tuple[float, float] = (12.0, 3.0)
+    """... but nothing becomes so many times as bright: it may have been meant to be dark."""
     affine_shares: tuple[float, float] | None = None
     """Shares of haze and darkness from which brightness and colours of the whole photo are changed in part, and fully;
     None: those with which the model learned it (`ModelConfig.affine_from`)."""
@@ -184,6 +187,7 @@ class Rules:
         """
         rows = self.noise_for_grain(names, rows, seen)
         rows = self.nothing_for_rain(names, rows, seen)
+        rows = self.nothing_for_blur(names, rows, seen)
         rows = self.noise_for_darkness(names, rows)
         return self.haze_for_veil(names, rows, seen)
 
@@ -228,6 +232,20 @@ class Rules:
             return rows
         part = ramp(seen.lines, self.rain_lines)
         return scale_shares(names, rows, 1 - part * one_hot(names, "rain")) if part else rows
+
+    def nothing_for_blur(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
+        """Give the share of blur in rows (1, M, K) to `clean`, as far as the photo's kernel hardly blurs.
+
+        That is asked where blur comes before any other degradation, of photos as they came: what restoring leaves has
+        another kernel.
+        """
+        shares = mean_shares(names, rows)
+        if seen.is_restored or "clean" not in names or _largest(shares) != "blur":
+            return rows
+        if shares["blur"] < self.min_kernel_share:
+            return rows
+        part = ramp(seen.sharpness, self.sharp_kernels)
+        return scale_shares(names, rows, 1 - part * one_hot(names, "blur")) if part else rows
 
     def haze_for_veil(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give shares of `clean` and blur in rows (1, M, K) to haze, or haze's to `clean`, as far as a veil says so.
@@ -307,16 +325,18 @@ class Rules:
             return 0.0
         return ramp(seen.brightness.most, self.lift_brightness)
 
-    def kept_lift(self, lift: float, before: float, after: float) -> float:
-        """Return how much of lifting a photo so surely dark is kept, in [0, 1].
+    def has_lights(self, photo: Photo) -> bool:
+        """Tell whether a dark photo was exposed for its lights, so that its shadows are dark and its black is black."""
+        return brightness(photo).lights >= self.min_lights
 
-        What shows of it was so bright on the mean, and is afterwards (`evidence.shown`).
+    def lifted(self, has_lights: bool, is_told: bool) -> tuple[float, float]:
+        """Return how bright a dark photo may become, and how many times as bright what is darkest in it.
+
+        Who says that it is dark did not mean it to be, and has twice as much.
         """
-        return min(lift, ramp(self.lifted_brightness, (before, after))) if after > before else lift
-
-    def kept_black(self, darkness: float, lights: float) -> float:
-        """Return how far black stays in a photo as dark as that, whose lights are so bright, in [0, 1]."""
-        return darkness * ramp(lights, self.lights)
+        if is_told:
+            return self.lifted_brightness[False], 2 * self.max_lift[has_lights]
+        return self.lifted_brightness[has_lights], self.max_lift[has_lights]
 
     def may_hide_something(self, found: Mapping[str, float], photo: Photo) -> bool:
         """Tell whether a photo of such shares, the largest first, is to be routed again once it is restored.
@@ -358,9 +378,9 @@ class Rules:
         likely = after.get("blur", 0.0) >= self.min_hidden_blur_share
         return is_hidden and likely and after.get("clean", 0.0) <= self.max_hidden_clean_share
 
-    def is_blurring(self, kernel: Tensor) -> bool:
-        """Tell whether a kernel, whose sum is 1, blurs."""
-        return bool(kernel.square().sum() < self.max_kernel_power)
+    def is_blurring(self, seen: Evidence) -> bool:
+        """Tell whether a photo's kernel was read, and blurs."""
+        return 0 < seen.sharpness < self.max_kernel_power
 
 
 def mean_shares(names: Sequence[str], rows: Tensor) -> dict[str, float]:
