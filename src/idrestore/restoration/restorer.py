@@ -48,6 +48,8 @@ WORK = 1.6
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
+LEAST_LIFT = 1.05
+"""Gain from which lifting shows."""
 LIFTED = "dark: its shadows were made up to {:.1f} times as bright"
 
 
@@ -376,7 +378,8 @@ class Restorer:
                 pixels.blend(image, first, second.strength)
         pixels.blend(image, photo.array, plan.strength)
         is_changed = not pixels.is_equal(image, photo.array)
-        notes = tuple(LIFTED.format(each.tone.gain) for each in (plan, second) if each is not None and each.tone)
+        tones = [each.tone for each in (plan, second) if each is not None and each.tone is not None]
+        notes = tuple(LIFTED.format(each.gain) for each in tones if each.gain >= LEAST_LIFT)
         return Result(image, self._shares(plan), again, is_changed, notes, self.arithmetic)
 
     @property

@@ -101,6 +101,8 @@ class Rules:
     them ..."""
     max_lift: tuple[float, float] = (12.0, 3.0)
     """... but nothing becomes so many times as bright: it may have been meant to be dark."""
+    told_brightness: float = 0.4
+    """As `lifted_brightness`, of what is told to be dark and has lights; its shadows may become twice as bright."""
     affine_shares: tuple[float, float] | None = None
     """Shares of haze and darkness from which brightness and colours of the whole photo are changed in part, and fully;
     None: those with which the model learned it (`ModelConfig.affine_from`)."""
@@ -335,7 +337,7 @@ class Rules:
         Who says that it is dark did not mean it to be, and has twice as much.
         """
         if is_told:
-            return self.lifted_brightness[False], 2 * self.max_lift[has_lights]
+            return self.told_brightness, 2 * self.max_lift[has_lights]
         return self.lifted_brightness[has_lights], self.max_lift[has_lights]
 
     def may_hide_something(self, found: Mapping[str, float], photo: Photo) -> bool:
