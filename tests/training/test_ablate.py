@@ -61,8 +61,7 @@ def test_the_grids_are_the_ablations_of_the_paper_and_more():
     assert [r.model.integration for r in values["integration"].recipes.values()] == ["pca", "random", "frozen", "none"]
     assert len({(r.model.attention, r.model.stop_gradient) for r in values["attention"].recipes.values()}) == 5
     assert values["routing"].routings == ("soft", "hard", "oracle")
-    quick = list(values["quick"].recipes.values())
-    assert len(quick) * len(values["quick"].seeds) <= 16
+    assert len(values["quick"].seeds) > 1  # of one alone, differences of 1.3 dB were chance
 
 
 def test_all_then_a_run_change_what_they_name(tmp_path, photo_folder):
