@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from idrestore import guided_filter
+from idrestore.restoration.evidence import ramps
 
 WINDOW = 13
 """Side of the windows in which light is told from detail, px of a thumbnail."""
@@ -51,7 +52,7 @@ def fit(thumbnail: Tensor, brightness: float, most: float, amount: float = 1.0) 
     size = (thumbnail.shape[-2], thumbnail.shape[-1])
     black = BLACK * float(thumbnail.max())
     tone = Tone(*guided_filter.fit(_logarithm(tones), _logarithm(tones), WINDOW, FLAT, size), black, 1.0)
-    shadows = _shows(tones, black) * (1 - ((tones - LIGHTS[0]) / (LIGHTS[1] - LIGHTS[0])).clamp(0, 1))
+    shadows = _shows(tones, black) * (1 - ramps(tones, LIGHTS))
     least, largest = 1.0, most
     for _ in range(STEPS):
         gain = (least + largest) / 2
