@@ -172,16 +172,17 @@ class Planner(NamedTuple):
         network = self.engine.network
         share = network.share("affine", ingredients[:, -1])
         certainty = rules.affine_certainty(share, network.config.affine_from)
+        how = self._tone(photo, seen, ingredients, darkness, lift, request.ingredients is not None)
         return Plan(
             grid,
             found,
             ingredients,
             strength,
             darkness,
-            self._tone(photo, ingredients, lift or darkness, bool(lift), request.ingredients is not None),
+            how,
             certainty * rules.haziness(names, ingredients),
-            self._colours(photo, ingredients, certainty, darkness) if certainty.any() else None,
-            self._deconvolution(ingredients, seen),
+            self._colours(photo, ingredients, certainty, darkness) if how is None and certainty.any() else None,
+            self._deconvolution(ingredients, seen) if how is None else None,
             routed if ingredients is found else None,
         )
 
@@ -223,12 +224,15 @@ class Planner(NamedTuple):
         seen = pixels.roll_off(self._thumbnail(photo).permute(0, 2, 3, 1).numpy(), darkness, self.rules.highlights)[0]
         return self.engine.colours(seen, ingredients, certainty)
 
-    def _tone(self, photo: Photo, ingredients: Tensor, amount: float, is_lifted: bool, is_told: bool) -> Tone | None:
+    def _tone(
+        self, photo: Photo, seen: Evidence, ingredients: Tensor, darkness: float, lift: float, is_told: bool
+    ) -> Tone | None:
         """Look at a thumbnail of a photo that is dark most of all for how far its shadows are to be lifted, if so."""
+        amount = lift or darkness
         if not amount or next(iter(self.shares(ingredients))) != "low_light":
             return None
-        has_lights = self.rules.has_lights(photo)
-        if not has_lights and not is_lifted:
+        has_lights = self.rules.has_lights(seen)
+        if not has_lights and not lift:
             return None
         return tone.fit(self._thumbnail(photo), *self.rules.lifted(has_lights, is_told), amount)
 

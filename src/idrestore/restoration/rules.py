@@ -327,9 +327,9 @@ class Rules:
             return 0.0
         return ramp(seen.brightness.most, self.lift_brightness)
 
-    def has_lights(self, photo: Photo) -> bool:
+    def has_lights(self, seen: Evidence) -> bool:
         """Tell whether a dark photo was exposed for its lights, so that its shadows are dark and its black is black."""
-        return brightness(photo).lights >= self.min_lights
+        return seen.brightness.lights >= self.min_lights
 
     def lifted(self, has_lights: bool, is_told: bool) -> tuple[float, float]:
         """Return how bright a dark photo may become, and how many times as bright what is darkest in it.
