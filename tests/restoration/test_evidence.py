@@ -215,7 +215,10 @@ def test_who_says_that_a_photo_is_dark_has_its_shadows_lifted_twice_as_far():
     backlit = np.full((128, 128, 3), 180, np.uint8)
     backlit[64:] = 15
     subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32")
-    assert (subject.restore(backlit, ingredients={"low_light": 1.0}).image[80:] > 35).all()
+    full = subject.restore(backlit, ingredients={"low_light": 1.0}).image[80:]
+    assert (full > 35).all()
+    half = subject.restore(backlit, ingredients={"low_light": 1.0}, strength={"low_light": 0.5}).image[80:]
+    assert 15 + 5 < half.mean() < full.mean() - 5  # half used to be left to the network, which made more of it
     assert RULES.lifted(True, False) == (0.2, 3.0)
     assert RULES.lifted(True, True) == (0.4, 6.0)
 

@@ -172,7 +172,7 @@ class Planner(NamedTuple):
         network = self.engine.network
         share = network.share("affine", ingredients[:, -1])
         certainty = rules.affine_certainty(share, network.config.affine_from)
-        how = self._tone(photo, seen, ingredients, darkness, lift, request.ingredients is not None)
+        how = self._tone(photo, request, found, seen, lift)
         return Plan(
             grid,
             found,
@@ -224,17 +224,16 @@ class Planner(NamedTuple):
         seen = pixels.roll_off(self._thumbnail(photo).permute(0, 2, 3, 1).numpy(), darkness, self.rules.highlights)[0]
         return self.engine.colours(seen, ingredients, certainty)
 
-    def _tone(
-        self, photo: Photo, seen: Evidence, ingredients: Tensor, darkness: float, lift: float, is_told: bool
-    ) -> Tone | None:
+    def _tone(self, photo: Photo, request: Request, found: Tensor, seen: Evidence, lift: float) -> Tone | None:
         """Look at a thumbnail of a photo that is dark most of all for how far its shadows are to be lifted, if so."""
-        amount = lift or darkness
-        if not amount or next(iter(self.shares(ingredients))) != "low_light":
+        rules, names = self.rules, self.engine.names
+        if next(iter(self.shares(found))) != "low_light":
             return None
-        has_lights = self.rules.has_lights(seen)
-        if not has_lights and not lift:
+        amount = (lift or rules.darkness(names, found)) * request.part(names.index("low_light"))
+        has_lights = rules.has_lights(seen)
+        if not amount or not (has_lights or lift):
             return None
-        return tone.fit(self._thumbnail(photo), *self.rules.lifted(has_lights, is_told), amount)
+        return tone.fit(self._thumbnail(photo), *rules.lifted(has_lights, request.ingredients is not None), amount)
 
     def _thumbnail(self, photo: Photo) -> Tensor:
         """Return a photo at about as many pixels as a square of `THUMBNAIL` has, or less, (1, 3, h, w) in [0, 1]."""

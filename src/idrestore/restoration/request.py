@@ -81,7 +81,11 @@ class Request:
 
     def wants(self, degradation: int) -> bool:
         """Tell whether a degradation, by its number, is to be undone if it is found."""
-        return self.factors is None or bool(self.factors[degradation])
+        return self.part(degradation) > 0
+
+    def part(self, degradation: int) -> float:
+        """Return how much of a degradation, by its number, is to be undone."""
+        return 1.0 if self.factors is None else float(self.factors[degradation])
 
     def check(self, height: int, width: int) -> None:
         """Raise `ValueError` for a mask that is not that of a photo of such a size."""
