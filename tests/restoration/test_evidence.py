@@ -223,6 +223,15 @@ def test_who_says_that_a_photo_is_dark_has_its_shadows_lifted_twice_as_far():
     assert RULES.lifted(True, True) == (0.4, 6.0)
 
 
+def test_nothing_is_left_to_undo_once_shadows_are_lifted_by_a_model_that_knows_no_clean_photos():
+    night = np.full((64, 64, 3), 20, np.uint8)
+    night[8:16, 4:20] = 230
+    five = tuple(name for name in NAMES if name != "clean")
+    subject = Restorer(Model(network(FAST, degradations=five).eval(), {}, Path("small"), ""), "cpu", "fp32")
+    lifted = subject.restore(night, ingredients={"low_light": 1.0})
+    assert lifted.notes and lifted.again is None
+
+
 def hills(thickness, seed=0):
     """Return a photo of texture, 200 x 240, behind a veil of such a thickness at the top and none at the bottom."""
     seen = np.random.default_rng(seed).uniform(0, 0.6, (200, 240, 3))

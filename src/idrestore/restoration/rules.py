@@ -310,7 +310,8 @@ class Rules:
 
     def is_nothing(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) leave nothing to undo."""
-        return "clean" in names and bool(rows[..., names.index("clean")].min() > 1 - NOTHING)
+        degradations = [index for index, name in enumerate(names) if name != "clean"]
+        return bool(rows[..., degradations].sum(dim=2).max() < NOTHING)
 
     def lift(
         self, names: Sequence[str], rows: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
