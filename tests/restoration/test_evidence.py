@@ -175,8 +175,15 @@ def test_a_photo_most_of_which_is_dark_is_lifted(most, lift):
     photo = seen(brightness=evidence.Brightness(most, 1.0))
     for found in (rows(clean=0.8, blur=0.2), rows(blur=0.9, clean=0.1)):
         assert RULES.lift(NAMES, found, photo) == pytest.approx(lift)
-    for found in (rows(noise=0.6, clean=0.4), rows(low_light=0.6, clean=0.4)):
+    for found in (rows(rain=0.6, clean=0.4), rows(low_light=0.6, clean=0.4)):
         assert RULES.lift(NAMES, found, photo) == 0
+
+
+@pytest.mark.parametrize(("lights", "lift"), [(1.0, 1.0), (0.2, 0.0)])
+def test_a_dark_photo_with_lights_that_is_called_noisy_is_lifted_first(lights, lift):
+    """Stars, and trees at night, used to be smeared as noise, and lifted only then."""
+    photo = seen(brightness=evidence.Brightness(0.1, lights))
+    assert RULES.lift(NAMES, rows(noise=0.6, clean=0.4), photo) == lift
 
 
 def test_darkness_that_noise_hid_is_read_from_the_photo_once_the_noise_is_gone():

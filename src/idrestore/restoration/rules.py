@@ -316,15 +316,18 @@ class Rules:
     def lift(
         self, names: Sequence[str], rows: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
     ) -> float:
-        """Return how surely a photo is dark that rows (1, M, K) call clean or blurred, in [0, 1].
+        """Return how surely a photo is dark that rows (1, M, K) call something else, in [0, 1].
 
-        So routers call a dark photo that has lights, and a noisy one noisy: `before` is what was found in a photo
-        whose noise was removed since.
+        Routers call a dark photo that has lights clean or blurred, or noisy, for what is dark has little texture. It is
+        lifted first, and then shows how much of that is noise; in one without lights noise is all there is, and is
+        removed first: `before` is what was found in a photo whose noise was.
         """
         first = next(iter(mean_shares(names, rows)))
-        is_shown = before is not None and first == "low_light"
-        is_hidden = before is None or _largest(before) == "noise"
-        if "low_light" not in names or not is_hidden or not (is_shown or first in ("clean", "blur")):
+        if before is None:
+            is_dark = first in ("clean", "blur") or (first == "noise" and self.has_lights(seen))
+        else:
+            is_dark = first in ("clean", "blur", "low_light") and _largest(before) == "noise"
+        if "low_light" not in names or not is_dark:
             return 0.0
         return ramp(seen.brightness.most, self.lift_brightness)
 
