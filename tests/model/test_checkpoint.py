@@ -175,6 +175,13 @@ def test_a_file_with_old_names_is_the_same_model(intact, tmp_path):
     assert all(torch.equal(found.state_dict()[name], tensor) for name, tensor in today.state_dict().items())
 
 
+def test_a_file_of_version_0_2_is_the_same_model(intact, tmp_path):
+    def rename(header, _):
+        header["config"]["per_degradation_top"] = header["config"].pop("per_operation_top")
+
+    assert load(rewritten(intact, tmp_path / "old.safetensors", rename)).network.config == FAST
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

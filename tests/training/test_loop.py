@@ -517,11 +517,11 @@ def test_a_share_of_the_steps_sees_what_a_second_pass_sees():
 
 def test_mixed_weights_start_as_those_of_all(tmp_path):
     """So a network can go on learning with weights of its own for each degradation, and restores as before at first."""
-    plain = dataclasses.replace(MODEL, per_degradation_top=False)
+    plain = dataclasses.replace(MODEL, per_operation_top=False)
     before = shaken(RestorationNetwork(plain), 0.02)
     checkpoint.save(tmp_path / "plain.safetensors", before, {})
     run = Run(
-        recipe(model=dataclasses.replace(plain, per_degradation_top=True), start=str(tmp_path / "plain.safetensors"))
+        recipe(model=dataclasses.replace(plain, per_operation_top=True), start=str(tmp_path / "plain.safetensors"))
     )
     photo = torch.rand(3, 3, 32, 32)
     with torch.no_grad():

@@ -25,7 +25,8 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 """What a model file's tensors may be."""
 METADATA_KEY = "idrestore"
 RENAMED = {
-    "mixed_top": "per_degradation_top",
+    "mixed_top": "per_operation_top",
+    "per_degradation_top": "per_operation_top",
     "overlay_blocks": "additive_refiner",
     "wide_view": "deblurring_refiner",
     "kernel_view": "blur_kernel_estimator",

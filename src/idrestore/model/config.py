@@ -60,9 +60,9 @@ class ModelConfig:
     """The photo is pixel-unshuffled by this much before level 1: 2 quarters the cost of everything after."""
     double_top: bool = True
     """Decoder level 1 keeps the concatenated skip's doubled width, as Restormer does."""
-    per_degradation_top: bool = False
+    per_operation_top: bool = False
     """Decoder level 1 and what follows have weights of their own for each operation, mixed by the ingredients
-    (`model/per_degradation.py`), and look at the photo again instead of at what encoder level 1 saw; for
+    (`model/per_operation.py`), and look at the photo again instead of at what encoder level 1 saw; for
     `convolution` only."""
     additive_refiner: int = 0
     """Residual blocks between decoder level 2 and level 1 that only noise and rain, which lie over the photo, use."""
@@ -95,7 +95,7 @@ class ModelConfig:
     operations_by: OperationsBy = "physics"
     """One operation a physics, on the sum of its degradations' shares, so that only the hub tells noise from rain and
     haze from low light, as published; or one a degradation (ablation, and models made before there was a choice). It
-    holds for `per_degradation_top` too."""
+    holds for `per_operation_top` too."""
     routing: Routing = "learned"
     """`even` has no routers: all degradations have the same share unless ingredients are given (ablation)."""
     predictor: Predictor = "separate"
@@ -154,10 +154,8 @@ class ModelConfig:
                 f"blur_kernel_estimator: got {self.blur_kernel_estimator!r}"
                 " without a deblurring_refiner to look at what it undoes"
             )
-        if self.per_degradation_top and self.backbone != "convolution":
-            raise ValueError(
-                f"per_degradation_top: got true with the backbone {self.backbone!r}, expected 'convolution'"
-            )
+        if self.per_operation_top and self.backbone != "convolution":
+            raise ValueError(f"per_operation_top: got true with the backbone {self.backbone!r}, expected 'convolution'")
 
     def _check_degradations(self) -> None:
         """Check the degradations that the network knows."""
@@ -250,7 +248,7 @@ PRESETS: dict[str, ModelConfig] = {
         refinement=2,
         stem_stride=2,
         double_top=False,
-        per_degradation_top=True,
+        per_operation_top=True,
         deblurring_refiner=(32, 64),
         blur_kernel_estimator=(24, 48),
         affine_refiner=(24, 48, 80),
@@ -268,7 +266,7 @@ PRESETS: dict[str, ModelConfig] = {
         heads=(1, 2, 2, 4),
         stem_stride=2,
         double_top=False,
-        per_degradation_top=True,
+        per_operation_top=True,
         additive_refiner=1,
         deblurring_refiner=(6, 10),
         blur_kernel_estimator=(4, 6),

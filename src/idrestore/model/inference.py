@@ -11,7 +11,7 @@ from idrestore.device import Arithmetic, Precision, find_device, is_half
 from idrestore.model.hub import FoldedHub, IngredientHub
 from idrestore.model.layers import ResidualBlock, can_fuse
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.per_degradation import PerDegradationConv2d, PerDegradationResidualBlock
+from idrestore.model.per_operation import PerOperationConv2d, PerOperationResidualBlock
 from idrestore.model.prior_block import MetaPriorBlock
 
 Decided = TypeVar("Decided", bound=Callable[..., Any])
@@ -33,7 +33,7 @@ def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwo
         assert isinstance(block, MetaPriorBlock)
         block.skip_unused = True
         block.keys_and_values = _remember(block.keys_and_values)  # type: ignore[method-assign]
-    mixed = [module for module in prepared.modules() if isinstance(module, PerDegradationConv2d)]
+    mixed = [module for module in prepared.modules() if isinstance(module, PerOperationConv2d)]
     exact = {
         each for module in (*mixed, prepared.blur_kernel_estimator) if module is not None for each in module.modules()
     }
@@ -41,7 +41,7 @@ def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwo
     for module in prepared.modules():
         if half and isinstance(module, nn.Conv2d) and module not in exact:
             module.to(torch.bfloat16)
-        if isinstance(module, ResidualBlock | PerDegradationResidualBlock):
+        if isinstance(module, ResidualBlock | PerOperationResidualBlock):
             module.fuse = fuse
     for convolution in mixed:
         convolution.mixed = _remember(convolution.mixed)  # type: ignore[method-assign]

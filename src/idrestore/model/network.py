@@ -22,7 +22,7 @@ from idrestore.model.layers import (
     keep_signal,
 )
 from idrestore.model.operations import SeparateOperations, SharedOperations
-from idrestore.model.per_degradation import per_degradation, through
+from idrestore.model.per_operation import per_operation, through
 from idrestore.model.prior_block import (
     Addition,
     EvenRouter,
@@ -160,7 +160,7 @@ class RestorationNetwork(nn.Module):
         self.blur_kernel_estimator: BlurKernelEstimator | None = None
         self.affine_refiner: AffineRefiner | None = None
         none = {name: getattr(ModelConfig, name) for name in REFINERS}
-        self.config = dataclasses.replace(config, per_degradation_top=False, **none)
+        self.config = dataclasses.replace(config, per_operation_top=False, **none)
         self.grow(config)
 
     def forward(
@@ -339,7 +339,7 @@ class RestorationNetwork(nn.Module):
         """Return restored photos (B, 3, H, W), but not deblurred yet, from the features of encoder 1 and decoder 2.
 
         `ingredients` (B, K) are those that were last in force, `prior_block` is that of decoder 1, if it has one.
-        Per-degradation convolutions do not look at `encoder1`: it is known by now what to undo.
+        Per-operation convolutions do not look at `encoder1`: it is known by now what to undo.
         """
         operation_shares = self.shares(ingredients)
 
@@ -348,7 +348,7 @@ class RestorationNetwork(nn.Module):
 
         if self.additive_refiner is not None and (share := self._share(AdditiveRefiner.kind, ingredients)) is not None:
             decoder2 = decoder2.lerp(self.additive_refiner(decoder2), share[:, None, None, None].to(decoder2.dtype))
-        if self.config.per_degradation_top:
+        if self.config.per_operation_top:
             encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
         decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))
         decoder1 = prior_block(top(self.blocks["decoder1"], decoder1))
@@ -384,10 +384,10 @@ class RestorationNetwork(nn.Module):
     def grow(self, wanted: ModelConfig) -> None:
         """Add the parts that a configuration has and this network lacks; they change nothing yet.
 
-        Those are a top of per-degradation convolutions, refiners of what the network knows, and the estimator of blur
+        Those are a top of per-operation convolutions, refiners of what the network knows, and the estimator of blur
         kernels.
         """
-        if wanted.per_degradation_top and not self.config.per_degradation_top:
+        if wanted.per_operation_top and not self.config.per_operation_top:
             self._split_top()
         missing = [name for name in REFINERS if getattr(wanted, name) and not getattr(self.config, name)]
         self.config = dataclasses.replace(self.config, **{name: getattr(wanted, name) for name in missing})
@@ -406,9 +406,9 @@ class RestorationNetwork(nn.Module):
 
         They start as those of all, and those that look at the photo again as the stem's and encoder level 1's.
         """
-        self.config = dataclasses.replace(self.config, per_degradation_top=True)
+        self.config = dataclasses.replace(self.config, per_operation_top=True)
         split = functools.partial(
-            per_degradation,
+            per_operation,
             num_operations=len(self.config.operation_kinds),
             num_added=len(self.config.added),
         )

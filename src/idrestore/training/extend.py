@@ -24,7 +24,7 @@ from idrestore.model.checkpoint import Model
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import RestorationNetwork, ingredient_hub
 from idrestore.model.operations import SharedOperations
-from idrestore.model.per_degradation import PerDegradationConv2d
+from idrestore.model.per_operation import PerOperationConv2d
 from idrestore.model.prior_block import Addition, MetaPriorBlock, Router
 from idrestore.restoration.restorer import Restorer
 from idrestore.training.loop import make_samples, train
@@ -142,7 +142,7 @@ def add_degradation(old: RestorationNetwork, name: str, operation: Operation) ->
         for block in _blocks(new):
             _start(block.additions[-1], block)
         for mixed in new.modules():
-            if isinstance(mixed, PerDegradationConv2d):
+            if isinstance(mixed, PerOperationConv2d):
                 for part, parameter in mixed.added[-1].named_parameters():
                     parameter.copy_(torch.stack([each.get_parameter(part) for each in mixed.of]).mean(dim=0))
     return new

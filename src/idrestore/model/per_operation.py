@@ -24,7 +24,7 @@ def photo_by_photo(layer: Callable[[Tensor, Tensor], Tensor], x: Tensor, shares:
     return torch.cat([layer(*photo) for photo in zip(x.split(1), shares, strict=True)])
 
 
-class PerDegradationConv2d(nn.Module):
+class PerOperationConv2d(nn.Module):
     """A convolution of stride 1 that keeps height and width, with the weight Σ_o w_o W_o and the bias Σ_o w_o b_o.
 
     All O weights start as those of `start`; `num_added` more belong to degradations that were learned later.
@@ -53,7 +53,7 @@ class PerDegradationConv2d(nn.Module):
         return cast("Convolution", (weight, bias))
 
 
-class PerDegradationResidualBlock(nn.Module):
+class PerOperationResidualBlock(nn.Module):
     """A residual block whose two convolutions are mixed, and start as those of `start`."""
 
     fuse = False
@@ -61,8 +61,8 @@ class PerDegradationResidualBlock(nn.Module):
 
     def __init__(self, start: ResidualBlock, num_operations: int, num_added: int = 0) -> None:
         super().__init__()
-        self.first = PerDegradationConv2d(start.first, num_operations, num_added)
-        self.second = PerDegradationConv2d(start.second, num_operations, num_added)
+        self.first = PerOperationConv2d(start.first, num_operations, num_added)
+        self.second = PerOperationConv2d(start.second, num_operations, num_added)
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
         return photo_by_photo(
@@ -70,7 +70,7 @@ class PerDegradationResidualBlock(nn.Module):
         )
 
 
-class PerDegradationSequential(nn.Sequential):
+class PerOperationSequential(nn.Sequential):
     """Layers in turn, of which those that are mixed get the shares (B, O)."""
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:  # type: ignore[override]
@@ -79,19 +79,19 @@ class PerDegradationSequential(nn.Sequential):
         return x
 
 
-def per_degradation(layer: nn.Module, num_operations: int, num_added: int = 0) -> nn.Module:
+def per_operation(layer: nn.Module, num_operations: int, num_added: int = 0) -> nn.Module:
     """Return a layer, or layers in turn, with weights for each operation; at first it does what `layer` does."""
     number = num_operations, num_added
     if isinstance(layer, nn.Conv2d):
-        return PerDegradationConv2d(layer, *number)
+        return PerOperationConv2d(layer, *number)
     if isinstance(layer, ResidualBlock):
-        return PerDegradationResidualBlock(layer, *number)
+        return PerOperationResidualBlock(layer, *number)
     if isinstance(layer, nn.Sequential):
-        return PerDegradationSequential(*(per_degradation(each, *number) for each in layer))
+        return PerOperationSequential(*(per_operation(each, *number) for each in layer))
     return layer  # has no weights
 
 
 def through(layer: nn.Module, x: Tensor, shares: Tensor) -> Tensor:
     """Apply a layer that may be mixed by shares (B, O)."""
-    is_mixed = isinstance(layer, PerDegradationConv2d | PerDegradationResidualBlock | PerDegradationSequential)
+    is_mixed = isinstance(layer, PerOperationConv2d | PerOperationResidualBlock | PerOperationSequential)
     return cast("Tensor", layer(x, shares) if is_mixed else layer(x))

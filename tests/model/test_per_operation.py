@@ -9,14 +9,14 @@ from torch import nn
 from idrestore.degradations import NAMES
 from idrestore.model.layers import ResidualBlock
 from idrestore.model.network import RestorationNetwork
-from idrestore.model.per_degradation import PerDegradationConv2d, PerDegradationResidualBlock
+from idrestore.model.per_operation import PerOperationConv2d, PerOperationResidualBlock
 
 K = len(NAMES)
 
 
 def mixed(kernel=3, bias=True, num_added=0):
     start = nn.Conv2d(4, 6, kernel, padding=kernel // 2, bias=bias)
-    return shaken(PerDegradationConv2d(start, K, num_added))
+    return shaken(PerOperationConv2d(start, K, num_added))
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
@@ -35,7 +35,7 @@ def test_one_ingredient_gives_its_own_convolution(name):
 
 
 def test_all_degradations_start_with_the_same_convolution():
-    layer, x = PerDegradationConv2d(nn.Conv2d(4, 6, 3, padding=1), K), torch.randn(1, 4, 5, 7)
+    layer, x = PerOperationConv2d(nn.Conv2d(4, 6, 3, padding=1), K), torch.randn(1, 4, 5, 7)
     for name in NAMES[1:]:
         assert torch.equal(layer(x, one_hot(name)), layer(x, one_hot(NAMES[0])))
 
@@ -51,7 +51,7 @@ def test_an_addition_without_a_share_changes_nothing():
 
 
 def test_a_mixed_residual_block_by_its_formula():
-    block, x, shares = shaken(PerDegradationResidualBlock(ResidualBlock(4), K)), torch.randn(2, 4, 5, 7), mixture(2)
+    block, x, shares = shaken(PerOperationResidualBlock(ResidualBlock(4), K)), torch.randn(2, 4, 5, 7), mixture(2)
     expected = x + block.second(F.relu(block.first(x, shares)), shares)
     torch.testing.assert_close(block(x, shares), expected)
 
@@ -75,7 +75,7 @@ def test_the_top_sees_the_photo_and_not_what_level_1_saw():
 
 @pytest.mark.parametrize("double_top", [False, True])
 def test_the_top_starts_as_one_that_is_not_mixed(double_top):
-    model, photo = network(FAST, per_degradation_top=False, double_top=double_top), torch.rand(2, 3, 16, 16)
+    model, photo = network(FAST, per_operation_top=False, double_top=double_top), torch.rand(2, 3, 16, 16)
     before = model(photo).restored
     model.grow(dataclasses.replace(FAST, double_top=double_top))
     assert model.config == dataclasses.replace(FAST, double_top=double_top)
@@ -84,11 +84,11 @@ def test_the_top_starts_as_one_that_is_not_mixed(double_top):
 
 @pytest.mark.parametrize("name", BOTH)
 def test_mixing_needs_dense_convolutions(name):
-    changes = {"per_degradation_top": True, "backbone": "convolution"}
+    changes = {"per_operation_top": True, "backbone": "convolution"}
     assert hasattr(network(BOTH[name], **changes), "detail")
-    with pytest.raises(ValueError, match="per_degradation_top: got true with the backbone 'transformer'"):
+    with pytest.raises(ValueError, match="per_operation_top: got true with the backbone 'transformer'"):
         network(BOTH[name], **changes | {"backbone": "transformer"})
 
 
 def test_without_mixing_the_network_is_as_in_the_paper():
-    assert not any(isinstance(m, PerDegradationConv2d) for m in RestorationNetwork(BOTH["paper"]).modules())
+    assert not any(isinstance(m, PerOperationConv2d) for m in RestorationNetwork(BOTH["paper"]).modules())
