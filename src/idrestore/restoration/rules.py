@@ -57,13 +57,12 @@ class Rules:
     """Share of low light above which smoothed grain is not looked at: what is dark has little grain left."""
     max_smoothed_haze: float = 0.3
     """Share of haze up to which it is taken for smoothed noise."""
-    min_grain_share: float = 0.1
-    """Share of blur below which grain is not looked at, unless a photo is changed less because it is called clean."""
+    min_blur_share: float = 0.1
+    """Share of blur below which its kernel is not looked at, nor grain, unless a photo is changed less because it is
+    called clean."""
     sharp_kernels: tuple[float, float] = (0.35, 0.45)
     """Sum of the squares of a blur kernel (`Evidence.sharpness`) from which blur is not believed in part, and not at
-    all ..."""
-    min_kernel_share: float = 0.1
-    """... where it has at least this share."""
+    all."""
     min_grainy_rain: float = 0.25
     """Share of rain from which grain may be that of its streaks."""
     rain_lines: tuple[float, float] = (0.12, 0.24)
@@ -204,10 +203,10 @@ class Rules:
         """
         shares = mean_shares(names, rows)
         is_unsure = shares.get("clean", 0.0) > self.clean_shares[0]
-        if not {"noise", "blur"} <= set(names) or not (shares["blur"] >= self.min_grain_share or is_unsure):
+        if not {"noise", "blur"} <= set(names) or not (shares["blur"] >= self.min_blur_share or is_unsure):
             return rows
         grain = seen.grain
-        fine = ramp(grain.full, self.grain) if shares["blur"] >= self.min_grain_share else 0.0
+        fine = ramp(grain.full, self.grain) if shares["blur"] >= self.min_blur_share else 0.0
         smoothed = ramp(grain.half / max(grain.full, LEAST_GRAIN), self.smoothed_grain)
         smoothed *= ramp(grain.quarter / max(grain.half, LEAST_GRAIN), self.scene_grain)
         if shares.get("low_light", 0.0) > self.max_smoothed_darkness:
@@ -242,9 +241,12 @@ class Rules:
         another kernel.
         """
         shares = mean_shares(names, rows)
-        if seen.is_restored or "clean" not in names or _largest(shares) != "blur":
-            return rows
-        if shares["blur"] < self.min_kernel_share:
+        if (
+            seen.is_restored
+            or "clean" not in names
+            or _largest(shares) != "blur"
+            or shares["blur"] < self.min_blur_share
+        ):
             return rows
         part = ramp(seen.sharpness, self.sharp_kernels)
         return scale_shares(names, rows, 1 - part * one_hot(names, "blur")) if part else rows
