@@ -45,7 +45,7 @@ class Found(NamedTuple):
     """(1, M, K)"""
     routed: Routed | None
     lift: float
-    """How surely a photo that is called clean or blurred, or was noisy, is dark in most of its parts, in [0, 1]"""
+    """How surely a photo that is not called dark is so in most of its parts, in [0, 1]"""
     seen: Evidence
     """What it says itself"""
 

@@ -81,8 +81,8 @@ class Rules:
     max_veiled_noise: float = 0.2
     """... unless noise and rain, whose contrast hides it, have more than this."""
     lift_brightness: tuple[float, float] = (0.2, 0.15)
-    """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean or
-    blurred, or was noisy, is dark in part, and surely ..."""
+    """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean,
+    blurred or noisy is dark in part, and surely ..."""
     lifted_share: float = 0.7
     """... and then has at least this share of low light."""
     traces: tuple[float, float] = (0.03, 0.3)
@@ -241,12 +241,7 @@ class Rules:
         another kernel.
         """
         shares = mean_shares(names, rows)
-        if (
-            seen.is_restored
-            or "clean" not in names
-            or _largest(shares) != "blur"
-            or shares["blur"] < self.min_blur_share
-        ):
+        if not _comes_first("blur", names, shares, seen) or shares["blur"] < self.min_blur_share:
             return rows
         part = ramp(seen.sharpness, self.sharp_kernels)
         return scale_shares(names, rows, 1 - part * one_hot(names, "blur")) if part else rows
@@ -258,7 +253,7 @@ class Rules:
         restoring changes their contrast.
         """
         shares = mean_shares(names, rows)
-        if seen.is_restored or "clean" not in names or _largest(shares) != "haze":
+        if not _comes_first("haze", names, shares, seen):
             return rows
         least, most = self.veiled_shares
         noise = shares.get("noise", 0.0) + shares.get("rain", 0.0)
@@ -430,6 +425,11 @@ def ramp(value: float, limits: tuple[float, float]) -> float:
     """Return how far a value is on its way from one limit, where that is 0, to the other, where it is 1."""
     start, end = limits
     return min(max((value - start) / (end - start), 0.0), 1.0)
+
+
+def _comes_first(name: str, names: Sequence[str], shares: Mapping[str, float], seen: Evidence) -> bool:
+    """Tell whether a photo as it came has a degradation before any other, and may be clean instead."""
+    return not seen.is_restored and "clean" in names and _largest(shares) == name
 
 
 def _largest(found: Mapping[str, float]) -> str | None:
