@@ -38,7 +38,7 @@ def psnr(degraded: Tensor, clean: Tensor | None) -> Numbers:
 
 
 def noise(degraded: Tensor, clean: Tensor | None) -> Numbers:
-    """Describe the residual by channel, by level and by its correlation with its neighbour."""
+    """Describe the residual by channel, by level and by its correlation with its neighbours."""
     if clean is None:
         return {}
     residual, level = (degraded - clean) * 255, clean[1] * 255
@@ -47,7 +47,9 @@ def noise(degraded: Tensor, clean: Tensor | None) -> Numbers:
     if green.std() < 0.3:
         return {}
     correlation = torch.corrcoef(residual.flatten(1))
-    beside = (residual[1, :, 1:] * residual[1, :, :-1]).mean() / residual[1].square().mean()
+
+    def beside(steps: int) -> float:
+        return float((residual[1, :, steps:] * residual[1, :, :-steps]).mean() / residual[1].square().mean())
 
     def deviation(low: int, high: int) -> Tensor:
         inside = (level >= low) & (level < high)
@@ -63,7 +65,8 @@ def noise(degraded: Tensor, clean: Tensor | None) -> Numbers:
         "red-blue": float(correlation[0, 2]),
         "sd at 16-40 / 80-112": float(deviation(16, 40) / middle),
         "sd at 150-190 / 80-112": float(deviation(150, 190) / middle),
-        "neighbours": float(beside),
+        "neighbours": beside(1),
+        "three pixels away": beside(3),
     }
 
 

@@ -88,13 +88,21 @@ def test_noise_has_the_colours_that_were_measured(
 
 
 def test_noise_planes_have_the_asked_covariance_smoothed_or_not() -> None:
-    grain = noise.flat(noise.Grain(0, np.array([[1.5, 0, 0], [0.1, 1, 0], [0.6, 0, 1.4]]), 0.0, 0.0, 0.0))
-    smooth = grain + np.array([0.0] * 9 + [0.8, 0.8, 0.5])
+    grain = noise.flat(noise.Grain(0, np.array([[1.5, 0, 0], [0.1, 1, 0], [0.6, 0, 1.4]]), 0.0, 0.0, 0.0, 0.0, 0.0))
+    smooth = grain + np.array([0.0] * 9 + [0.8, 0.8, 0.5, 0.2, 2.0])
     both = torch.from_numpy(np.stack((grain, smooth))).float()
     planes = noise.planes(both, torch.tensor([1, 2]), torch.zeros(2, 3, 256, 256)).flatten(2)
     expected = torch.from_numpy(grain[:9].reshape(3, 3)).float()
     for row, tolerance in zip(planes, (0.04, 0.1), strict=True):
         torch.testing.assert_close(row.cov(), expected @ expected.T, atol=tolerance, rtol=0.05)
+
+
+@pytest.mark.parametrize(("left", "beside"), [(0.0, 0.0), (0.3, 0.17)])
+def test_what_smoothing_leaves_is_coarse(left: float, beside: float) -> None:
+    """Noise that is smoothed alone does not correlate with itself four pixels away; that of CC15 and PolyU does."""
+    grain = torch.from_numpy(noise.flat(noise.Grain(0, np.eye(3), 0.7, 0.7, 0.0, left, 2.7))).float()
+    plane = noise.planes(grain[None], torch.tensor([1]), torch.zeros(1, 3, 512, 512))[0]
+    assert float((plane[..., 4:] * plane[..., :-4]).mean() / plane.square().mean()) == pytest.approx(beside, abs=0.02)
 
 
 @pytest.mark.parametrize(("share", "ratio"), [(0.0, 1.5), (1.0, 0.7)], ids=["phones", "JPEGs"])

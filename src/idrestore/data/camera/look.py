@@ -42,8 +42,11 @@ class Look(NamedTuple):
 
 
 def draw(rng: np.random.Generator, kinds: tuple[str, ...]) -> Draw | None:
-    """Draw a look, or none; that of degraded photos varies less, and hides nothing that is to be judged."""
-    share = 0.5 if kinds == ("clean",) else 0.2  # half of the photos that have any have each
+    """Draw a look, or none; that of degraded photos varies less, and hides nothing that is to be judged.
+
+    Under noise they vary as much: cameras' photos are soft at the scale of a pixel, and only noise is sharp.
+    """
+    share = 0.5 if kinds in (("clean",), ("noise",)) else 0.2  # half of the photos that have any have each
     hides_light = not {"haze", "low_light"}.isdisjoint(kinds)
 
     def chosen(value: float, otherwise: float, times: float = 1.0) -> float:
