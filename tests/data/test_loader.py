@@ -293,6 +293,15 @@ def test_half_of_the_samples_are_made_each_way(photo_folder):
     assert 20 <= len(draft.ready) <= 40
 
 
+def test_noise_may_lie_over_what_stays(photo_folder):
+    noisy = samples(photo_folder, {"noise": 1.0}, patch=32, sigmas=[5])
+    under = samples(photo_folder, {"noise": 1.0}, patch=32, sigmas=[5], degraded=1.0)
+    plain, kept = noisy.batch(range(20)), under.batch(range(20))
+    assert torch.equal(plain.ingredients, kept.ingredients)
+    assert (kept.clean - plain.clean).square().mean() > 0.01
+    assert (kept.degraded - kept.clean).square().mean() < 0.001
+
+
 @pytest.mark.skipif(not hasattr(signal, "alarm"), reason="this system sends no signals to groups of processes")
 def test_a_worker_outlives_a_signal_to_the_group_but_not_the_program_that_forgot_it(photo_folder):
     ended = subprocess.run(

@@ -37,6 +37,10 @@ WHITE_SIGMA = 8.0, 60.0
 """Standard deviations of the noise of benchmarks, in 8-bit units; drawn evenly on a logarithmic scale."""
 
 
+UNDER_NOISE = tuple(name for name in FIVE if name != "noise")
+"""What may be wrong with a photo before a sensor adds noise to it."""
+
+
 GRACE = 60
 """Seconds that a worker goes on for after it was told to end."""
 
@@ -113,6 +117,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     the degradation they show and how often they take the place of a synthetic sample of it. With `sigmas`, noise is
     the benchmarks': white, Gaussian, of one of these standard deviations in 8-bit units, and never compressed.
     `synthesis` says how the rest is made: as `idrestore degrade` does, as cameras do, a batch at a time, or both.
+    `degraded` is the share of the noise samples that have something else as well, which the clean photo keeps.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         sigmas: Sequence[float] = (),
         white: float = 0.0,
         synthesis: Synthesis = "plain",
+        degraded: float = 0.0,
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
@@ -138,6 +144,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.sigmas = tuple(sigmas)
         self.white = white
         self.synthesis = synthesis
+        self.degraded = degraded
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
@@ -177,6 +184,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 degraded, clean = _crops(images, self.patch, generator)
                 return _Start(kinds, clean, degraded)
         crop = self.photos.crop(self.patch, generator)
+        if kinds == ("noise",) and self.degraded and generator.random() < self.degraded:
+            crop = sample(crop, (str(generator.choice(UNDER_NOISE)),), int(generator.integers(2**31))).degraded
         if kinds == ("noise",) and (self.sigmas or generator.random() < self.white):
             any_sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
             sigma = self.sigmas[generator.integers(len(self.sigmas))] if self.sigmas else any_sigma

@@ -66,6 +66,9 @@ class ModelConfig:
     `convolution` only."""
     additive_refiner: int = 0
     """Residual blocks between decoder level 2 and level 1 that only noise and rain, which lie over the photo, use."""
+    denoiser: tuple[int, ...] = ()
+    """Channels, at a half, a quarter and an eighth of the photo's size, of what restores photos that are noisy and
+    nothing else, in place of all the rest (`model/refiners/denoiser.py`); empty: none."""
     deblurring_refiner: tuple[int, ...] = ()
     """Channels, at a quarter and at an eighth of the photo's size, of what refines blurred photos
     (`model/refiners/convolutive.py`); empty: none."""
@@ -145,7 +148,8 @@ class ModelConfig:
         """Check what is for a single degradation, or kind of them."""
         if not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
             raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
-        for name, number in (("deblurring_refiner", 2), ("blur_kernel_estimator", 2), ("affine_refiner", 3)):
+        sizes = {"denoiser": 3, "deblurring_refiner": 2, "blur_kernel_estimator": 2, "affine_refiner": 3}
+        for name, number in sizes.items():
             value = getattr(self, name)
             if len(value) not in (0, number) or not all(1 <= width <= MOST_CHANNELS for width in value):
                 raise ValueError(f"{name}: got {value!r}, expected none, or {number} numbers from 1 to {MOST_CHANNELS}")
@@ -244,11 +248,12 @@ PRESETS: dict[str, ModelConfig] = {
     "fast": ModelConfig(
         backbone="convolution",
         dim=32,
-        depths=(2, 3, 3, 2),
+        depths=(2, 3, 3, 1),
         refinement=2,
         stem_stride=2,
         double_top=False,
         per_operation_top=True,
+        denoiser=(48, 80, 112),
         deblurring_refiner=(32, 64),
         blur_kernel_estimator=(24, 48),
         affine_refiner=(24, 48, 80),
@@ -267,6 +272,7 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         per_operation_top=True,
+        denoiser=(6, 8, 10),
         additive_refiner=1,
         deblurring_refiner=(6, 10),
         blur_kernel_estimator=(4, 6),

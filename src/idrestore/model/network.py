@@ -43,9 +43,10 @@ from idrestore.model.refiners.blur_kernel import (
     wiener_filter,
 )
 from idrestore.model.refiners.convolutive import DeblurringRefiner
+from idrestore.model.refiners.denoiser import Denoiser, noise_part
 
-REFINERS = ("additive_refiner", "deblurring_refiner", "blur_kernel_estimator", "affine_refiner")
-"""Settings of `ModelConfig` that refiners and the estimator come from, in the order in which they are added."""
+REFINERS = ("denoiser", "additive_refiner", "deblurring_refiner", "blur_kernel_estimator", "affine_refiner")
+"""Settings of `ModelConfig` that refiners and the like come from, in the order in which they are added."""
 LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
 
 
@@ -114,7 +115,8 @@ class RestorationNetwork(nn.Module):
     """
 
     skip_unused = False
-    """Whether the additive and the deblurring refiner are left out where their shares are 0."""
+    """Whether the additive and the deblurring refiner are left out where their shares are 0, and all but the denoiser
+    where there is nothing but noise."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -155,6 +157,7 @@ class RestorationNetwork(nn.Module):
             keep_signal(self)
         for operation in get_args(Operation):
             self.register_buffer(operation, torch.tensor(self._marks(operation)).float(), persistent=False)
+        self.denoiser: Denoiser | None = None
         self.additive_refiner: AdditiveRefiner | None = None
         self.deblurring_refiner: DeblurringRefiner | None = None
         self.blur_kernel_estimator: BlurKernelEstimator | None = None
@@ -177,18 +180,24 @@ class RestorationNetwork(nn.Module):
         `read_blur`), used where blur has a share; the `colours` come afterwards. `routed` is what `route` made
         of the same photo: the way goes on from there, so ingredients must be those that the routers found.
         """
+        if ingredients is not None and self._is_denoised_alone(ingredients):
+            return self._denoised_alone(tiles, ingredients, routed)
         output, shares = self._undo(tiles, ingredients, routed)
         unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
-        return output._replace(restored=self._deblur(tiles, output.restored, shares, unblurred))
+        restored = self._deblur(tiles, output.restored, shares, unblurred)
+        return output._replace(restored=self._denoise(tiles, restored, shares))
 
     def restore_whole(self, photos: Tensor, decisions: Decisions, ingredients: Tensor | None = None) -> NetworkOutput:
         """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; `ingredients` as in `forward`.
 
         What is read once of a photo, blur and colour grid, is read from each for which that is decided.
         """
+        if ingredients is not None and self._is_denoised_alone(ingredients):
+            return self._denoised_alone(photos, ingredients)
         output, shares = self._undo(photos, ingredients)
         blur = self._read_each(photos, shares, decisions)
         restored = self._deblur(photos, output.restored, shares, *self._unblurred(photos, blur))
+        restored = self._denoise(photos, restored, shares)
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
@@ -214,13 +223,42 @@ class RestorationNetwork(nn.Module):
         block = functools.partial(self._apply_prior_block, "decoder1", degraded, ingredients, logits, outputs)
         last = outputs[-1].ingredients if outputs else self._given_or_even(logits[0], ingredients)
         restored = self.finish(degraded, routed.encoder1, routed.decoder2, last, block)
-        output = NetworkOutput(
-            restored,
-            torch.stack(logits[: self.config.num_rows], dim=1),
-            [output.side_image for output in outputs if output.side_image is not None],
-            [output.latents for output in outputs],
-        )
+        output = _network_output(restored, torch.stack(logits[: self.config.num_rows], dim=1), outputs)
         return output, outputs[-1].ingredients if outputs else last
+
+    def _noise_part(self, shares: Tensor) -> Tensor:
+        """Return how far noise is all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""
+        if self.denoiser is None:
+            return shares.new_zeros(len(shares))
+        return noise_part(self._named("noise", shares), self._named("clean", shares))
+
+    def _denoised(self, photos: Tensor, shares: Tensor) -> Tensor:
+        """Return photos (B, 3, H, W) of ingredients (B, K) without their noise, as far as they are not clean."""
+        assert self.denoiser is not None
+        return photos + (1 - self._named("clean", shares))[:, None, None, None] * self.denoiser(photos)
+
+    def _denoise(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
+        """Let the denoiser's result take the place of what was made of photos, as far as these are only noisy."""
+        if self.denoiser is None:
+            return restored
+        return restored.lerp(self._denoised(photos, shares), self._noise_part(shares)[:, None, None, None])
+
+    def _is_denoised_alone(self, ingredients: Tensor) -> bool:
+        """Tell whether photos of given ingredients are noisy and nothing else, and what is unused is left out."""
+        return self.skip_unused and bool(self._noise_part(_last(ingredients)).eq(1).all())
+
+    def _denoised_alone(self, photos: Tensor, ingredients: Tensor, routed: Routed | None = None) -> NetworkOutput:
+        """Return what the denoiser makes of such photos, and what is known of them already."""
+        restored = self._denoised(photos, _last(ingredients))
+        if routed is not None:
+            return _network_output(restored, routed.logits, routed.outputs)
+        rows = ingredients.new_zeros(len(photos), self.config.num_rows, ingredients.shape[-1])
+        return _network_output(restored, rows, [])
+
+    def _named(self, name: str, shares: Tensor) -> Tensor:
+        """Return the share (B,) of a degradation in ingredients (B, K); 0 of one that the network does not know."""
+        names = self.config.known
+        return shares[:, names.index(name)] if name in names else shares.new_zeros(len(shares))
 
     def _to_decoder2(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool = False) -> Routed:
         """Go down and up again to where, for decoder level 1, the photo's own detail is needed."""
@@ -325,7 +363,7 @@ class RestorationNetwork(nn.Module):
         """Return the ingredients (B, K) in force where there is no meta-prior block."""
         if ingredients is None:
             return logits.softmax(dim=1)
-        rows = ingredients[:, -1] if ingredients.ndim == 3 else ingredients
+        rows = _last(ingredients)
         return torch.where(rows.any(dim=1, keepdim=True), rows, logits.softmax(dim=1))
 
     def finish(
@@ -391,6 +429,8 @@ class RestorationNetwork(nn.Module):
             self._split_top()
         missing = [name for name in REFINERS if getattr(wanted, name) and not getattr(self.config, name)]
         self.config = dataclasses.replace(self.config, **{name: getattr(wanted, name) for name in missing})
+        if "denoiser" in missing and "noise" in self.config.known:
+            self.denoiser = Denoiser(*self.config.denoiser)
         if "additive_refiner" in missing and any(self._marks(AdditiveRefiner.kind)):
             self.additive_refiner = AdditiveRefiner(2 * self.config.dim, self.config.additive_refiner)
         if "deblurring_refiner" in missing and any(self._marks(DeblurringRefiner.kind)):
@@ -451,6 +491,17 @@ class RestorationNetwork(nn.Module):
                 for name, _ in config.added
             ],
         )
+
+
+def _last(ingredients: Tensor) -> Tensor:
+    """Return those last in force, (B, K), of ingredients (B, M, K) or (B, K)."""
+    return ingredients[:, -1] if ingredients.ndim == 3 else ingredients
+
+
+def _network_output(restored: Tensor, logits: Tensor, outputs: Sequence[PriorOutput]) -> NetworkOutput:
+    """Return restored photos (B, 3, H, W) with what the routers (B, M, K) and the meta-prior blocks said and gave."""
+    sides = [output.side_image for output in outputs if output.side_image is not None]
+    return NetworkOutput(restored, logits, sides, [output.latents for output in outputs])
 
 
 def ingredient_hub(config: ModelConfig) -> IngredientHub:

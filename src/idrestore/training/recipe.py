@@ -51,6 +51,8 @@ class DataConfig:
     """Standard deviations of white noise, in 8-bit units, as in the benchmarks; empty: noise of all kinds"""
     white: float = 0.0
     """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
+    degraded: float = 0.0
+    """Share of the noise samples that are hazy, dark, rainy or blurred as well, and are to stay so"""
     synthesis: Synthesis = "plain"
     """How photos are degraded: as `idrestore degrade` does, as cameras do, or half of them each way ("both")"""
     held_out: int = 16
@@ -60,7 +62,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, ratios=0, sigmas=0, held_out=0, workers=0)
-        check_shares(self, "white")
+        check_shares(self, "white", "degraded")
         if not self.scales or not all(scale > 0 for scale in self.scales):
             raise ValueError(f"scales: got {self.scales}, expected some numbers above 0")
         if self.ratios and not any(self.ratios.values()):

@@ -56,6 +56,7 @@ class Run:
                 self.teacher = start.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.learn:
             self._freeze_all_but(set(config.learn))
+            self.network.skip_unused = config.learn == ("denoiser",)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
