@@ -141,14 +141,22 @@ def test_a_trace_of_darkness_is_noise_where_noise_is_strongest():
 def test_haze_waits_until_noise_or_sure_rain_is_gone():
     for over, share in (("noise", 0.5), ("rain", 0.65)):
         found = rows(haze=0.3, clean=0.7 - share, **{over: share})
-        assert shares(RULES.haze_waits(NAMES, found)) == shares(rows(clean=0.7 - share, **{over: share + 0.3}))
+        assert shares(RULES.what_waits(NAMES, found, None)) == shares(rows(clean=0.7 - share, **{over: share + 0.3}))
     for kept in (
         rows(haze=0.5, noise=0.4, clean=0.1),
         rows(noise=0.98, haze=0.02),
         rows(rain=0.55, haze=0.35, clean=0.1),
         rows(blur=0.7, haze=0.3),
     ):
-        assert RULES.haze_waits(NAMES, kept) is kept
+        assert RULES.what_waits(NAMES, kept, None) is kept
+
+
+@pytest.mark.parametrize("wanted", [1.0, 0.6])
+def test_all_waits_for_a_denoiser_which_sees_how_much_noise_there_is(wanted):
+    found = rows(noise=0.4, blur=0.2, low_light=0.1, clean=0.3)
+    assert shares(RULES.what_waits(NAMES, found, wanted)) == shares(rows(noise=wanted, clean=1 - wanted))
+    for kept in (rows(noise=0.4, blur=0.6), rows(rain=0.5, noise=0.4, clean=0.1)):
+        assert RULES.what_waits(NAMES, kept, wanted) is kept
 
 
 @pytest.mark.parametrize(

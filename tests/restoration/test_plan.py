@@ -144,12 +144,18 @@ def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
 
 
 @pytest.mark.parametrize(
-    ("wish", "noise", "haze"),
-    [({}, 0.8, 0.0), ({"only": {"haze"}}, 0.0, 0.3), ({"strength": {"haze": 0.5}}, 0.65, 0.0)],
+    ("wish", "denoiser", "noise", "haze"),
+    [
+        ({}, (), 0.8, 0.0),
+        ({}, (3, 4, 5), 1.0, 0.0),
+        ({"only": {"haze"}}, (3, 4, 5), 0.0, 0.3),
+        ({"strength": {"haze": 0.5}}, (), 0.65, 0.0),
+        ({"strength": {"noise": 0.7, "haze": 0.5}}, (3, 4, 5), 0.7, 0.0),
+    ],
 )
-def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, noise, haze):
+def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, denoiser, noise, haze):
     logits = torch.tensor([[0.5, 1e-6, 0.3, 1e-6, 1e-6, 0.2]]).log()
-    subject = planner()
+    subject = planner(denoiser=denoiser)
     subject.engine.route = lambda crops: Routed([logits] * 3, [], torch.empty(0), torch.empty(0))
     made = first(subject, PHOTO, Request.of(NAMES, 3, **wish), Grid(tiles(64, 80, 256, 96), 16))
     assert made.ingredients[0, 0, [NAMES.index("noise"), NAMES.index("haze")]].tolist() == pytest.approx(

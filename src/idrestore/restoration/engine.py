@@ -40,10 +40,10 @@ class Engine:
         """The same in fp32."""
         return Engine(self._original, str(self.device), "fp32")
 
-    def route(self, crops: Floats) -> Routed:
-        """Ask the routers for one answer on crops of a photo."""
+    def route(self, crops: Floats, ingredients: Tensor | None = None) -> Routed:
+        """Ask the routers for one answer on crops of a photo, or go as far with given ingredients (1, M, K)."""
         with torch.inference_mode(), self._autocast():
-            return self.network.route(self.placed(crops))
+            return self.network.route(self.placed(crops), ingredients)
 
     def restore(
         self, photos: Floats, ingredients: Tensor, deconvolution: Tensor | None = None, routed: Routed | None = None

@@ -1,4 +1,4 @@
-"""What is decided about a photo, once, before any of it is restored; a second pass has a plan of its own."""
+"""What is decided about a photo, once, before any of it is restored; each further pass has a plan of its own."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -73,6 +73,8 @@ class Plan:
     """The filter that undoes the photo's blur; None: it has none that could be read"""
     routed: Routed | None = None
     """What the network knows of the photo already, if that is one tile and routed to these very ingredients"""
+    waits: bool = False
+    """Whether something that was found is left to another pass"""
 
 
 class Planner(NamedTuple):
@@ -99,12 +101,17 @@ class Planner(NamedTuple):
         else:
             clean = 0.0 if lift else self.shares(found).get("clean", 0.0)
             strength = request.strength * self.rules.kept_change(clean)
-        return self._plan(photo, request, grid, found, strength, seen, routed, lift, is_first=True)
+        return self._plan(photo, request, grid, found, strength, seen, routed, lift, may_wait=True)
 
-    def second(self, before: Photo, after: Photo, first: Plan, request: Request, grid: Grid) -> Plan | None:
-        """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not."""
+    def next(
+        self, before: Photo, after: Photo, last: Plan, request: Request, grid: Grid, may_wait: bool = False
+    ) -> Plan | None:
+        """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not.
+
+        `last` is the plan by which it was restored; `may_wait` is whether there may be another pass.
+        """
         rules, names = self.rules, self.engine.names
-        found_before = self.shares(first.found)
+        found_before = self.shares(last.found)
         found, routed, seen = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         lift = 0.0
@@ -120,7 +127,7 @@ class Planner(NamedTuple):
             routed = None
         if not request.wants(names.index(next(iter(self.shares(found))))):
             return None
-        return self._plan(after, request, grid, found, first.strength, seen, routed, lift)
+        return self._plan(after, request, grid, found, last.strength, seen, routed, lift, may_wait)
 
     def after_lift(self, photo: Photo, request: Request, grid: Grid) -> Plan | None:
         """Decide what is done to a photo whose shadows were lifted, which shows their noise; None if it is clean."""
@@ -154,15 +161,19 @@ class Planner(NamedTuple):
         seen: Evidence,
         routed: Routed | None = None,
         lift: float = 0.0,
-        is_first: bool = False,
+        may_wait: bool = False,
     ) -> Plan:
         """Decide what follows from what was found."""
         names, rules = self.engine.names, self.rules
         ingredients = found
         if request.factors is not None:
             ingredients = scale_shares(names, found, request.factors)
-        if is_first:
-            ingredients = rules.haze_waits(names, ingredients)
+        waits = False
+        if may_wait:
+            denoises = "noise" in names and self.engine.network.config.denoiser
+            denoised = request.part(names.index("noise")) if denoises else None
+            outermost = rules.what_waits(names, ingredients, denoised)
+            ingredients, waits = outermost, outermost is not ingredients
         if request.ingredients is not None and rules.is_amount_of_interest(names, ingredients):
             clean = self.shares(self.route(photo, grid)[0]).get("clean", 0.0)
             ingredients = rules.leave_clean(names, ingredients, clean)
@@ -184,6 +195,7 @@ class Planner(NamedTuple):
             self._colours(photo, ingredients, certainty, darkness) if how is None and certainty.any() else None,
             self._deconvolution(ingredients, seen) if how is None else None,
             routed if ingredients is found else None,
+            waits,
         )
 
     def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None, Evidence]:

@@ -48,6 +48,8 @@ WORK = 1.6
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
 SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
+MOST_PASSES = 3
+"""Passes over a photo: noise lies over rain, and rain over haze."""
 LEAST_LIFT = 1.05
 """Gain from which lifting shows."""
 LIFTED = "dark: its shadows were made up to {:.1f} times as bright"
@@ -298,7 +300,7 @@ class Restorer:
         def work(tile: Tile) -> NDArray[np.float32]:
             nonlocal done
             if plan.tone is None or look is not None:
-                changed, output = self._restore_tile(photo, tile, plan)
+                changed, output = self._restore_tile(photo, tile, plan, look is not None)
             if plan.tone is not None:
                 changed = self._lift_tile(photo, tile, plan.tone)
             done += 1
@@ -324,12 +326,19 @@ class Restorer:
             whole[request.protect] = photo.array[request.protect]
         return whole
 
-    def _restore_tile(self, photo: Photo, tile: Tile, plan: Plan) -> tuple[NDArray[np.float32], NetworkOutput]:
-        """Restore a tile, (h, w, 3), by a plan alone; raise `NotFiniteError`."""
+    def _restore_tile(
+        self, photo: Photo, tile: Tile, plan: Plan, looked_at: bool
+    ) -> tuple[NDArray[np.float32], NetworkOutput]:
+        """Restore a tile, (h, w, 3), by a plan alone; raise `NotFiniteError`.
+
+        One to be looked at goes through the meta-prior blocks even if it is restored without them.
+        """
         patch = pixels.scaled(photo.colour[tile.rows, tile.columns], photo.white)
         padded = tiling.pad_to_multiple(patch, self.multiple)[None]
         seen, taken = pixels.roll_off(padded, plan.darkness, self.rules.highlights)
         routed = plan.routed if seen is padded else None
+        if looked_at and routed is None:
+            routed = self.engine.route(seen, plan.ingredients)
         output = self.engine.restore(seen, plan.ingredients, plan.deconvolution, routed)
         restored = output.restored
         if plan.colours is not None:
@@ -364,23 +373,35 @@ class Restorer:
         return scaled
 
     def _finish(self, photo: Photo, first: NDArray[Any], plan: Plan, request: Request, progress: Progress) -> Result:
-        """Take a second pass if something was hidden, and keep as much of the change as the plan says."""
-        image, again, after = first, None, Photo.of(first)
-        second = None
-        if plan.tone is not None:
-            second = self._planner.after_lift(after, request, self._grid(after))
-        elif request.ingredients is None and self.rules.may_hide_something(self._shares(plan), photo):
-            second = self._planner.second(photo, after, plan, request, self._grid(after))
-        if second is not None:
-            again = self._shares(second)
-            image = self.run(after, second, request, lambda at, of: progress(of + at, 2 * of)).image
-            if plan.tone is not None:
-                pixels.blend(image, first, second.strength)
-        pixels.blend(image, photo.array, plan.strength)
+        """Take further passes if something was hidden, and keep as much of the change as the plan says."""
+        image, plans = first, [plan]
+        while (plan := self._next(photo, image, plans, request)) is not None:  # type: ignore[assignment]
+            before, done = image, len(plans)
+            image = self.run(
+                Photo.of(before), plan, request, lambda at, of, done=done: progress(done * of + at, (done + 1) * of)
+            ).image
+            if plans[0].tone is not None:
+                pixels.blend(image, before, plan.strength)
+            plans.append(plan)
+        pixels.blend(image, photo.array, plans[0].strength)
         is_changed = not pixels.is_equal(image, photo.array)
-        tones = [each.tone for each in (plan, second) if each is not None and each.tone is not None]
+        tones = [each.tone for each in plans if each.tone is not None]
         notes = tuple(LIFTED.format(each.gain) for each in tones if each.gain >= LEAST_LIFT)
-        return Result(image, self._shares(plan), again, is_changed, notes, self.arithmetic)
+        found, *again = map(self._shares, plans)
+        return Result(image, found, again[0] if again else None, is_changed, notes, self.arithmetic)
+
+    def _next(self, photo: Photo, image: NDArray[Any], plans: list[Plan], request: Request) -> Plan | None:
+        """Return the plan of the next pass over what the passes so far made of a photo; None if it is done."""
+        last, is_first = plans[-1], len(plans) == 1
+        if len(plans) == MOST_PASSES or not (is_first or last.waits):
+            return None
+        after = Photo.of(image)
+        grid = self._grid(after)
+        if last.tone is not None:
+            return self._planner.after_lift(after, request, grid)
+        if request.ingredients is not None or not self.rules.may_hide_something(self._shares(last), photo):
+            return None
+        return self._planner.next(photo, after, last, request, grid, may_wait=len(plans) + 1 < MOST_PASSES)
 
     @property
     def _planner(self) -> Planner:

@@ -2,7 +2,7 @@
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is dark
 all the same (`lift`), how much of the change is kept (`kept_change`), if it is soft, not blurred (`is_soft`), what
-waits for a second pass (`haze_waits`), how much there is of what the user told (`leave_clean`), if that is nothing
+waits for a second pass (`what_waits`), how much there is of what the user told (`leave_clean`), if that is nothing
 (`is_nothing`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and
 as which of the two (`haziness`, `darkness`), if a dark photo was exposed for its lights (`has_lights`), whether blur is
 filtered away (`is_deconvolved`), and, once the photo is restored, if it needs a second pass (`may_hide_something`,
@@ -113,9 +113,10 @@ class Rules:
     """A second degradation of this share is reason to route the restored photo again: noise hides haze and blur."""
     sure_share: float = 0.5
     """A second pass is for a degradation that then has at least this share ..."""
-    evidence: tuple[tuple[float, float], ...] = ((0.07, 0.15), (0.14, 0.2))
-    """... if the product of its shares, before and after, is at least the first of one of these pairs, and the share of
-    `clean` is then at most the second."""
+    min_evidence: float = 0.075
+    """... if the product of its shares, before and after, is at least this ..."""
+    max_second_clean: float = 0.2
+    """... and the share of `clean` is then at most this."""
     max_clean_beside_noise: float = 0.1
     """Share of `clean` that stays where a camera smoothed noise, for there is little of it; and, as far as the routers
     find it, where noise, or it and rain, is most of what is told ..."""
@@ -124,7 +125,7 @@ class Rules:
     min_waiting_haze: float = 0.03
     """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
     sure_rain_share: float = 0.6
-    """... of at least this share."""
+    """... of at least this share. Where the model has a denoiser, all else waits for it."""
     min_hidden_haze: float = 0.3
     """Share of haze, after noise was removed, from which noise hid it ..."""
     max_hazy_clean: float = 0.08
@@ -275,12 +276,17 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
 
-    def haze_waits(self, names: Sequence[str], rows: Tensor) -> Tensor:
+    def what_waits(self, names: Sequence[str], rows: Tensor, denoised: float | None) -> Tensor:
         """Give haze's share in rows (1, M, K) to noise or sure rain where that is the largest.
 
-        How hazy a photo is shows once what lies over it is gone. Rows of which nothing changes are returned themselves.
+        How hazy a photo is shows once what lies over it is gone. Where a model has a denoiser, that alone works first,
+        and sees for itself how much noise there is: `denoised` is how much of it the user wants gone, in [0, 1]; None:
+        there is no denoiser. Rows of which nothing changes are returned themselves.
         """
         shares = mean_shares(names, rows)
+        if denoised is not None and _largest(shares) == "noise":
+            row = denoised * one_hot(names, "noise") + (1 - denoised) * one_hot(names, "clean")
+            return row.to(rows).expand_as(rows)
         first, share = next(iter(shares.items()))
         is_over = first == "noise" or (first == "rain" and share >= self.sure_rain_share)
         if not is_over or shares.get("haze", 0.0) < self.min_waiting_haze:
@@ -360,8 +366,7 @@ class Rules:
         name, share = next(iter(after.items()))
         if share < self.sure_share or name in (_largest(before), "clean", "blur"):
             return False
-        clean = after.get("clean", 0.0)
-        return any(share * before[name] >= product and clean <= doubt for product, doubt in self.evidence)
+        return share * before[name] >= self.min_evidence and after.get("clean", 0.0) <= self.max_second_clean
 
     def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, seen: Evidence) -> Tensor:
         """Raise haze's share in rows (1, M, K) of a photo whose noise was removed, if that hid haze.
