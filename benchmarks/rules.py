@@ -65,8 +65,8 @@ class Remembering(Engine):
         super().__init__(network)
         self.known: dict[Any, Any] = {}
 
-    def route(self, crops: Any) -> Any:
-        """As that of `Engine`."""
+    def route(self, crops: Any, ingredients: Any = None) -> Any:
+        """As that of `Engine`, of crops that routers decide about."""
         return self._once("route", crops)
 
     def restore(self, photos: Any, ingredients: Any, deconvolution: Any = None, routed: Any = None) -> Any:

@@ -73,8 +73,6 @@ class Plan:
     """The filter that undoes the photo's blur; None: it has none that could be read"""
     routed: Routed | None = None
     """What the network knows of the photo already, if that is one tile and routed to these very ingredients"""
-    waits: bool = False
-    """Whether something that was found is left to another pass"""
 
 
 class Planner(NamedTuple):
@@ -104,20 +102,20 @@ class Planner(NamedTuple):
         return self._plan(photo, request, grid, found, strength, seen, routed, lift, may_wait=True)
 
     def next(
-        self, before: Photo, after: Photo, last: Plan, request: Request, grid: Grid, may_wait: bool = False
+        self, before: Photo, after: Photo, plans: Sequence[Plan], request: Request, grid: Grid, may_wait: bool
     ) -> Plan | None:
         """Decide what is done to a restored photo, if something was hidden in it that now shows; None if not.
 
-        `last` is the plan by which it was restored; `may_wait` is whether there may be another pass.
+        `plans` are those by which it was restored; `may_wait` is whether there may be another pass.
         """
         rules, names = self.rules, self.engine.names
-        found_before = self.shares(last.found)
+        last, found_before = plans[-1], self.shares(plans[-1].found)
         found, routed, seen = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         lift = 0.0
         if (hazy := rules.hidden_haze(names, found_before, found, seen)) is not found:
             found, routed = hazy, None
-        elif not rules.needs_second_pass(found_before, shares):
+        elif not rules.needs_second_pass([self.shares(plan.found) for plan in plans], shares):
             found, lift = self._dark(request, found, seen, found_before)
             if not lift:
                 change = pixels.difference(before.colour, after.colour, before.white)
@@ -168,12 +166,10 @@ class Planner(NamedTuple):
         ingredients = found
         if request.factors is not None:
             ingredients = scale_shares(names, found, request.factors)
-        waits = False
         if may_wait:
             denoises = "noise" in names and self.engine.network.config.denoiser
             denoised = request.part(names.index("noise")) if denoises else None
-            outermost = rules.what_waits(names, ingredients, denoised)
-            ingredients, waits = outermost, outermost is not ingredients
+            ingredients = rules.what_waits(names, ingredients, denoised)
         if request.ingredients is not None and rules.is_amount_of_interest(names, ingredients):
             clean = self.shares(self.route(photo, grid)[0]).get("clean", 0.0)
             ingredients = rules.leave_clean(names, ingredients, clean)
@@ -195,7 +191,6 @@ class Planner(NamedTuple):
             self._colours(photo, ingredients, certainty, darkness) if how is None and certainty.any() else None,
             self._deconvolution(ingredients, seen) if how is None else None,
             routed if ingredients is found else None,
-            waits,
         )
 
     def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None, Evidence]:

@@ -376,10 +376,8 @@ class Restorer:
         """Take further passes if something was hidden, and keep as much of the change as the plan says."""
         image, plans = first, [plan]
         while (plan := self._next(photo, image, plans, request)) is not None:  # type: ignore[assignment]
-            before, done = image, len(plans)
-            image = self.run(
-                Photo.of(before), plan, request, lambda at, of, done=done: progress(done * of + at, (done + 1) * of)
-            ).image
+            before, seen = image, functools.partial(_after, len(plans), progress)
+            image = self.run(Photo.of(before), plan, request, seen).image
             if plans[0].tone is not None:
                 pixels.blend(image, before, plan.strength)
             plans.append(plan)
@@ -392,8 +390,8 @@ class Restorer:
 
     def _next(self, photo: Photo, image: NDArray[Any], plans: list[Plan], request: Request) -> Plan | None:
         """Return the plan of the next pass over what the passes so far made of a photo; None if it is done."""
-        last, is_first = plans[-1], len(plans) == 1
-        if len(plans) == MOST_PASSES or not (is_first or last.waits):
+        last = plans[-1]
+        if len(plans) == MOST_PASSES:
             return None
         after = Photo.of(image)
         grid = self._grid(after)
@@ -401,7 +399,7 @@ class Restorer:
             return self._planner.after_lift(after, request, grid)
         if request.ingredients is not None or not self.rules.may_hide_something(self._shares(last), photo):
             return None
-        return self._planner.next(photo, after, last, request, grid, may_wait=len(plans) + 1 < MOST_PASSES)
+        return self._planner.next(photo, after, plans, request, grid, may_wait=len(plans) + 1 < MOST_PASSES)
 
     @property
     def _planner(self) -> Planner:
@@ -465,6 +463,11 @@ class Restorer:
 
         small, large = (memory.peak_of(functools.partial(work, side)) for side in sides)
         return (large - small) / (sides[1] ** 2 - sides[0] ** 2)
+
+
+def _after(passes: int, progress: Progress, done: int, total: int) -> None:
+    """Tell how many tiles are done in a pass that comes after others."""
+    progress(passes * total + done, (passes + 1) * total)
 
 
 def _crop(array: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:

@@ -114,9 +114,10 @@ class Rules:
     sure_share: float = 0.5
     """A second pass is for a degradation that then has at least this share ..."""
     min_evidence: float = 0.075
-    """... if the product of its shares, before and after, is at least this ..."""
-    max_second_clean: float = 0.2
-    """... and the share of `clean` is then at most this."""
+    """... if the product of its shares, before (the largest) and after, is at least this ..."""
+    max_second_clean: float = 0.15
+    """... and the share of `clean` is then at most this; in a third pass, over what noise and rain hid, that from which
+    less would be changed."""
     max_clean_beside_noise: float = 0.1
     """Share of `clean` that stays where a camera smoothed noise, for there is little of it; and, as far as the routers
     find it, where noise, or it and rain, is most of what is told ..."""
@@ -358,15 +359,21 @@ class Rules:
             or (_largest(found) == "noise" and brightness(photo).most < self.lift_brightness[0])
         )
 
-    def needs_second_pass(self, before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-        """Tell from what was found, before and after restoring, the largest first, if something was hidden.
+    def needs_second_pass(self, before: Sequence[Mapping[str, float]], after: Mapping[str, float]) -> bool:
+        """Tell from what was found before each pass so far, and after, the largest first, if something was hidden.
 
+        Noise may hide rain without a trace, and photos whose noise is gone do not look rainy if they are not.
         Blur is never told so: `may_hide_blur`, and the kernel decides.
         """
         name, share = next(iter(after.items()))
-        if share < self.sure_share or name in (_largest(before), "clean", "blur"):
+        last = _largest(before[-1])
+        if share < self.sure_share or name in (last, "clean", "blur"):
             return False
-        return share * before[name] >= self.min_evidence and after.get("clean", 0.0) <= self.max_second_clean
+        if name == "rain" and last == "noise":
+            return True
+        most_clean = self.max_second_clean if len(before) == 1 else self.clean_shares[0]
+        hint = max(found.get(name, 0.0) for found in before)
+        return share * hint >= self.min_evidence and after.get("clean", 0.0) <= most_clean
 
     def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, seen: Evidence) -> Tensor:
         """Raise haze's share in rows (1, M, K) of a photo whose noise was removed, if that hid haze.

@@ -108,8 +108,9 @@ def draw_sensor(rng: np.random.Generator) -> tuple[Grain, NDArray[np.float64]]:
     colours /= np.linalg.norm(colours[1])
     smoothed, sharpened = rng.random() < sensor.smoothed, rng.random() < 0.5
     luma, chroma, gain = rng.uniform(*sensor.luma), rng.uniform(*sensor.chroma), rng.uniform(*SHARPENED)
-    filters = smoothed * np.array((luma, chroma, sharpened * gain, rng.uniform(*LEFT)))
-    grain = Grain(int(rng.integers(2**62)), colours, *filters.tolist(), rng.uniform(*LEFT_SIZE))
+    left, left_size = rng.uniform(*LEFT), rng.uniform(*LEFT_SIZE)
+    filters = smoothed * luma, smoothed * chroma, smoothed * sharpened * gain, smoothed * left, left_size
+    grain = Grain(int(rng.integers(2**62)), colours, *filters)
     curve = np.interp(np.linspace(0, 255, CURVE), sensor.levels, sensor.deviations)
     return grain, curve ** rng.uniform(*LEVEL_EXPONENT)
 
