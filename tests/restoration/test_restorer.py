@@ -563,6 +563,8 @@ class Layers(torch.nn.Module):
 class ThreeLayers(Layers):
     """Noise over rain over haze; each hides what is below."""
 
+    config = dataclasses.replace(TINY, denoiser=(2, 3, 4))
+
     def forward(self, degraded, rows, *_):
         logits, name = self.judge(degraded)
         amount = rows[:, 0, TINY.degradations.index(name)].view(-1, 1, 1, 1)

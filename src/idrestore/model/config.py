@@ -272,7 +272,6 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         per_operation_top=True,
-        denoiser=(6, 8, 10),
         additive_refiner=1,
         deblurring_refiner=(6, 10),
         blur_kernel_estimator=(4, 6),

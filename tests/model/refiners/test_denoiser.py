@@ -1,8 +1,9 @@
 import dataclasses
 
 import pytest
+import small
 import torch
-from small import FAST, mixture, network, one_hot
+from small import mixture, network, one_hot
 
 from idrestore.degradations import NAMES
 from idrestore.model.config import ModelConfig
@@ -10,6 +11,7 @@ from idrestore.model.inference import prepare
 from idrestore.model.network import RestorationNetwork
 from idrestore.model.refiners.denoiser import Denoiser
 
+FAST = dataclasses.replace(small.FAST, denoiser=(4, 6, 9))
 NOISE, CLEAN = NAMES.index("noise"), NAMES.index("clean")
 
 
