@@ -604,6 +604,23 @@ def test_noise_rain_and_haze_are_taken_off_one_after_another():
     np.testing.assert_allclose(subject.restore(BRIGHT, only={"noise", "rain"}).image, 0.4, atol=1e-6)
 
 
+def test_what_a_lift_shows_is_removed_as_far_as_that_is_sure(monkeypatch):
+    """The doubt of a pass after a lift in the second pass was forgotten."""
+    subject, found = restorer(), torch.full((1, 3, 6), 1 / 6)
+    first, second, third = (
+        SimpleNamespace(tone=tone, strength=strength, found=found)
+        for tone, strength in ((None, 1.0), (SimpleNamespace(gain=1.0), 1.0), (None, 0.25))
+    )
+    left = [second, third]
+    monkeypatch.setattr(subject, "_next", lambda *_: left.pop(0) if left else None)
+    made = {1.0: 0.6, 0.25: 0.2}
+    monkeypatch.setattr(
+        subject, "run", lambda photo, plan, *_: SimpleNamespace(image=np.full_like(BRIGHT, made[plan.strength]))
+    )
+    result = subject._finish(pixels.Photo.of(BRIGHT), BRIGHT.copy(), first, Request(), lambda *_: None)
+    np.testing.assert_allclose(result.image, 0.5, atol=1e-6)  # a quarter of the way from 0.6 to 0.2
+
+
 def test_what_was_hidden_is_found_and_restored_in_turn():
     result = layered().restore(BRIGHT)
     np.testing.assert_allclose(result.image, 0.5, atol=1e-6)

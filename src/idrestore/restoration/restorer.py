@@ -378,7 +378,7 @@ class Restorer:
         while (plan := self._next(photo, image, plans, request)) is not None:  # type: ignore[assignment]
             before, seen = image, functools.partial(_after, len(plans), progress)
             image = self.run(Photo.of(before), plan, request, seen).image
-            if plans[0].tone is not None:
+            if any(each.tone is not None for each in plans):
                 pixels.blend(image, before, plan.strength)
             plans.append(plan)
         pixels.blend(image, photo.array, plans[0].strength)
