@@ -375,12 +375,12 @@ class Restorer:
     def _finish(self, photo: Photo, first: NDArray[Any], plan: Plan, request: Request, progress: Progress) -> Result:
         """Take further passes if something was hidden, and keep as much of the change as the plan says."""
         image, plans = first, [plan]
-        while (plan := self._next(photo, image, plans, request)) is not None:  # type: ignore[assignment]
-            before, seen = image, functools.partial(_after, len(plans), progress)
-            image = self.run(Photo.of(before), plan, request, seen).image
+        while (following := self._next(photo, after := Photo.of(image), plans, request)) is not None:
+            told = functools.partial(_after, len(plans), progress)
+            before, image = image, self.run(after, following, request, told).image
             if any(each.tone is not None for each in plans):
-                pixels.blend(image, before, plan.strength)
-            plans.append(plan)
+                pixels.blend(image, before, following.strength)
+            plans.append(following)
         pixels.blend(image, photo.array, plans[0].strength)
         is_changed = not pixels.is_equal(image, photo.array)
         tones = [each.tone for each in plans if each.tone is not None]
@@ -388,13 +388,11 @@ class Restorer:
         found, *again = map(self._shares, plans)
         return Result(image, found, again[0] if again else None, is_changed, notes, self.arithmetic)
 
-    def _next(self, photo: Photo, image: NDArray[Any], plans: list[Plan], request: Request) -> Plan | None:
+    def _next(self, photo: Photo, after: Photo, plans: list[Plan], request: Request) -> Plan | None:
         """Return the plan of the next pass over what the passes so far made of a photo; None if it is done."""
-        last = plans[-1]
         if len(plans) == MOST_PASSES:
             return None
-        after = Photo.of(image)
-        grid = self._grid(after)
+        last, grid = plans[-1], self._grid(after)
         if last.tone is not None:
             return self._planner.after_lift(after, request, grid)
         if request.ingredients is not None or not self.rules.may_hide_something(self._shares(last), photo):
