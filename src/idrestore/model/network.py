@@ -115,8 +115,8 @@ class RestorationNetwork(nn.Module):
     """
 
     skip_unused = False
-    """Whether the additive and the deblurring refiner are left out where their shares are 0, and all but the denoiser
-    where there is nothing but noise."""
+    """Whether the additive and the deblurring refiner are left out where their shares are 0, the denoiser where noise
+    is not most of what is wrong, and all else where it is all."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -239,9 +239,10 @@ class RestorationNetwork(nn.Module):
 
     def _denoise(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
         """Let the denoiser's result take the place of what was made of photos, as far as these are only noisy."""
-        if self.denoiser is None:
+        part = self._noise_part(shares)
+        if self.denoiser is None or (self.skip_unused and not bool(part.any())):
             return restored
-        return restored.lerp(self._denoised(photos, shares), self._noise_part(shares)[:, None, None, None])
+        return restored.lerp(self._denoised(photos, shares), part[:, None, None, None])
 
     def _is_denoised_alone(self, ingredients: Tensor) -> bool:
         """Tell whether photos of given ingredients are noisy and nothing else, and what is unused is left out."""

@@ -392,12 +392,13 @@ class Restorer:
         """Return the plan of the next pass over what the passes so far made of a photo; None if it is done."""
         if len(plans) == MOST_PASSES:
             return None
-        last, grid = plans[-1], self._grid(after)
+        last = plans[-1]
         if last.tone is not None:
-            return self._planner.after_lift(after, request, grid)
+            return self._planner.after_lift(after, request, self._grid(after))
         if request.ingredients is not None or not self.rules.may_hide_something(self._shares(last), photo):
             return None
-        return self._planner.next(photo, after, plans, request, grid, may_wait=len(plans) + 1 < MOST_PASSES)
+        may_wait = len(plans) + 1 < MOST_PASSES
+        return self._planner.next(photo, after, plans, request, self._grid(after), may_wait)
 
     @property
     def _planner(self) -> Planner:
@@ -451,9 +452,13 @@ class Restorer:
 
     @functools.cached_property
     def _bytes_per_pixel(self) -> float:
-        """Bytes of tensors that the network needs for a pixel more: measured, whatever its configuration."""
+        """Bytes of tensors that the network needs for a pixel more: measured, whatever its configuration.
+
+        All of it works where there is something of everything, and noise is most of it.
+        """
         sides = 8 * self.multiple, 12 * self.multiple
-        ingredients = torch.full((1, 1, len(self.names)), 1 / len(self.names), device=self.engine.device)
+        amounts = torch.tensor([2.0 * len(self.names) if name == "noise" else 1.0 for name in self.names])
+        ingredients = (amounts / amounts.sum()).to(self.engine.device)
         rows = ingredients.expand(1, self.model.network.config.num_rows, -1)
 
         def work(side: int) -> None:

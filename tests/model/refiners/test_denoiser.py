@@ -58,6 +58,18 @@ def test_nothing_else_works_on_photos_that_are_only_noisy(rest):
     assert calls
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "noise"])
+def test_it_is_left_out_where_noise_is_not_most_of_what_is_wrong(name):
+    """Every tile of every photo used to be denoised, and nothing taken of it."""
+    prepared, calls, photos = prepare(network(FAST)), [], torch.rand(1, 3, 16, 16)
+    prepared.denoiser.register_forward_hook(lambda *_: calls.append(1))
+    prepared(photos, one_hot(name))
+    prepared(photos, noisy(0.4, "haze"))
+    assert not calls
+    prepared(photos, noisy(0.6, "haze"))
+    assert calls
+
+
 def test_what_is_known_of_noisy_photos_already_is_told():
     prepared, photos = prepare(network(FAST)), torch.rand(1, 3, 16, 16)
     routed = prepared.route(photos, noisy(1.0))
