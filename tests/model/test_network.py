@@ -12,6 +12,7 @@ from idrestore.model import config as fields
 from idrestore.model.config import PLACEMENTS
 from idrestore.model.hub import integrate
 from idrestore.model.network import RestorationNetwork
+from idrestore.model.published import PublishedNetwork
 from idrestore.model.refiners.affine import refine
 from idrestore.model.refiners.blur_kernel import wiener_filter
 from idrestore.restoration.rules import Rules
@@ -35,6 +36,18 @@ placements = pytest.mark.parametrize("placement", [name for name, levels in PLAC
 
 def photos(batch=3, height=SIZE, width=SIZE):
     return torch.rand(batch, 3, height, width)
+
+
+@both
+@placements
+def test_what_is_published_is_all_there_is_before_refiners_are_called_for(config, placement):
+    whole = network(config, placement=placement, per_operation_top=False)
+    alone = PublishedNetwork(whole.config)
+    alone.load_state_dict({name: whole.state_dict()[name] for name in alone.state_dict()})
+    photo, clean = photos(1), one_hot("clean", 1)
+    expected, seen = whole(photo, clean), alone(photo, clean)
+    assert torch.equal(seen.restored, expected.restored)
+    assert torch.equal(seen.logits, expected.logits)
 
 
 @pytest.mark.parametrize("choices", CHOICES, ids="-".join)

@@ -10,7 +10,7 @@ from small import FAST, network
 
 from idrestore.degradations import NAMES, operation_of
 from idrestore.model.checkpoint import Model
-from idrestore.model.network import Routed
+from idrestore.model.outputs import Routed
 from idrestore.restoration.engine import Engine
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.plan import Grid, Planner

@@ -17,7 +17,8 @@ from small import BOTH, needs_bf16, network
 from idrestore.degradations import NAMES, operation_of
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PRESETS
-from idrestore.model.network import NetworkOutput, RestorationNetwork, Routed
+from idrestore.model.network import RestorationNetwork
+from idrestore.model.outputs import NetworkOutput, Routed
 from idrestore.restoration import memory, pixels, plan
 from idrestore.restoration import restorer as restore
 from idrestore.restoration.engine import NotFiniteError

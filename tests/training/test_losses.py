@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from idrestore.model.network import NetworkOutput, ReadBlur
+from idrestore.model.outputs import NetworkOutput, ReadBlur
 from idrestore.model.refiners.blur_kernel import RADIUS
 from idrestore.training.losses import Confusions, LossWeights, Typical, losses
 

@@ -17,7 +17,8 @@ from safetensors.torch import save as serialise
 from idrestore.atomic import replacing
 from idrestore.model.config import ModelConfig
 from idrestore.model.hub import IngredientHub
-from idrestore.model.network import RestorationNetwork, ingredient_hub
+from idrestore.model.network import RestorationNetwork
+from idrestore.model.published import ingredient_hub
 from idrestore.model.shipped import SHIPPED, CheckpointError, resolve
 
 FORMAT_VERSION = 1

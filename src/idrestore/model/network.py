@@ -1,37 +1,19 @@
-"""The whole network: a U-shape of four levels with three meta-prior blocks that share one hub."""
+"""The whole network: the published one, and refiners beside it that each work where their operation is called for."""
 
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, Self, cast, get_args
+from typing import Protocol, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from idrestore.degradations import Operation
-from idrestore.model.attention import HubAttention, SupervisedDegradationAttention
-from idrestore.model.config import PLACEMENTS, ModelConfig
-from idrestore.model.hub import Hub, IngredientHub, PriorHub
-from idrestore.model.layers import (
-    DepthwiseFeedForward,
-    Downsample,
-    ResidualBlock,
-    TransformerBlock,
-    Upsample,
-    keep_signal,
-)
-from idrestore.model.operations import SeparateOperations, SharedOperations
+from idrestore.model.config import ModelConfig
+from idrestore.model.outputs import NetworkOutput, ReadBlur, Routed
 from idrestore.model.per_operation import per_operation, through
-from idrestore.model.prior_block import (
-    Addition,
-    EvenRouter,
-    Latents,
-    MetaPriorBlock,
-    PriorOutput,
-    Router,
-    SharesOfOperations,
-)
+from idrestore.model.published import PublishedNetwork, last_in_force
 from idrestore.model.refiners.additive import AdditiveRefiner
 from idrestore.model.refiners.affine import AffineRefiner, Colours, refine
 from idrestore.model.refiners.blur_kernel import (
@@ -47,49 +29,6 @@ from idrestore.model.refiners.denoiser import Denoiser, noise_part
 
 REFINERS = ("denoiser", "additive_refiner", "deblurring_refiner", "blur_kernel_estimator", "affine_refiner")
 """Settings of `ModelConfig` that refiners and the like come from, in the order in which they are added."""
-LEVELS = ("encoder1", "encoder2", "encoder3", "encoder4", "decoder3", "decoder2", "decoder1")
-
-
-class NetworkOutput(NamedTuple):
-    """What a forward pass returns; lists run over the M meta-prior blocks in the order in which they are met."""
-
-    restored: Tensor
-    """(B, 3, H, W), not clamped"""
-    logits: Tensor
-    """(B, M, K): the routers' own opinion even where ingredients were given, unless what is unused is left out"""
-    side_images: list[Tensor]
-    """(B, 3, h, w) each; empty without degradation attention"""
-    latents: list[Latents]
-    """F, h_p and x' of each block"""
-    blur: "ReadBlur | None" = None
-    """What was read of the photos that are called blurred; None if none was"""
-
-
-class ReadBlur(NamedTuple):
-    """The blur of some photos of a batch, each read from the photo itself."""
-
-    photos: Tensor
-    """(N,), their numbers in the batch"""
-    kernels: Tensor
-    """(N, 2 RADIUS + 1, 2 RADIUS + 1)"""
-    noise: Tensor
-    """(N,)"""
-
-
-class Routed(NamedTuple):
-    """Photos on their way through the network, all routers having spoken; for `RestorationNetwork.forward`."""
-
-    of_routers: list[Tensor]
-    """Their logits, (B, K) each, or (1, K) for crops of one photo"""
-    outputs: list[PriorOutput]
-    """Those of the meta-prior blocks up to decoder level 2"""
-    encoder1: Tensor
-    decoder2: Tensor
-
-    @property
-    def logits(self) -> Tensor:
-        """Those of all routers, (B, M, K) or (1, M, K)"""
-        return torch.stack(self.of_routers, dim=1)
 
 
 class Decisions(Protocol):
@@ -108,11 +47,8 @@ class Decisions(Protocol):
         """Return how much of what haze and darkness did to such a photo was haze, in [0, 1]."""
 
 
-class RestorationNetwork(nn.Module):
-    """Ingredients-oriented restoration network (supplement, Sec. 3).
-
-    It knows no stages: which one it is in is decided by the hub installed as `self.hub`.
-    """
+class RestorationNetwork(PublishedNetwork):
+    """The published network and its refiners; behind the last meta-prior block, each operation may have its weights."""
 
     skip_unused = False
     """Whether the additive and the deblurring refiner are left out where their shares are 0, the denoiser where noise
@@ -121,40 +57,8 @@ class RestorationNetwork(nn.Module):
     affine: Tensor
     convolutive: Tensor
 
-    @classmethod
-    def from_seed(cls, config: ModelConfig, seed: int = 0) -> Self:
-        """Return a network whose first weights are drawn from a seed; the caller's random numbers stay as they are."""
-        with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(seed)
-            return cls(config)
-
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        dims = [config.dim << level for level in range(4)]
-        top = dims[0] * 2 if config.double_top else dims[0]
-        widths = dict(zip(LEVELS, [*dims, dims[2], dims[1], top], strict=True))
-        photo_channels = 3 * config.stem_stride**2
-
-        self.shares = SharesOfOperations(config.membership)
-        self.hub: Hub = PriorHub(len(config.known), config.num_priors, config.prior_width, len(config.added))
-        self.stem = nn.Conv2d(photo_channels, dims[0], 3, padding=1, bias=False)
-        self.blocks = nn.ModuleDict({level: self._make_blocks(level, widths[level]) for level in LEVELS})
-        self.prior_blocks = nn.ModuleDict(
-            {level: self._make_prior_block(level, widths[level]) for level in PLACEMENTS[config.placement]}
-        )
-        self.down = nn.ModuleList(Downsample(dim) for dim in dims[:3])
-        kernel = 3 if config.backbone == "transformer" else 1
-        self.up = nn.ModuleList(Upsample(dim, kernel) for dim in dims[1:])
-        self.reduce = nn.ModuleList(
-            nn.Conv2d(2 * dim, out, 1, bias=False) if out != 2 * dim else nn.Identity()
-            for dim, out in zip(dims[:3], (top, dims[1], dims[2]), strict=True)
-        )
-        refinement = (self._make_block(top, config.heads[0]) for _ in range(config.refinement))
-        self.refinement: nn.Module = nn.Sequential(*refinement)
-        self.output: nn.Module = nn.Conv2d(top, photo_channels, 3, padding=1, bias=False)
-        if config.backbone == "convolution":
-            keep_signal(self)
+        super().__init__(config)
         for operation in get_args(Operation):
             self.register_buffer(operation, torch.tensor(self._marks(operation)).float(), persistent=False)
         self.denoiser: Denoiser | None = None
@@ -201,31 +105,6 @@ class RestorationNetwork(nn.Module):
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
-    def route(self, photos: Tensor, ingredients: Tensor | None = None, one_photo: bool = True) -> Routed:
-        """Ask all routers for one decision on crops (B, 3, H, W) of one photo, or about photos; else as in `forward`.
-
-        They are not restored: but for a meta-prior block in decoder level 1, what comes after level 2 is left out.
-        """
-        routed = self._to_decoder2(photos, ingredients, one_photo)
-        if "decoder1" in self.prior_blocks:
-            logits, outputs = routed.of_routers, list(routed.outputs)
-            block = functools.partial(self._apply_prior_block, "decoder1", photos, ingredients, logits, outputs)
-            last = outputs[-1].ingredients
-            self.finish(photos, routed.encoder1, routed.decoder2, last, functools.partial(block, one_photo=one_photo))
-        return routed._replace(of_routers=[logits[:1] for logits in routed.of_routers]) if one_photo else routed
-
-    def _undo(
-        self, degraded: Tensor, ingredients: Tensor | None, routed: Routed | None = None
-    ) -> tuple[NetworkOutput, Tensor]:
-        """Return what the network makes of photos without its refiners, and the ingredients (B, K) last in force."""
-        routed = routed or self._to_decoder2(degraded, ingredients)
-        logits, outputs = list(routed.of_routers), list(routed.outputs)
-        block = functools.partial(self._apply_prior_block, "decoder1", degraded, ingredients, logits, outputs)
-        last = outputs[-1].ingredients if outputs else self._given_or_even(logits[0], ingredients)
-        restored = self.finish(degraded, routed.encoder1, routed.decoder2, last, block)
-        output = _network_output(restored, torch.stack(logits[: self.config.num_rows], dim=1), outputs)
-        return output, outputs[-1].ingredients if outputs else last
-
     def _noise_part(self, shares: Tensor) -> Tensor:
         """Return how far noise is all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""
         if self.denoiser is None:
@@ -246,62 +125,20 @@ class RestorationNetwork(nn.Module):
 
     def _is_denoised_alone(self, ingredients: Tensor) -> bool:
         """Tell whether photos of given ingredients are noisy and nothing else, and what is unused is left out."""
-        return self.skip_unused and bool(self._noise_part(_last(ingredients)).eq(1).all())
+        return self.skip_unused and bool(self._noise_part(last_in_force(ingredients)).eq(1).all())
 
     def _denoised_alone(self, photos: Tensor, ingredients: Tensor, routed: Routed | None = None) -> NetworkOutput:
         """Return what the denoiser makes of such photos, and what is known of them already."""
-        restored = self._denoised(photos, _last(ingredients))
+        restored = self._denoised(photos, last_in_force(ingredients))
         if routed is not None:
-            return _network_output(restored, routed.logits, routed.outputs)
+            return NetworkOutput.of(restored, routed.logits, routed.outputs)
         rows = ingredients.new_zeros(len(photos), self.config.num_rows, ingredients.shape[-1])
-        return _network_output(restored, rows, [])
+        return NetworkOutput.of(restored, rows, [])
 
     def _named(self, name: str, shares: Tensor) -> Tensor:
         """Return the share (B,) of a degradation in ingredients (B, K); 0 of one that the network does not know."""
         names = self.config.known
         return shares[:, names.index(name)] if name in names else shares.new_zeros(len(shares))
-
-    def _to_decoder2(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool = False) -> Routed:
-        """Go down and up again to where, for decoder level 1, the photo's own detail is needed."""
-        multiple = self.config.size_multiple
-        if degraded.shape[-2] % multiple or degraded.shape[-1] % multiple:
-            raise ValueError(f"got a photo of {tuple(degraded.shape[-2:])}, expected multiples of {multiple}")
-        logits: list[Tensor] = []
-        outputs: list[PriorOutput] = []
-
-        def level(name: str, x: Tensor) -> Tensor:
-            x = self.blocks[name](x)
-            return self._apply_prior_block(name, degraded, ingredients, logits, outputs, x, one_photo)
-
-        stem = self.stem(F.pixel_unshuffle(degraded, self.config.stem_stride))
-        encoder1 = level("encoder1", stem)
-        encoder2 = level("encoder2", self.down[0](encoder1))
-        encoder3 = level("encoder3", self.down[1](encoder2))
-        encoder4 = level("encoder4", self.down[2](encoder3))
-        decoder3 = level("decoder3", self.reduce[2](torch.cat([self.up[2](encoder4), encoder3], 1)))
-        decoder2 = level("decoder2", self.reduce[1](torch.cat([self.up[1](decoder3), encoder2], 1)))
-        if not self.prior_blocks:
-            logits.append(degraded.new_zeros(len(degraded), len(self.config.degradations), dtype=torch.float32))
-        return Routed(logits, outputs, encoder1, decoder2)
-
-    def _apply_prior_block(
-        self,
-        name: str,
-        degraded: Tensor,
-        ingredients: Tensor | None,
-        logits: list[Tensor],
-        outputs: list[PriorOutput],
-        x: Tensor,
-        one_photo: bool = False,
-    ) -> Tensor:
-        """Pass features through the meta-prior block of a level, if it has one, and append what that says and gives."""
-        if name not in self.prior_blocks:
-            return x
-        block = cast("MetaPriorBlock", self.prior_blocks[name])
-        rows = ingredients[:, len(outputs)] if ingredients is not None and ingredients.ndim == 3 else ingredients
-        logits.append(block.route(x, one_photo, rows))
-        outputs.append(block(x, degraded, self.hub, logits[-1], rows))
-        return outputs[-1].features
 
     def _read_each(self, photos: Tensor, shares: Tensor, decisions: Decisions) -> ReadBlur | None:
         """Read the blur of each photo (B, 3, H, W) of ingredients (B, K) to be deconvolved, if it is large enough."""
@@ -358,14 +195,6 @@ class RestorationNetwork(nn.Module):
         )
         with torch.autocast(photos.device.type, enabled=False):
             return refine(photos, restored, colours, certainty * hazy, dark, (photos.shape[-2], photos.shape[-1]))
-
-    @staticmethod
-    def _given_or_even(logits: Tensor, ingredients: Tensor | None) -> Tensor:
-        """Return the ingredients (B, K) in force where there is no meta-prior block."""
-        if ingredients is None:
-            return logits.softmax(dim=1)
-        rows = _last(ingredients)
-        return torch.where(rows.any(dim=1, keepdim=True), rows, logits.softmax(dim=1))
 
     def finish(
         self,
@@ -461,51 +290,3 @@ class RestorationNetwork(nn.Module):
     def _marks(self, operation: Operation) -> list[bool]:
         """Tell of each known degradation whether such an operation undoes it; `clean` needs none."""
         return [name != "clean" and self.config.operation_of(name) == operation for name in self.config.known]
-
-    def _make_block(self, dim: int, heads: int) -> nn.Module:
-        if self.config.backbone == "transformer":
-            return TransformerBlock(dim, heads, self.config.expansion)
-        return ResidualBlock(dim)
-
-    def _make_blocks(self, level: str, dim: int) -> nn.Sequential:
-        index = int(level[-1]) - 1
-        heads = self.config.heads[index]
-        return nn.Sequential(*(self._make_block(dim, heads) for _ in range(self.config.depths[index])))
-
-    def _make_prior_block(self, level: str, dim: int) -> MetaPriorBlock:
-        config = self.config
-        router = Router(dim, len(config.known), config.pooling)
-        make_operations = SeparateOperations if config.predictor == "separate" else SharedOperations
-        heads = config.heads[int(level[-1]) - 1]
-        return MetaPriorBlock(
-            dim,
-            router if config.routing == "learned" else EvenRouter(len(config.known)),
-            SupervisedDegradationAttention(dim, config.attention, config.stop_gradient),
-            HubAttention(dim, heads, config.prior_width, config.query_stride) if config.num_priors else None,
-            SharesOfOperations(config.membership),
-            make_operations(dim, config.operation_kinds),
-            DepthwiseFeedForward(dim, config.expansion)
-            if config.backbone == "transformer"
-            else ResidualBlock(dim, start_as_identity=True),
-            [
-                Addition(Router(dim, 1, config.pooling), make_operations(dim, (config.operation_of(name),)))
-                for name, _ in config.added
-            ],
-        )
-
-
-def _last(ingredients: Tensor) -> Tensor:
-    """Return those last in force, (B, K), of ingredients (B, M, K) or (B, K)."""
-    return ingredients[:, -1] if ingredients.ndim == 3 else ingredients
-
-
-def _network_output(restored: Tensor, logits: Tensor, outputs: Sequence[PriorOutput]) -> NetworkOutput:
-    """Return restored photos (B, 3, H, W) with what the routers (B, M, K) and the meta-prior blocks said and gave."""
-    sides = [output.side_image for output in outputs if output.side_image is not None]
-    return NetworkOutput(restored, logits, sides, [output.latents for output in outputs])
-
-
-def ingredient_hub(config: ModelConfig) -> IngredientHub:
-    """Return a hub of the second stage, of the sizes that a configuration has; all zeros."""
-    sizes = len(config.known), config.num_priors, config.prior_width, len(config.added), config.num_ingredients
-    return IngredientHub(*sizes)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from idrestore.device import Precision
 from idrestore.model.inference import arithmetic, prepare
-from idrestore.model.network import NetworkOutput, RestorationNetwork, Routed
+from idrestore.model.network import RestorationNetwork
+from idrestore.model.outputs import NetworkOutput, Routed
 from idrestore.model.refiners.affine import Colours
 from idrestore.model.refiners.blur_kernel import Blur
 

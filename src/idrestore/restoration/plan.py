@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from idrestore.model.network import Routed
+from idrestore.model.outputs import Routed
 from idrestore.model.refiners.affine import MULTIPLE, Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
 from idrestore.restoration import evidence, pixels, tiling, tone

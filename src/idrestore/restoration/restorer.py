@@ -18,7 +18,7 @@ from idrestore.device import Precision
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.config import PLACEMENTS
-from idrestore.model.network import NetworkOutput
+from idrestore.model.outputs import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.refiners import affine
 from idrestore.restoration import evidence, guard, memory, pixels, tiling, tone

@@ -22,10 +22,11 @@ from idrestore.evaluation.evaluate import evaluate
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.hub import IngredientHub, PriorHub
-from idrestore.model.network import RestorationNetwork, ingredient_hub
+from idrestore.model.network import RestorationNetwork
 from idrestore.model.operations import SharedOperations
 from idrestore.model.per_operation import PerOperationConv2d
 from idrestore.model.prior_block import Addition, MetaPriorBlock, Router
+from idrestore.model.published import ingredient_hub
 from idrestore.restoration.restorer import Restorer
 from idrestore.training.loop import make_samples, train
 from idrestore.training.losses import LossWeights

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from idrestore.configuration import check_at_least, check_shares
-from idrestore.model.network import NetworkOutput, ReadBlur
+from idrestore.model.outputs import NetworkOutput, ReadBlur
 from idrestore.model.refiners.blur_kernel import kernels_between
 
 LOG_ERROR_FLOOR = 1e-4
