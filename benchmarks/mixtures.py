@@ -2,8 +2,8 @@
 
     python benchmarks/mixtures.py FOLDER_OF_CLEAN_PHOTOS
 
-For each mixture prints the mean PSNR (dB) of the input, of the shipped model's result, and of its results when it is
-given one degradation alone (`ingredients={"noise": 1}` and so on for all five).
+For each mixture prints the mean PSNR (dB) of the input, of the shipped model's result by itself, when it is told all
+that is wrong in equal shares, and when it is given one degradation alone (`ingredients={"noise": 1}` and so on).
 """
 
 import sys
@@ -15,7 +15,7 @@ from idrestore.data.pairs import parse_set
 from idrestore.metrics import psnr
 from idrestore.restoration.restorer import load
 
-MIXTURES = "haze+noise", "rain+low_light", "blur+noise", "haze+rain+noise"
+MIXTURES = "haze+noise", "rain+noise", "blur+noise", "low_light+noise", "rain+low_light", "haze+rain+noise"
 NUM_PHOTOS = 20
 
 
@@ -23,13 +23,15 @@ def main(folder: Path) -> None:
     """Print the table."""
     restorer = load("fast")
     names = [name for name in restorer.names if name != "clean"]
-    print(f"| mixture | input | restored | {' alone | '.join(names)} alone |\n|---|---|---|{'---|' * len(names)}")
+    columns = ["mixture", "input", "by itself", "told", *(f"{name} alone" for name in names)]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for mixture in MIXTURES:
         _, spec = parse_set(f"mixture={folder}:degrade={mixture}")
         rows = []
         for index, pair in enumerate(spec.find().matched[:NUM_PHOTOS]):
             degraded, clean = spec.read(pair, index)
-            givens = None, *({name: 1.0} for name in names)
+            parts = mixture.split("+")
+            givens = None, dict.fromkeys(parts, 1 / len(parts)), *({name: 1.0} for name in names)
             results = [restorer.restore(degraded, ingredients=given).image for given in givens]
             rows.append([psnr(picture, clean) for picture in (degraded, *results)])
         print(f"| {mixture} | {' | '.join(f'{value:.2f}' for value in np.mean(rows, axis=0))} |", flush=True)

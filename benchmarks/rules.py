@@ -49,7 +49,7 @@ OFF: dict[str, dict[str, Any]] = {
     "clean": {"clean_shares": (2.0, 3.0)},
     "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
     "rain": {"sure_rain_share": 2.0},
-    "amount": {"max_clean_beside_noise": 0.0},
+    "noise": {"min_first_noise": 2.0},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter
     "lights": {"min_lights": 2.0},
     "again": {"min_second_share": 2.0},

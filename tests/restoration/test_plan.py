@@ -164,32 +164,6 @@ def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, de
     assert made.found[0, 0, NAMES.index("haze")] == pytest.approx(0.3, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("told", "clean", "noise"),
-    [
-        ({"noise": 1.0}, 0.06, 0.94),
-        ({"noise": 1.0}, 0.6, 0.9),
-        ({"noise": 0.6, "blur": 0.4}, 0.05, 0.57),
-        ({"noise": 0.7}, 0.6, 0.7),
-        ({"noise": 0.5, "rain": 0.5}, 0.6, 0.45),
-        ({"noise": 0.2, "rain": 0.8}, 0.6, 0.2),
-        ({"noise": 0.5, "haze": 0.5}, 0.6, 0.5),
-        ({"noise": 0.4, "blur": 0.6}, 0.05, 0.4),
-        ({"blur": 1.0}, 0.6, 0.0),
-    ],
-)
-def test_how_much_there_is_of_what_is_told_is_for_the_routers_to_say(told, clean, noise):
-    """Weak noise that was told in full lost 3 dB; strong noise, where nothing looks clean, is undone in full."""
-    subject = planner()
-    rows = torch.tensor([[[clean if name == "clean" else (1 - clean) / 5 for name in NAMES]] * 3])
-    subject.engine.route = lambda _: Routed(list(rows.log().unbind(dim=1)), [], torch.empty(0), torch.empty(0))
-    made = plan(subject, **told)
-    ingredients = subject.shares(made.ingredients)
-    assert ingredients["noise"] == pytest.approx(noise, abs=1e-3)
-    assert ingredients["blur"] == pytest.approx(told.get("blur", 0.0))
-    assert subject.shares(made.found)["noise"] == pytest.approx(told.get("noise", 0.0))
-
-
 def test_nothing_is_done_where_nothing_is_left_to_undo():
     logits = torch.tensor([[0.1, 0.001, 0.89, 0.003, 0.003, 0.003]]).log()
     subject = planner()

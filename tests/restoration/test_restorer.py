@@ -91,18 +91,19 @@ def test_a_network_that_changes_nothing_returns_the_photo(unchanging, image):
 def test_what_hid_behind_another_degradation_is_restored_in_a_second_pass(before, after, in_turn):
     rules = Rules()
     bright = pixels.Photo.of(np.full((64, 64, 3), 0.5))
-    assert (rules.may_hide_something(before, bright) and rules.needs_second_pass([before], after)) == in_turn
+    undone = next(iter(before))
+    assert (rules.may_hide_something(before, bright) and rules.needs_second_pass([before], undone, after)) == in_turn
 
 
 def test_what_was_hidden_twice_is_believed_more_easily():
     rules, after = Rules(), {"haze": 0.75, "clean": 0.22}
     noisy, rainy = {"noise": 0.5, "rain": 0.25, "haze": 0.2}, {"rain": 0.85, "haze": 0.08}
-    assert rules.needs_second_pass([noisy, rainy], after)
-    assert not rules.needs_second_pass([rainy], after)
-    assert not rules.needs_second_pass([{"noise": 0.5, "haze": 0.08}, rainy], after)
+    assert rules.needs_second_pass([noisy, rainy], "rain", after)
+    assert not rules.needs_second_pass([rainy], "rain", after)
+    assert not rules.needs_second_pass([{"noise": 0.5, "haze": 0.08}, rainy], "rain", after)
 
 
-def test_a_dark_noisy_photo_is_lifted_once_its_noise_is_gone_and_not_as_far_as_it_could_be():
+def test_a_dark_noisy_photo_is_brightened_once_its_noise_is_gone():
     """Such photos were named noisy, and stayed as dark as they were."""
     rng = np.random.default_rng(0)
     scene = np.kron(rng.uniform(0.02, 0.2, (8, 8, 3)), np.ones((24, 24, 1)))
@@ -111,15 +112,15 @@ def test_a_dark_noisy_photo_is_lifted_once_its_noise_is_gone_and_not_as_far_as_i
     result = restorer.restore(photo)
     assert next(iter(result.ingredients)) == "noise"
     assert result.again is not None and next(iter(result.again)) == "low_light"
-    assert 1.5 * photo.mean() < result.image.mean() < 0.31
+    assert result.image.mean() > 2.5 * photo.mean()
+    assert np.corrcoef(result.image.ravel(), scene.ravel())[0, 1] > 0.95
     left = restorer.restore(photo, strength={"low_light": 0.0})
     assert left.image.mean() == pytest.approx(photo.mean(), abs=0.02)
 
 
 @pytest.mark.parametrize(("change", "is_hidden"), [(5.9, False), (6.1, True)])
 def test_weak_noise_hides_no_blur(change, is_hidden):
-    before, after = {"noise": 0.8, "haze": 0.1, "blur": 0.1}, {"blur": 0.9}
-    assert Rules().may_hide_blur(before, after, change / 255) == is_hidden
+    assert Rules().may_hide_blur("noise", {"blur": 0.9}, change / 255) == is_hidden
 
 
 @pytest.mark.parametrize("shape", [(30, 40, 3), (1100, 1300, 3)])
@@ -565,24 +566,21 @@ class ThreeLayers(Layers):
     """Noise over rain over haze; each hides what is below."""
 
     config = dataclasses.replace(TINY, denoiser=(2, 3, 4))
+    found = (
+        (0.7, {"noise": 0.45, "rain": 0.3, "haze": 0.2}),
+        (0.5, {"rain": 0.8, "haze": 0.15}),
+        (0.0, {"haze": 0.9}),
+    )
+    """What is found in a photo that is brighter than so much."""
 
     def forward(self, degraded, rows, *_):
-        logits, name = self.judge(degraded)
-        amount = rows[:, 0, TINY.degradations.index(name)].view(-1, 1, 1, 1)
-        return NetworkOutput(degraded - 0.2 * amount.round(), logits, [], [])
+        amount = rows[:, 0, :-1].amax(dim=1).view(-1, 1, 1, 1)
+        return NetworkOutput(degraded - 0.2 * amount.round(), self.judge(degraded)[0], [], [])
 
     def judge(self, degraded):
-        found = next(found for least, found in THREE if degraded.mean() > least)
+        found = next(found for least, found in self.found if degraded.mean() > least)
         shares = torch.tensor([found.get(name, 0.01) for name in TINY.degradations])
         return (shares / shares.sum()).log().expand(len(degraded), 3, -1), next(iter(found))
-
-
-THREE = (
-    (0.7, {"noise": 0.45, "rain": 0.3, "haze": 0.2}),
-    (0.5, {"rain": 0.8, "haze": 0.15}),
-    (0.0, {"haze": 0.9}),
-)
-"""What is found in a photo that is brighter than so much."""
 
 
 def layered(**shares):
@@ -603,6 +601,44 @@ def test_noise_rain_and_haze_are_taken_off_one_after_another():
     assert next(iter(result.ingredients)) == "noise" and next(iter(result.again)) == "rain"
     assert done == sorted(done)
     np.testing.assert_allclose(subject.restore(BRIGHT, only={"noise", "rain"}).image, 0.4, atol=1e-6)
+
+
+def test_rain_is_undone_behind_weaker_noise():
+    """Where rain had a larger share than noise, both were undone at once: rain and noise lost 0.9 dB."""
+    subject = restorer()
+    subject.engine.network = ThreeLayers()
+    subject.engine.network.found = ((0.7, {"rain": 0.6, "noise": 0.35}), (0.0, {"rain": 0.95}))
+    result = subject.restore(BRIGHT)
+    np.testing.assert_allclose(result.image, 0.4, atol=1e-6)
+    assert next(iter(result.ingredients)) == next(iter(result.again)) == "rain"
+
+
+@pytest.mark.parametrize(
+    ("told", "steering", "seen"),
+    [
+        ({"noise": 0.5, "rain": 0.5}, {}, [{"noise": 1.0}, {"rain": 1.0}]),
+        ({"noise": 0.2, "rain": 0.6, "haze": 0.2}, {}, [{"noise": 1.0}, {"rain": 0.75, "haze": 0.25}]),
+        ({"noise": 0.4, "rain": 0.4}, {}, [{"noise": 0.8, "clean": 0.2}, {"rain": 0.8, "clean": 0.2}]),
+        ({"noise": 1.0}, {}, [{"noise": 1.0}]),
+        ({"haze": 0.5, "rain": 0.5}, {}, [{"haze": 0.5, "rain": 0.5}]),
+        ({"noise": 0.5, "rain": 0.5}, {"only": "rain"}, [{"rain": 0.5, "clean": 0.5}]),
+        (
+            {"noise": 0.5, "rain": 0.5},
+            {"strength": {"noise": 0.5}},
+            [{"noise": 0.5, "clean": 0.5}, {"rain": 1.0}],
+        ),
+    ],
+)
+def test_noise_that_is_told_is_taken_off_before_what_else_is(photo, told, steering, seen):
+    """At once, rain and noise came back at 26.2 dB, in turn at 28.1; haze and noise at 20.4 and 23.1."""
+    subject, rows = restorer(denoiser=(2, 3, 4)), []
+    subject.engine.network.register_forward_hook(lambda _, given, __: rows.append(given[1][0, 0]))
+    result = subject.restore(photo, ingredients=told, **steering)
+    assert [{name: share for name, share in zip(NAMES, row.tolist(), strict=True) if share} for row in rows] == [
+        pytest.approx(each, abs=1e-6) for each in seen
+    ]
+    assert result.again is None
+    assert {name: result.ingredients[name] for name in told} == pytest.approx(told)
 
 
 def test_what_a_lift_shows_is_removed_as_far_as_that_is_sure(monkeypatch):
@@ -791,13 +827,13 @@ def grainy(*grain):
         ((0.2, 0.2, 0.2), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.5, 0.3)),  # blur
         ((0.9, 0.4, 0.2), (0.1, 0.1, 0.5, 0.3), (0.6, 0.1, 0.0, 0.3)),  # white noise
         ((0.9, 0.4, 0.2), (0.4, 0.1, 0.09, 0.41), (0.4, 0.1, 0.09, 0.41)),  # hardly called blurred
-        ((0.4, 0.9, 1.0), (0.1, 0.2, 0.4, 0.3), (0.9, 0.0, 0.0, 0.1)),  # smoothed noise, called anything else
-        ((0.4, 0.9, 1.0), (0.1, 0.4, 0.2, 0.3), (0.54, 0.4, 0.0, 0.06)),  # and more than a trace of haze
-        ((0.2, 0.4, 0.4), (0.1, 0.1, 0.5, 0.3), (0.9, 0.0, 0.0, 0.1)),  # weak smoothed noise
+        ((0.4, 0.9, 1.0), (0.1, 0.2, 0.4, 0.3), (1.0, 0.0, 0.0, 0.0)),  # smoothed noise, called anything else
+        ((0.4, 0.9, 1.0), (0.1, 0.4, 0.2, 0.3), (0.6, 0.4, 0.0, 0.0)),  # and more than a trace of haze
+        ((0.2, 0.4, 0.4), (0.1, 0.1, 0.5, 0.3), (1.0, 0.0, 0.0, 0.0)),  # weak smoothed noise
         ((0.1, 0.2, 0.2), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # smoothed noise too weak to be worth it
         ((0.4, 0.9, 2.0), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.5, 0.3)),  # a scene that is fine all over
         ((0.2, 2.5, 2.5), (0.1, 0.1, 0.5, 0.3), (0.1, 0.1, 0.0, 0.8)),  # finer texture than smoothed noise has
-        ((0.4, 0.9, 1.0, 2.4), (0.1, 0.2, 0.4, 0.3), (0.9, 0.0, 0.0, 0.1)),
+        ((0.4, 0.9, 1.0, 2.4), (0.1, 0.2, 0.4, 0.3), (1.0, 0.0, 0.0, 0.0)),
         ((0.4, 0.9, 1.0, 3.0), (0.1, 0.2, 0.4, 0.3), (0.1, 0.2, 0.0, 0.7)),  # texture that is not everywhere
     ],
 )
@@ -811,7 +847,7 @@ def test_what_grain_at_three_sizes_says_of_noise_and_blur(grain, found, expected
     [
         ((0.05, 0.3, 0.35, 0.3), (1 / 7, 6 / 7, 0.0, 0.0)),
         ((0.3, 0.3, 0.2, 0.2), (0.5, 0.5, 0.0, 0.0)),
-        ((0.05, 0.2, 0.45, 0.3), (0.72, 0.18, 0.0, 0.1)),  # hardly called rainy
+        ((0.05, 0.2, 0.45, 0.3), (0.8, 0.2, 0.0, 0.0)),  # hardly called rainy
     ],
 )
 def test_grain_of_streaks_is_that_of_rain(found, expected):

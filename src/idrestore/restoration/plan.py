@@ -1,7 +1,7 @@
 """What is decided about a photo, once, before any of it is restored; each further pass has a plan of its own."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from idrestore.restoration.engine import Engine, Floats, NotFiniteError
 from idrestore.restoration.evidence import Evidence
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.request import Request
-from idrestore.restoration.rules import Rules, all_blur, mean_shares, raise_share, scale_shares
+from idrestore.restoration.rules import Rules, all_blur, largest, mean_shares, raise_share, scale_shares
 from idrestore.restoration.tiling import Tile
 from idrestore.restoration.tone import Tone
 
@@ -81,6 +81,19 @@ class Planner(NamedTuple):
     engine: Engine
     rules: Rules
 
+    @property
+    def denoises(self) -> bool:
+        """Whether the network has a denoiser, which takes noise off before all else"""
+        return "noise" in self.engine.names and bool(self.engine.network.config.denoiser)
+
+    def in_turn(self, request: Request) -> tuple[Request, ...]:
+        """Return the wishes of one pass after the other, as far as the user tells what is wrong."""
+        return request.in_turn(self.engine.names) if self.denoises else (request,)
+
+    def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
+        """Decide what is done to a photo of which nothing is known yet."""
+        return self.decide(photo, request, self.find(photo, request, grid))
+
     def find(self, photo: Photo, request: Request, grid: Grid) -> Found:
         """Find what is wrong with a photo, or take the user's word for it; raise `NotFiniteError`."""
         if request.ingredients is not None:
@@ -109,17 +122,17 @@ class Planner(NamedTuple):
         `plans` are those by which it was restored; `may_wait` is whether there may be another pass.
         """
         rules, names = self.rules, self.engine.names
-        last, found_before = plans[-1], self.shares(plans[-1].found)
+        last, undone = plans[-1], largest(self.shares(plans[-1].ingredients))
         found, routed, seen = self.route(after, grid, is_restored=True)
         shares = self.shares(found)
         lift = 0.0
-        if (hazy := rules.hidden_haze(names, found_before, found, seen)) is not found:
-            found, routed = hazy, None
-        elif not rules.needs_second_pass([self.shares(plan.found) for plan in plans], shares):
-            found, lift = self._dark(request, found, seen, found_before)
+        if (raised := rules.hidden(names, undone, found, seen)) is not found:
+            found, routed = raised, None
+        elif not rules.needs_second_pass([self.shares(plan.found) for plan in plans], undone, shares):
+            found, lift = self._dark(request, found, seen, undone)
             if not lift:
                 change = pixels.difference(before.colour, after.colour, before.white)
-                if not rules.may_hide_blur(found_before, shares, change) or not rules.is_blurring(seen):
+                if not rules.may_hide_blur(undone, shares, change) or not rules.is_blurring(seen):
                     return None
                 found = all_blur(names, found)
             routed = None
@@ -130,17 +143,15 @@ class Planner(NamedTuple):
     def after_lift(self, photo: Photo, request: Request, grid: Grid) -> Plan | None:
         """Decide what is done to a photo whose shadows were lifted, which shows their noise; None if it is clean."""
         rest = request.without(self.engine.names, "low_light")
-        plan = self.decide(photo, rest, self.find(photo, rest, grid))
+        plan = self.first(photo, rest, grid)
         return plan if plan.strength and next(iter(self.shares(plan.ingredients))) != "clean" else None
 
-    def _dark(
-        self, request: Request, found: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
-    ) -> tuple[Tensor, float]:
+    def _dark(self, request: Request, found: Tensor, seen: Evidence, undone: str | None = None) -> tuple[Tensor, float]:
         """Return what is found in a photo that is dark but not called so, and how surely it is; 0: it is not dark.
 
-        `before` is as in `Rules.lift`.
+        `undone` is as in `Rules.lift`.
         """
-        names, lift = self.engine.names, self.rules.lift(self.engine.names, found, seen, before)
+        names, lift = self.engine.names, self.rules.lift(self.engine.names, found, seen, undone)
         if not lift or not request.wants(names.index("low_light")):
             return found, 0.0
         return raise_share(names, found, "low_light", self.rules.lifted_share), lift
@@ -166,20 +177,16 @@ class Planner(NamedTuple):
         ingredients = found
         if request.factors is not None:
             ingredients = scale_shares(names, found, request.factors)
-        if may_wait:
-            denoises = "noise" in names and self.engine.network.config.denoiser
-            denoised = request.part(names.index("noise")) if denoises else None
+        how = self._tone(photo, request, found, seen, lift)
+        if may_wait and how is None:
+            denoised = request.part(names.index("noise")) if self.denoises else None
             ingredients = rules.what_waits(names, ingredients, denoised)
-        if request.ingredients is not None and rules.is_amount_of_interest(names, ingredients):
-            clean = self.shares(self.route(photo, grid)[0]).get("clean", 0.0)
-            ingredients = rules.leave_clean(names, ingredients, clean)
         if rules.is_nothing(names, ingredients):
             strength = 0.0
         darkness = rules.darkness(names, ingredients)
         network = self.engine.network
         share = network.share("affine", ingredients[:, -1])
         certainty = rules.affine_certainty(share, network.config.affine_from)
-        how = self._tone(photo, request, found, seen, lift)
         return Plan(
             grid,
             found,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from idrestore.degradations import canonical, check_known
 from idrestore.restoration.guard import Mask
-from idrestore.restoration.rules import scale_shares
+from idrestore.restoration.rules import one_hot, scale_shares
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,25 @@ class Request:
         rows = None if self.ingredients is None else scale_shares(names, self.ingredients, kept)
         factors = kept if self.factors is None else self.factors * kept
         return replace(self, strength=1.0, factors=factors, ingredients=rows)
+
+    def in_turn(self, names: Sequence[str]) -> "tuple[Request, ...]":
+        """Return the wishes for noise alone, and then for all else that was told; itself if it is not for both.
+
+        As much is left as was told to be `clean`.
+        """
+        if self.ingredients is None or "noise" not in names:
+            return (self,)
+        noise = one_hot(names, "noise")
+        kept = noise + one_hot(names, "clean")
+        others = (1 - kept) * self.ingredients.mean(dim=(0, 1))
+        factors = torch.ones(len(names)) if self.factors is None else self.factors
+        if not (noise * factors * self.ingredients).any() or not (factors * others).any():
+            return (self,)
+        rest = dict(zip(names, others.tolist(), strict=True))
+        return (
+            replace(self, ingredients=scale_shares(names, self.ingredients, kept, "noise")),
+            replace(self, strength=1.0, ingredients=scale_shares(names, self.ingredients, 1 - noise, rest)),
+        )
 
     def wants(self, degradation: int) -> bool:
         """Tell whether a degradation, by its number, is to be undone if it is found."""

@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -180,13 +180,14 @@ class Restorer:
         else:
             is_told = request.ingredients is not None
             notes = (TOO_SMALL,) if evidence.is_too_small(seen) and not is_told else ()
-            result = Result(seen.array.copy(), self._shares(plan), None, False, notes, self.arithmetic)
+            result = Result(seen.array.copy(), self._found([plan], request)[0], None, False, notes, self.arithmetic)
         return Work(self._at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
 
     def _planned(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
         """Return a photo and, if it is soft at the scale of a pixel, its halves, and a plan for the smallest."""
-        sizes, known = self._sizes(photo, request)
-        return sizes, self._planner.decide(sizes[-1], request, known)
+        first = self._planner.in_turn(request)[0]
+        sizes, known = self._sizes(photo, first)
+        return sizes, self._planner.decide(sizes[-1], first, known)
 
     def _sizes(self, photo: Photo, request: Request) -> tuple[list[Photo], Found]:
         """Return a photo and, if it is soft at the scale of a pixel, its halves down to what is worked on.
@@ -385,27 +386,31 @@ class Restorer:
         is_changed = not pixels.is_equal(image, photo.array)
         tones = [each.tone for each in plans if each.tone is not None]
         notes = tuple(LIFTED.format(each.gain) for each in tones if each.gain >= LEAST_LIFT)
-        found, *again = map(self._shares, plans)
+        found, *again = self._found(plans, request)
         return Result(image, found, again[0] if again else None, is_changed, notes, self.arithmetic)
 
     def _next(self, photo: Photo, after: Photo, plans: list[Plan], request: Request) -> Plan | None:
         """Return the plan of the next pass over what the passes so far made of a photo; None if it is done."""
         if len(plans) == MOST_PASSES:
             return None
-        last = plans[-1]
+        planner, last = self._planner, plans[-1]
+        turns = planner.in_turn(request)
         if last.tone is not None:
-            return self._planner.after_lift(after, request, self._grid(after))
-        if request.ingredients is not None or not self.rules.may_hide_something(self._shares(last), photo):
+            return planner.after_lift(after, turns[min(len(plans), len(turns)) - 1], self._grid(after))
+        if len(plans) < len(turns):
+            return planner.first(after, turns[len(plans)], self._grid(after))
+        if request.ingredients is not None or not self.rules.may_hide_something(planner.shares(last.found), photo):
             return None
-        may_wait = len(plans) + 1 < MOST_PASSES
-        return self._planner.next(photo, after, plans, request, self._grid(after), may_wait)
+        return planner.next(photo, after, plans, request, self._grid(after), may_wait=len(plans) + 1 < MOST_PASSES)
 
     @property
     def _planner(self) -> Planner:
         return Planner(self.engine, self.rules)
 
-    def _shares(self, plan: Plan) -> dict[str, float]:
-        return self._planner.shares(plan.found)
+    def _found(self, plans: Sequence[Plan], request: Request) -> list[dict[str, float]]:
+        """Return what was found in each pass, the largest share first, or, in one, what the user told."""
+        told = request.ingredients
+        return [self._planner.shares(rows) for rows in ([plan.found for plan in plans] if told is None else [told])]
 
     def _grid(self, photo: Photo) -> Grid:
         """Divide a photo as the memory that is left allows."""

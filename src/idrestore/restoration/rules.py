@@ -2,11 +2,11 @@
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is dark
 all the same (`lift`), how much of the change is kept (`kept_change`), if it is soft, not blurred (`is_soft`), what
-waits for a second pass (`what_waits`), how much there is of what the user told (`leave_clean`), if that is nothing
-(`is_nothing`), how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and
-as which of the two (`haziness`, `darkness`), if a dark photo was exposed for its lights (`has_lights`), whether blur is
-filtered away (`is_deconvolved`), and, once the photo is restored, if it needs a second pass (`may_hide_something`,
-`hidden_haze`, `needs_second_pass`, `may_hide_blur`, `is_blurring`).
+waits for a second pass (`what_waits`), if there is nothing to do (`is_nothing`), how far brightness and colours are
+changed, which takes haze and darkness away (`affine_certainty`) and as which of the two (`haziness`, `darkness`), if a
+dark photo was exposed for its lights (`has_lights`), whether blur is filtered away (`is_deconvolved`), and, once the
+photo is restored, if it needs a second pass (`may_hide_something`, `hidden`, `needs_second_pass`, `may_hide_blur`,
+`is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,11 +118,9 @@ class Rules:
     max_second_clean: float = 0.15
     """... and the share of `clean` is then at most this; in a third pass, over what noise and rain hid, that from which
     less would be changed."""
-    max_clean_beside_noise: float = 0.1
-    """Share of `clean` that stays where a camera smoothed noise, for there is little of it; and, as far as the routers
-    find it, where noise, or it and rain, is most of what is told ..."""
-    min_told_noise: float = 0.3
-    """... and noise has at least this share: heavy rain alone is to be undone in full."""
+    min_first_noise: float = 0.3
+    """Share of noise from which a denoiser takes it off before anything else is looked at, as it does where noise has
+    the largest share."""
     min_waiting_haze: float = 0.03
     """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
     sure_rain_share: float = 0.6
@@ -200,8 +198,8 @@ class Rules:
         Blur takes the finest detail first. Where all of a photo has some, it is noise, which deblurring would sharpen.
         Cameras smooth noise, so that little is left at full size, and more shows at half; a scene's detail grows
         further, and is not everywhere. Then blur is noise as well, or nothing if that is weak, and so is what is called
-        clean, but for a tenth, and a trace of haze. Streaks of rain have such grain, too: where rain has a good share,
-        what grain speaks for goes to noise and rain in the proportion of theirs.
+        clean, and a trace of haze. Streaks of rain have such grain, too: where rain has a good share, what grain speaks
+        for goes to noise and rain in the proportion of theirs.
         """
         shares = mean_shares(names, rows)
         is_unsure = shares.get("clean", 0.0) > self.clean_shares[0]
@@ -226,8 +224,7 @@ class Rules:
         kept = kept - noise * one_hot(names, "clean")
         if shares.get("haze", 0.0) <= self.max_smoothed_haze:
             kept = kept - noise * one_hot(names, "haze")
-        rows = scale_shares(names, scale_shares(names, rows, kept, grainy), 1 - smoothed * blur)
-        return rows if is_rainy else self.leave_clean(names, rows, noise)
+        return scale_shares(names, scale_shares(names, rows, kept, grainy), 1 - smoothed * blur)
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
@@ -285,7 +282,8 @@ class Rules:
         there is no denoiser. Rows of which nothing changes are returned themselves.
         """
         shares = mean_shares(names, rows)
-        if denoised is not None and _largest(shares) == "noise":
+        is_noisy = largest(shares) == "noise" or shares.get("noise", 0.0) >= self.min_first_noise
+        if denoised is not None and is_noisy:
             row = denoised * one_hot(names, "noise") + (1 - denoised) * one_hot(names, "clean")
             return row.to(rows).expand_as(rows)
         first, share = next(iter(shares.items()))
@@ -294,43 +292,23 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
 
-    def is_amount_of_interest(self, names: Sequence[str], rows: Tensor) -> bool:
-        """Tell whether rows (1, M, K) that were told are mostly noise, or it and rain, and `clean` has less."""
-        shares = mean_shares(names, rows)
-        noise = shares.get("noise", 0.0)
-        is_most = noise >= self.min_told_noise and noise + shares.get("rain", 0.0) > 0.5
-        return "clean" in names and is_most and shares["clean"] < self.max_clean_beside_noise
-
-    def leave_clean(self, names: Sequence[str], rows: Tensor, clean: float) -> Tensor:
-        """Give of noise and rain in rows (1, M, K) so much to `clean`, up to a tenth.
-
-        Who says that a photo is noisy does not say how much, and the operation does as much as its share says: what
-        the routers call a little clean, or a camera smoothed, has little noise.
-        """
-        part = min(clean, self.max_clean_beside_noise) - mean_shares(names, rows)["clean"]
-        if part <= 0:
-            return rows
-        return scale_shares(names, rows, 1 - part * (one_hot(names, "noise") + one_hot(names, "rain")))
-
     def is_nothing(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) leave nothing to undo."""
         degradations = [index for index, name in enumerate(names) if name != "clean"]
         return bool(rows[..., degradations].sum(dim=2).max() < NOTHING)
 
-    def lift(
-        self, names: Sequence[str], rows: Tensor, seen: Evidence, before: Mapping[str, float] | None = None
-    ) -> float:
+    def lift(self, names: Sequence[str], rows: Tensor, seen: Evidence, undone: str | None = None) -> float:
         """Return how surely a photo is dark that rows (1, M, K) call something else, in [0, 1].
 
         Routers call a dark photo that has lights clean or blurred, or noisy, for what is dark has little texture. It is
         lifted first, and then shows how much of that is noise; in one without lights noise is all there is, and is
-        removed first: `before` is what was found in a photo whose noise was.
+        removed first. `undone` is what was, most of all, in the pass before; None: there was none.
         """
         first = next(iter(mean_shares(names, rows)))
-        if before is None:
+        if undone is None:
             is_dark = first in ("clean", "blur") or (first == "noise" and self.has_lights(seen))
         else:
-            is_dark = first in ("clean", "blur", "low_light") and _largest(before) == "noise"
+            is_dark = first in ("clean", "blur") and undone == "noise"
         if "low_light" not in names or not is_dark:
             return 0.0
         return ramp(seen.brightness.most, self.lift_brightness)
@@ -356,40 +334,47 @@ class Rules:
         degradations = [share for name, share in found.items() if name != "clean"]
         return len(degradations) > 1 and (
             degradations[1] >= self.min_second_share
-            or (_largest(found) == "noise" and brightness(photo).most < self.lift_brightness[0])
+            or (largest(found) == "noise" and brightness(photo).most < self.lift_brightness[0])
         )
 
-    def needs_second_pass(self, before: Sequence[Mapping[str, float]], after: Mapping[str, float]) -> bool:
+    def needs_second_pass(
+        self, before: Sequence[Mapping[str, float]], undone: str | None, after: Mapping[str, float]
+    ) -> bool:
         """Tell from what was found before each pass so far, and after, the largest first, if something was hidden.
+
+        `undone` is what the last pass undid most of all.
 
         Noise may hide rain without a trace, and photos whose noise is gone do not look rainy if they are not.
         Blur is never told so: `may_hide_blur`, and the kernel decides.
         """
         name, share = next(iter(after.items()))
-        last = _largest(before[-1])
-        if share < self.sure_share or name in (last, "clean", "blur"):
+        if share < self.sure_share or name in (undone, "clean", "blur"):
             return False
-        if name == "rain" and last == "noise":
+        if name == "rain" and undone == "noise":
             return True
         most_clean = self.max_second_clean if len(before) == 1 else self.clean_shares[0]
         hint = max(found.get(name, 0.0) for found in before)
         return share * hint >= self.min_evidence and after.get("clean", 0.0) <= most_clean
 
-    def hidden_haze(self, names: Sequence[str], before: Mapping[str, float], rows: Tensor, seen: Evidence) -> Tensor:
-        """Raise haze's share in rows (1, M, K) of a photo whose noise was removed, if that hid haze.
+    def hidden(self, names: Sequence[str], undone: str | None, rows: Tensor, seen: Evidence) -> Tensor:
+        """Raise haze's share in rows (1, M, K) of a photo, or take all for darkness, if noise hid it and was undone.
 
-        `before` is what was found in the noisy one. What then is called blurred is soft for having been noisy. Rows of
-        which nothing changes are returned themselves.
+        What then is called anything else is soft for having been noisy. Rows of which nothing changes are returned
+        themselves.
         """
+        if undone != "noise":
+            return rows
         shares = mean_shares(names, rows)
+        if next(iter(shares)) == "low_light" and seen.brightness.most < self.lift_brightness[0]:
+            return one_hot(names, "low_light").to(rows).expand_as(rows)
         is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
-        if _largest(before) != "noise" or not is_hazy or seen.veil < self.min_hidden_veil:
+        if not is_hazy or seen.veil < self.min_hidden_veil:
             return rows
         return raise_share(names, rows, "haze", self.hidden_haze_share)
 
-    def may_hide_blur(self, before: Mapping[str, float], after: Mapping[str, float], change: float) -> bool:
+    def may_hide_blur(self, undone: str | None, after: Mapping[str, float], change: float) -> bool:
         """Tell whether blur may have hidden behind noise whose removal changed a photo by `change`, in [0, 1]."""
-        is_hidden = _largest(before) == "noise" and change >= self.min_hiding_noise
+        is_hidden = undone == "noise" and change >= self.min_hiding_noise
         likely = after.get("blur", 0.0) >= self.min_hidden_blur_share
         return is_hidden and likely and after.get("clean", 0.0) <= self.max_hidden_clean_share
 
@@ -441,9 +426,9 @@ def ramp(value: float, limits: tuple[float, float]) -> float:
 
 def _comes_first(name: str, names: Sequence[str], shares: Mapping[str, float], seen: Evidence) -> bool:
     """Tell whether a photo as it came has a degradation before any other, and may be clean instead."""
-    return not seen.is_restored and "clean" in names and _largest(shares) == name
+    return not seen.is_restored and "clean" in names and largest(shares) == name
 
 
-def _largest(found: Mapping[str, float]) -> str | None:
+def largest(found: Mapping[str, float]) -> str | None:
     """Return the first degradation of those found, the largest first, that is one."""
     return next((name for name in found if name != "clean"), None)
