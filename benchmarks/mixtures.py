@@ -15,7 +15,7 @@ from idrestore.data.pairs import parse_set
 from idrestore.metrics import psnr
 from idrestore.restoration.restorer import load
 
-MIXTURES = "haze+noise", "rain+noise", "blur+noise", "low_light+noise", "rain+low_light", "haze+rain+noise"
+MIXTURES = "haze+noise", "rain+low_light", "blur+noise", "haze+rain+noise"
 NUM_PHOTOS = 20
 
 
