@@ -617,10 +617,12 @@ def test_rain_is_undone_behind_weaker_noise():
     ("told", "steering", "seen"),
     [
         ({"noise": 0.5, "rain": 0.5}, {}, [{"noise": 1.0}, {"rain": 1.0}]),
-        ({"noise": 0.2, "rain": 0.6, "haze": 0.2}, {}, [{"noise": 1.0}, {"rain": 0.75, "haze": 0.25}]),
+        ({"noise": 0.2, "rain": 0.6, "blur": 0.2}, {}, [{"noise": 1.0}, {"rain": 0.75, "blur": 0.25}]),
         ({"noise": 0.4, "rain": 0.4}, {}, [{"noise": 0.8, "clean": 0.2}, {"rain": 0.8, "clean": 0.2}]),
         ({"noise": 1.0}, {}, [{"noise": 1.0}]),
-        ({"haze": 0.5, "rain": 0.5}, {}, [{"haze": 0.5, "rain": 0.5}]),
+        ({"low_light": 0.5, "rain": 0.5}, {}, [{"low_light": 0.5, "rain": 0.5}]),
+        ({"haze": 0.5, "rain": 0.5}, {}, [{"rain": 1.0}, {"haze": 1.0}]),
+        ({"noise": 0.4, "haze": 0.3, "rain": 0.3}, {}, [{"noise": 1.0}, {"rain": 1.0}, {"haze": 1.0}]),
         ({"noise": 0.5, "rain": 0.5}, {"only": "rain"}, [{"rain": 0.5, "clean": 0.5}]),
         (
             {"noise": 0.5, "rain": 0.5},

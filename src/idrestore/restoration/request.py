@@ -80,22 +80,30 @@ class Request:
         return replace(self, strength=1.0, factors=factors, ingredients=rows)
 
     def in_turn(self, names: Sequence[str]) -> "tuple[Request, ...]":
-        """Return the wishes for noise alone, and then for all else that was told; itself if it is not for both.
+        """Return the wishes of one pass after the other: what was told, noise first, and rain before haze."""
+        wish, turns = self, []
+        for first, behind in (("noise", set(names)), ("rain", {"haze"})):
+            if (split := wish._split(names, first, behind - {first, "clean"})) is not None:
+                alone, wish = split
+                turns.append(alone)
+        return (*turns, wish)
+
+    def _split(self, names: Sequence[str], first: str, behind: Collection[str]) -> "tuple[Request, Request] | None":
+        """Return the wishes for one degradation that was told, and for all others; None if it hides none of `behind`.
 
         As much is left as was told to be `clean`.
         """
-        if self.ingredients is None or "noise" not in names:
-            return (self,)
-        noise = one_hot(names, "noise")
-        kept = noise + one_hot(names, "clean")
-        others = (1 - kept) * self.ingredients.mean(dim=(0, 1))
-        factors = torch.ones(len(names)) if self.factors is None else self.factors
-        if not (noise * factors * self.ingredients).any() or not (factors * others).any():
-            return (self,)
-        rest = dict(zip(names, others.tolist(), strict=True))
+        if self.ingredients is None or first not in names:
+            return None
+        told = self.ingredients.mean(dim=(0, 1))
+        wanted = told if self.factors is None else told * self.factors
+        if not wanted[names.index(first)] or not any(wanted[names.index(name)] for name in behind if name in names):
+            return None
+        alone, clean = one_hot(names, first), one_hot(names, "clean")
+        rest = dict(zip(names, (told * (1 - alone - clean)).tolist(), strict=True))
         return (
-            replace(self, ingredients=scale_shares(names, self.ingredients, kept, "noise")),
-            replace(self, strength=1.0, ingredients=scale_shares(names, self.ingredients, 1 - noise, rest)),
+            replace(self, ingredients=scale_shares(names, self.ingredients, alone + clean, first)),
+            replace(self, strength=1.0, ingredients=scale_shares(names, self.ingredients, 1 - alone, rest)),
         )
 
     def wants(self, degradation: int) -> bool:
