@@ -27,11 +27,11 @@ def main(folder: Path) -> None:
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for mixture in MIXTURES:
         _, spec = parse_set(f"mixture={folder}:degrade={mixture}")
+        parts = mixture.split("+")
+        givens = None, dict.fromkeys(parts, 1 / len(parts)), *({name: 1.0} for name in names)
         rows = []
         for index, pair in enumerate(spec.find().matched[:NUM_PHOTOS]):
             degraded, clean = spec.read(pair, index)
-            parts = mixture.split("+")
-            givens = None, dict.fromkeys(parts, 1 / len(parts)), *({name: 1.0} for name in names)
             results = [restorer.restore(degraded, ingredients=given).image for given in givens]
             rows.append([psnr(picture, clean) for picture in (degraded, *results)])
         print(f"| {mixture} | {' | '.join(f'{value:.2f}' for value in np.mean(rows, axis=0))} |", flush=True)

@@ -196,32 +196,23 @@ class RestorationNetwork(PublishedNetwork):
         with torch.autocast(photos.device.type, enabled=False):
             return refine(photos, restored, colours, certainty * hazy, dark, (photos.shape[-2], photos.shape[-1]))
 
-    def finish(
-        self,
-        degraded: Tensor,
-        encoder1: Tensor,
-        decoder2: Tensor,
-        ingredients: Tensor,
-        prior_block: Callable[[Tensor], Tensor] = lambda x: x,
-    ) -> Tensor:
-        """Return restored photos (B, 3, H, W), but not deblurred yet, from the features of encoder 1 and decoder 2.
+    def _top(self, ingredients: Tensor) -> Callable[[nn.Module, Tensor], Tensor]:
+        """As that of `PublishedNetwork`, by weights of each operation where there are such."""
+        return functools.partial(through, shares=self.shares(ingredients))
 
-        `ingredients` (B, K) are those that were last in force, `prior_block` is that of decoder 1, if it has one.
-        Per-operation convolutions do not look at `encoder1`: it is known by now what to undo.
+    def _into_top(
+        self, degraded: Tensor, encoder1: Tensor, decoder2: Tensor, ingredients: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As that of `PublishedNetwork`, the additive refiner having worked.
+
+        Per-operation convolutions look at the photo again instead of at `encoder1`: it is known by now what to undo.
         """
-        operation_shares = self.shares(ingredients)
-
-        def top(layers: nn.Module, x: Tensor) -> Tensor:
-            return through(layers, x, operation_shares)
-
         if self.additive_refiner is not None and (share := self._share(AdditiveRefiner.kind, ingredients)) is not None:
             decoder2 = decoder2.lerp(self.additive_refiner(decoder2), share[:, None, None, None].to(decoder2.dtype))
         if self.config.per_operation_top:
-            encoder1 = top(self.detail, F.pixel_unshuffle(degraded, self.config.stem_stride))
-        decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))
-        decoder1 = prior_block(top(self.blocks["decoder1"], decoder1))
-        change = top(self.output, top(self.refinement, decoder1))
-        return degraded + F.pixel_shuffle(change, self.config.stem_stride)
+            photo = F.pixel_unshuffle(degraded, self.config.stem_stride)
+            encoder1 = self._top(ingredients)(self.detail, photo)
+        return encoder1, decoder2
 
     def share(self, operation: Operation, ingredients: Tensor) -> Tensor:
         """Return how much of ingredients (..., K) such an operation undoes, (...)."""

@@ -112,10 +112,22 @@ class PublishedNetwork(nn.Module):
 
         `ingredients` (B, K) are those that were last in force, `prior_block` is that of decoder 1, if it has one.
         """
-        decoder1 = self.reduce[0](torch.cat([self.up[0](decoder2), encoder1], 1))
-        decoder1 = prior_block(self.blocks["decoder1"](decoder1))
-        change = self.output(self.refinement(decoder1))
+        top = self._top(ingredients)
+        encoder1, decoder2 = self._into_top(degraded, encoder1, decoder2, ingredients)
+        decoder1 = top(self.reduce[0], torch.cat([top(self.up[0], decoder2), encoder1], 1))
+        decoder1 = prior_block(top(self.blocks["decoder1"], decoder1))
+        change = top(self.output, top(self.refinement, decoder1))
         return degraded + F.pixel_shuffle(change, self.config.stem_stride)
+
+    def _top(self, ingredients: Tensor) -> Callable[[nn.Module, Tensor], Tensor]:
+        """Return how features pass through layers from decoder level 1 on, with ingredients (B, K)."""
+        return lambda layers, x: layers(x)
+
+    def _into_top(
+        self, degraded: Tensor, encoder1: Tensor, decoder2: Tensor, ingredients: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the features of encoder level 1 and decoder level 2 with which decoder level 1 begins."""
+        return encoder1, decoder2
 
     def _to_decoder2(self, degraded: Tensor, ingredients: Tensor | None, one_photo: bool = False) -> Routed:
         """Go down and up again to where, for decoder level 1, the photo's own detail is needed."""
