@@ -59,7 +59,7 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, phot
         difference = (learned - expected).norm() / expected.norm()
         # Measured: 5e-6, since Adam enlarges roundings near 0; 9e-4 if gradients are not shared.
         assert difference < 3e-5, f"{part} differs by {difference:.2g}"
-    torch.testing.assert_close(two["typical"], one["typical"], rtol=1e-5, atol=0)
+    torch.testing.assert_close(two["typical"], one["typical"], rtol=1e-4, atol=0)  # 2e-5, for the same reason
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("two", "one")]
     assert len(logs[0]) == len(logs[1])
 
