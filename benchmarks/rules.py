@@ -43,11 +43,10 @@ OFF: dict[str, dict[str, Any]] = {
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
     "sharp": {"sharp_kernels": (2.0, 3.0)},  # no sum of squares is as large
     "traces": {"traces": (2.0, 3.0)},
-    "hazy": {"hazy_veils": (3.0, 4.0)},  # no veil is as strong
-    "clear": {"clear_veils": (-3.0, -4.0)},  # nor as weak
+    "scene": {"min_change": 2.0},  # more than shares can change
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
     "clean": {"clean_shares": (2.0, 3.0)},
-    "haze": {"min_waiting_haze": 2.0, "min_hidden_haze": 2.0},
+    "haze": {"min_waiting_haze": 2.0},
     "rain": {"sure_rain_share": 2.0},
     "noise": {"min_first_noise": 2.0},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter

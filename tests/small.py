@@ -27,6 +27,7 @@ FAST = dataclasses.replace(
     blur_kernel_estimator=(3, 9),
     affine_from=(0.3, 0.5),
     affine_refiner=(5, 8, 13),
+    haze_classifier=(4, 10, 14),
     predictor="shared",
     query_stride=2,
     pooling="mean_and_deviation",

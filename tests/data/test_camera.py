@@ -183,7 +183,7 @@ def test_rain_is_to_be_removed_and_lines_are_not() -> None:
 
 def shaken(length: float, lens: tuple[float, float, float] = (0.0, 0.0, 5.0), **changed: object) -> blur.Blur:
     """Return a blur that moves photos of 64 px evenly to the right by `length` px."""
-    draw_ = blur.draw(0.5, 64, np.random.default_rng(0))
+    draw_ = blur.draw(0.5, np.random.default_rng(0), 64)
     angles = np.zeros((2, blur.INSTANTS, 3))
     angles[..., 1] = np.linspace(-0.5, 0.5, blur.INSTANTS) * length / 63 / lens[2]
     draw_ |= {"camera": angles, "layer": 0 * angles, "lens": np.array(lens), "radius": 0.0, "is_encoded": True}
@@ -230,7 +230,7 @@ def test_no_strength_is_next_to_nothing(module: object) -> None:
     if module is rain:
         weak = rain.fall(crops, stacked(rain.Rain, [rain.draw(0.0, rng) for rng in rngs], crops.device))
     else:
-        weak = blur.expose(crops, stacked(blur.Blur, [blur.draw(0.0, 64, rng) for rng in rngs], crops.device))
+        weak = blur.expose(crops, stacked(blur.Blur, [blur.draw(0.0, rng, 64) for rng in rngs], crops.device))
     assert (weak - crops).square().mean(dim=(1, 2, 3)).median() < 10 ** (-3.8)
 
 
@@ -263,3 +263,18 @@ def test_a_photo_of_no_look_stays_as_it_is_but_for_one_colour() -> None:
     result = look.dress(image, drawn)
     torch.testing.assert_close(result[0], image[0], atol=1e-5, rtol=0)
     assert torch.equal(result[1], torch.full_like(image[1], 0.2))
+
+
+def test_haze_over_a_whole_scene_leaves_its_near_ground_clear_and_that_over_a_part_of_it_any():
+    """The upper third is hazier than the lower one, which a part of a scene need not be."""
+    grey = torch.full((1, 3, 64, 64), 0.3)
+
+    def clearer(rng, is_scene):
+        drawn = haze.draw(0.7, rng, is_scene) | {"clear": 0.0, "relief": 1.0, "soft": 0.0, "is_encoded": True}
+        deep = haze.depth(grey, stacked(haze.Haze, [drawn], grey.device))[0, 0]
+        return bool(deep[:21].mean() > 1.5 * deep[-21:].mean())
+
+    shares = [
+        np.mean([clearer(np.random.default_rng(seed), is_scene) for seed in range(60)]) for is_scene in (True, False)
+    ]
+    assert shares[0] > 0.8 > 0.7 > shares[1]

@@ -159,25 +159,6 @@ def test_all_waits_for_a_denoiser_which_sees_how_much_noise_there_is(wanted):
         assert RULES.what_waits(NAMES, kept, wanted) is kept
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "veil", "haze"),
-    [
-        ("noise", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 1.0, 0.8),
-        ("noise", {"haze": 0.93, "clean": 0.07}, 1.0, 0.93),
-        ("noise", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 0.4, 0.35),  # no veil
-        ("noise", {"haze": 0.25, "blur": 0.7, "clean": 0.05}, 1.0, 0.25),  # hardly any
-        ("noise", {"haze": 0.65, "blur": 0.2, "clean": 0.15}, 1.0, 0.65),  # pale, perhaps
-        ("rain", {"haze": 0.35, "blur": 0.6, "clean": 0.05}, 1.0, 0.35),
-    ],
-)
-def test_haze_that_shows_once_noise_is_gone_is_believed_if_there_is_a_veil(before, after, veil, haze):
-    found = rows(**after)
-    raised = RULES.hidden(NAMES, before, found, seen(veil=veil))
-    assert raised[..., NAMES.index("haze")].tolist() == [[pytest.approx(haze)] * 3]
-    assert raised.sum(dim=2).tolist() == [[pytest.approx(1)] * 3]
-    assert (raised is found) == (haze < 0.8)
-
-
 @pytest.mark.parametrize(("most", "lift"), [(0.04, 1.0), (0.15, 1.0), (0.175, 0.5), (0.2, 0.0), (0.6, 0.0)])
 def test_a_photo_most_of_which_is_dark_is_lifted(most, lift):
     photo = seen(brightness=evidence.Brightness(most, 1.0))
@@ -265,61 +246,42 @@ def hills(thickness, seed=0):
     return Photo.of(np.float32(seen * passes + 0.8 * (1 - passes)))
 
 
-def test_haze_that_grows_upwards_is_a_veil():
-    assert evidence.veil(hills(3)) > RULES.hazy_veils[1]
-    assert abs(evidence.veil(hills(0))) < RULES.clear_veils[1]
-    whole = evidence.veil(hills(3))
-    large = Photo.of((hills(3).colour.repeat(3, axis=0).repeat(3, axis=1) * 255).round().astype(np.uint8))
-    assert evidence.veil(large) == pytest.approx(whole, abs=0.1)
-
-
-@pytest.mark.parametrize("colour", [np.zeros((200, 240, 3), np.float32), hills(3).colour[:159]])
-def test_no_veil_is_read_from_one_colour_or_from_a_small_photo(colour):
-    assert evidence.veil(Photo.of(colour)) == 0
-
-
 @pytest.mark.parametrize(
-    ("veil", "found", "expected"),
+    ("haze", "found", "expected"),
     [
-        (1.5, (0.4, 0.1, 0.1, 0.4), (0.9, 0.0, 0.1, 0.0)),  # veiled: no doubt is left
-        (1.3, (0.4, 0.1, 0.1, 0.4), (0.65, 0.05, 0.1, 0.2)),
-        (1.0, (0.4, 0.1, 0.1, 0.4), (0.4, 0.1, 0.1, 0.4)),
-        (0.3, (0.4, 0.1, 0.1, 0.4), (0.2, 0.1, 0.1, 0.6)),
-        (0.1, (0.4, 0.1, 0.1, 0.4), (0.0, 0.1, 0.1, 0.8)),  # pale, and clear
-        (0.1, (0.7, 0.1, 0.1, 0.1), (0.7, 0.1, 0.1, 0.1)),  # no doubt that it is not
+        (0.5, (0.4, 0.1, 0.1, 0.4), (0.4, 0.1, 0.1, 0.4)),  # says nothing
+        (0.8, (0.4, 0.1, 0.1, 0.4), (1.6 / 2.1 * 0.9, 0.1 / 2.1 * 0.9, 0.1, 0.4 / 2.1 * 0.9)),  # odds of 4
+        (0.1, (0.4, 0.1, 0.1, 0.4), (0.4 / 4.9 * 0.9, 0.9 / 4.9 * 0.9, 0.1, 3.6 / 4.9 * 0.9)),  # pale, and clear
+        (1.0, (0.4, 0.1, 0.1, 0.4), (39.6 / 40.1 * 0.9, 0.1 / 40.1 * 0.9, 0.1, 0.4 / 40.1 * 0.9)),
+        (1.0, (0.0, 0.5, 0.1, 0.4), (0.0, 0.5, 0.1, 0.4)),  # the routers know better
+        (0.9, (0.3, 0.1, 0.4, 0.2), (0.3, 0.1, 0.4, 0.2)),  # noise lies over it, and goes first
     ],
 )
-def test_what_a_veil_says_of_haze(veil, found, expected):
+def test_what_the_whole_photo_says_of_haze_multiplies_its_odds(haze, found, expected):
     names, rows = ("haze", "blur", "noise", "clean"), torch.tensor([[found]])
-    corrected = RULES.haze_for_veil(names, rows, seen(veil=veil))
-    assert corrected[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
-    assert RULES.haze_for_veil(names, rows, seen(veil=veil, is_restored=True)) is rows
+    weighed = dataclasses.replace(RULES, hazy_odds=(1.0, 0.0), min_change=0).haze_of_scene(names, rows, seen(haze=haze))
+    assert weighed[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("shares", "expected"),
-    [
-        ({"haze": 0.4, "clean": 0.5, "noise": 0.1, "blur": 0.0}, True),
-        ({"haze": 0.9, "clean": 0.1, "blur": 0.0}, False),  # sure
-        ({"haze": 0.2, "clean": 0.8, "blur": 0.0}, False),  # hardly
-        ({"haze": 0.3, "blur": 0.5, "clean": 0.2}, False),  # blur comes first
-        ({"haze": 0.4, "noise": 0.15, "rain": 0.1, "clean": 0.35}, False),  # grain and streaks hide it
-        ({"haze": 0.6, "noise": 0.4}, False),  # nothing to give it to
-    ],
-)
-def test_a_veil_matters_where_haze_is_likely_but_unsure(shares, expected):
-    rows = torch.tensor([[list(shares.values())]])
-    for veil in (1.5, 0.1):
-        assert (RULES.haze_for_veil(tuple(shares), rows, seen(veil=veil)) is not rows) == expected
+def test_haze_is_rare_and_what_hardly_changes_stays():
+    rare = dataclasses.replace(RULES, hazy_odds=(0.25, 0.025), min_change=0)
+    even = rows(haze=0.5, clean=0.5)
+    assert shares(rare.haze_of_scene(NAMES, even, seen(haze=0.8))) == shares(even)
+    rarer = rare.haze_of_scene(NAMES, even, seen(haze=0.8, is_restored=True))
+    assert shares(rarer) == shares(rows(haze=1 / 11, clean=10 / 11))
+    for found, haze in ((rows(haze=0.001, clean=0.999), 0.9), (rows(haze=0.4, clean=0.6), None)):
+        assert RULES.haze_of_scene(NAMES, found, seen(haze=haze)) is found
+    no_clean = torch.tensor([[[0.5, 0.5]]])
+    assert RULES.haze_of_scene(("haze", "noise"), no_clean, seen(haze=0.9)) is no_clean
 
 
 def test_each_thing_is_read_from_a_photo_when_it_is_asked_for(monkeypatch):
     asked = []
-    for name in ("grains", "lines_unlike_rain", "veil", "brightness"):
+    for name in ("grains", "lines_unlike_rain", "brightness"):
         monkeypatch.setattr(evidence, name, lambda *given, name=name: asked.append(name))
-    read = evidence.Evidence(hills(0), lambda: hills(0).colour[None])
+    read = evidence.Evidence(hills(0), lambda: hills(0).colour[None], read_haze=lambda: asked.append("haze"))
     assert not asked
     for _ in range(2):
-        assert (read.grain, read.lines, read.veil, read.brightness) == (None,) * 4
-    assert asked == ["grains", "lines_unlike_rain", "veil", "brightness"]
+        assert (read.grain, read.lines, read.brightness, read.haze) == (None,) * 4
+    assert asked == ["grains", "lines_unlike_rain", "brightness", "haze"]
     assert evidence.Evidence(hills(0), lambda: hills(0).colour[None], is_restored=True).grain.half == 0

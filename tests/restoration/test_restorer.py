@@ -91,16 +91,34 @@ def test_a_network_that_changes_nothing_returns_the_photo(unchanging, image):
 def test_what_hid_behind_another_degradation_is_restored_in_a_second_pass(before, after, in_turn):
     rules = Rules()
     bright = pixels.Photo.of(np.full((64, 64, 3), 0.5))
-    undone = next(iter(before))
-    assert (rules.may_hide_something(before, bright) and rules.needs_second_pass([before], undone, after)) == in_turn
+    undone, unknown = next(iter(before)), SimpleNamespace(haze=None)
+    believed = rules.needs_second_pass([before], undone, after, unknown)
+    assert (rules.may_hide_something(before, bright) and believed) == in_turn
+
+
+@pytest.mark.parametrize(
+    ("undone", "after", "believed"),
+    [
+        ("rain", {"haze": 0.6, "clean": 0.3}, True),  # there was no trace of it
+        ("noise", {"haze": 0.6, "clean": 0.3}, True),
+        ("rain", {"haze": 0.4, "clean": 0.3}, False),
+        ("haze", {"haze": 0.9, "clean": 0.1}, False),  # just undone
+        ("rain", {"low_light": 0.9, "clean": 0.1}, False),  # nobody asks the whole photo for it
+    ],
+)
+def test_haze_needs_no_trace_where_the_whole_photo_was_asked(undone, after, believed):
+    """Of photos in haze and rain two thirds stayed hazy once the rain was gone."""
+    before = [{undone: 0.97, "clean": 0.02, "haze": 0.01}]
+    assert Rules().needs_second_pass(before, undone, after, SimpleNamespace(haze=0.8)) == believed
 
 
 def test_what_was_hidden_twice_is_believed_more_easily():
     rules, after = Rules(), {"haze": 0.75, "clean": 0.22}
     noisy, rainy = {"noise": 0.5, "rain": 0.25, "haze": 0.2}, {"rain": 0.85, "haze": 0.08}
-    assert rules.needs_second_pass([noisy, rainy], "rain", after)
-    assert not rules.needs_second_pass([rainy], "rain", after)
-    assert not rules.needs_second_pass([{"noise": 0.5, "haze": 0.08}, rainy], "rain", after)
+    unknown = SimpleNamespace(haze=None)
+    assert rules.needs_second_pass([noisy, rainy], "rain", after, unknown)
+    assert not rules.needs_second_pass([rainy], "rain", after, unknown)
+    assert not rules.needs_second_pass([{"noise": 0.5, "haze": 0.08}, rainy], "rain", after, unknown)
 
 
 def test_a_dark_noisy_photo_is_brightened_once_its_noise_is_gone():
@@ -556,6 +574,9 @@ class Layers(torch.nn.Module):
         return ingredients[..., known].sum(dim=-1)
 
     def colours(self, thumbnails, ingredients, certainty):
+        return None
+
+    def classify_haze(self, thumbnails):
         return None
 
     def read_blur(self, crops):

@@ -97,6 +97,8 @@ def test_a_recipe_without_a_network_trains_that_of_the_model_it_starts_from(tmp_
     tuned = TrainConfig.from_toml(RECIPES / "fine_tune.toml")
     assert tuned.model == checkpoint.load("fast").network.config
     assert from_text(tmp_path, "start = 'fast'\nmodel = { preset = 'tiny' }").model == PRESETS["tiny"]
+    wider = from_text(tmp_path, "start = 'fast'\nmodel = { haze_classifier = [2, 3, 4] }").model
+    assert wider == dataclasses.replace(checkpoint.load("fast").network.config, haze_classifier=(2, 3, 4))
     with pytest.raises(RecipeError, match=r"recipe\.toml: no model 'fsat': expected one of fast or"):
         from_text(tmp_path, "start = 'fsat'")
 

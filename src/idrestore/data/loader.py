@@ -118,6 +118,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     the benchmarks': white, Gaussian, of one of these standard deviations in 8-bit units, and never compressed.
     `synthesis` says how the rest is made: as `idrestore degrade` does, as cameras do, a batch at a time, or both.
     `degraded` is the share of the noise samples that have something else as well, which the clean photo keeps.
+    With `scenes`, samples show whole scenes, so that haze as cameras see it lies over all from sky to near ground.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         white: float = 0.0,
         synthesis: Synthesis = "plain",
         degraded: float = 0.0,
+        scenes: bool = False,
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
@@ -145,6 +147,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.white = white
         self.synthesis = synthesis
         self.degraded = degraded
+        self.scenes = scenes
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
@@ -166,6 +169,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
             [() if start.degraded is not None else start.kinds for start in starts],
             [(self.seed, index, CAMERA) for index in indices],
             self.patch,
+            self.scenes,
         )
         return Draft(
             torch.stack([start.clean for start in starts]),

@@ -22,8 +22,8 @@ def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwo
 
     Operations and refiners of a share of 0 are not computed, and routers not asked where ingredients are given. `half`
     stores convolutions' weights in bf16, for use under `torch.autocast`, which would convert them at every call; those
-    of the blur-kernel estimator, which works in fp32, and those that are mixed, more exactly so, stay in fp32. What is
-    decided by ingredients alone is kept: the tiles of a photo have the same.
+    of the blur-kernel estimator and of the haze classifier, which work in fp32, and those that are mixed, more exactly
+    so, stay in fp32. What is decided by ingredients alone is kept: the tiles of a photo have the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):
@@ -34,9 +34,8 @@ def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwo
         block.skip_unused = True
         block.keys_and_values = _remember(block.keys_and_values)  # type: ignore[method-assign]
     mixed = [module for module in prepared.modules() if isinstance(module, PerOperationConv2d)]
-    exact = {
-        each for module in (*mixed, prepared.blur_kernel_estimator) if module is not None for each in module.modules()
-    }
+    in_fp32 = (*mixed, prepared.blur_kernel_estimator, prepared.haze_classifier)
+    exact = {each for module in in_fp32 if module is not None for each in module.modules()}
     fuse = _fuses(half)
     for module in prepared.modules():
         if half and isinstance(module, nn.Conv2d) and module not in exact:

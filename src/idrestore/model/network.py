@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from idrestore.degradations import Operation
 from idrestore.model.config import ModelConfig
+from idrestore.model.haze_classifier import HazeClassifier
 from idrestore.model.outputs import NetworkOutput, ReadBlur, Routed
 from idrestore.model.per_operation import per_operation, through
 from idrestore.model.published import PublishedNetwork, last_in_force
@@ -27,7 +28,14 @@ from idrestore.model.refiners.blur_kernel import (
 from idrestore.model.refiners.convolutive import DeblurringRefiner
 from idrestore.model.refiners.denoiser import Denoiser, noise_part
 
-REFINERS = ("denoiser", "additive_refiner", "deblurring_refiner", "blur_kernel_estimator", "affine_refiner")
+REFINERS = (
+    "denoiser",
+    "additive_refiner",
+    "deblurring_refiner",
+    "blur_kernel_estimator",
+    "affine_refiner",
+    "haze_classifier",
+)
 """Settings of `ModelConfig` that refiners and the like come from, in the order in which they are added."""
 
 
@@ -53,6 +61,8 @@ class RestorationNetwork(PublishedNetwork):
     skip_unused = False
     """Whether the additive and the deblurring refiner are left out where their shares are 0, the denoiser where noise
     is not most of what is wrong, and all else where it is all."""
+    only_classify = False
+    """Whether nothing but the haze classifier works where whole photos are restored, for it to learn."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -66,6 +76,7 @@ class RestorationNetwork(PublishedNetwork):
         self.deblurring_refiner: DeblurringRefiner | None = None
         self.blur_kernel_estimator: BlurKernelEstimator | None = None
         self.affine_refiner: AffineRefiner | None = None
+        self.haze_classifier: HazeClassifier | None = None
         none = {name: getattr(ModelConfig, name) for name in REFINERS}
         self.config = dataclasses.replace(config, per_operation_top=False, **none)
         self.grow(config)
@@ -96,6 +107,8 @@ class RestorationNetwork(PublishedNetwork):
 
         What is read once of a photo, blur and colour grid, is read from each for which that is decided.
         """
+        if self.only_classify:
+            return self._classified(photos)
         if ingredients is not None and self._is_denoised_alone(ingredients):
             return self._denoised_alone(photos, ingredients)
         output, shares = self._undo(photos, ingredients)
@@ -105,16 +118,22 @@ class RestorationNetwork(PublishedNetwork):
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
+    def _classified(self, photos: Tensor) -> NetworkOutput:
+        """Return photos (B, 3, H, W) as they are, and what the haze classifier says of them, the routers nothing."""
+        assert self.haze_classifier is not None
+        rows = photos.new_zeros(len(photos), self.config.num_rows, len(self.config.degradations))
+        return NetworkOutput.of(photos, rows, [])._replace(haze=self.haze_classifier(photos))
+
     def _noise_part(self, shares: Tensor) -> Tensor:
         """Return how far noise is all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""
         if self.denoiser is None:
             return shares.new_zeros(len(shares))
-        return noise_part(self._named("noise", shares), self._named("clean", shares))
+        return noise_part(self.named("noise", shares), self.named("clean", shares))
 
     def _denoised(self, photos: Tensor, shares: Tensor) -> Tensor:
         """Return photos (B, 3, H, W) of ingredients (B, K) without their noise, as far as they are not clean."""
         assert self.denoiser is not None
-        return photos + (1 - self._named("clean", shares))[:, None, None, None] * self.denoiser(photos)
+        return photos + (1 - self.named("clean", shares))[:, None, None, None] * self.denoiser(photos)
 
     def _denoise(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
         """Let the denoiser's result take the place of what was made of photos, as far as these are only noisy."""
@@ -135,7 +154,7 @@ class RestorationNetwork(PublishedNetwork):
         rows = ingredients.new_zeros(len(photos), self.config.num_rows, ingredients.shape[-1])
         return NetworkOutput.of(restored, rows, [])
 
-    def _named(self, name: str, shares: Tensor) -> Tensor:
+    def named(self, name: str, shares: Tensor) -> Tensor:
         """Return the share (B,) of a degradation in ingredients (B, K); 0 of one that the network does not know."""
         names = self.config.known
         return shares[:, names.index(name)] if name in names else shares.new_zeros(len(shares))
@@ -228,6 +247,13 @@ class RestorationNetwork(PublishedNetwork):
         """Return what one photo was blurred by, read from crops (N, 3, H, W) of it, in fp32."""
         return None if self.blur_kernel_estimator is None else self.blur_kernel_estimator(correlate(crops)[None])
 
+    def classify_haze(self, thumbnails: Tensor) -> Tensor | None:
+        """Return logits (B,) of haze in photos, from thumbnails (B, 3, h, w), in fp32.
+
+        h and w are multiples of `haze_classifier.MULTIPLE`. None if the network has no classifier.
+        """
+        return None if self.haze_classifier is None else self.haze_classifier(thumbnails)
+
     def colours(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Colours | None:
         """Return what `affine.refine` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
@@ -261,6 +287,8 @@ class RestorationNetwork(PublishedNetwork):
             self.deblurring_refiner.see_unblurred()
         if "affine_refiner" in missing and any(self._marks(AffineRefiner.kind)):
             self.affine_refiner = AffineRefiner(*self.config.affine_refiner)
+        if "haze_classifier" in missing and "haze" in self.config.known:
+            self.haze_classifier = HazeClassifier(*self.config.haze_classifier)
 
     def _split_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each operation.

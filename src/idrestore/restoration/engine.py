@@ -59,6 +59,15 @@ class Engine:
         with torch.inference_mode(), self._autocast():
             return self.network.colours(self.placed(thumbnails), ingredients, certainty)
 
+    def haze(self, thumbnails: Floats) -> float | None:
+        """Tell from the thumbnail of a photo how likely haze is, in [0, 1]; None: the network has nothing to tell by.
+
+        In fp32.
+        """
+        with torch.inference_mode():
+            logits = self.network.classify_haze(self.placed(thumbnails))
+            return None if logits is None else float(logits.sigmoid())
+
     def read_blur(self, crops: Floats) -> Blur | None:
         """Read from crops of one photo how it was blurred, in fp32; None if the network has nothing to read it by."""
         with torch.inference_mode():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +23,7 @@ SMALLEST_OF_ONE_COLOUR = 64
 SMALLEST_JUDGED = 32
 """Shorter side of a photo that shows enough to be judged, px."""
 SAMPLED = 512
-"""Rows and columns at least, where there are so many, from which a photo's brightness and veil are read."""
-CELLS = 28
-"""Cells along a photo's shorter side in which its veil is read."""
+"""Rows and columns at least, where there are so many, from which a photo's brightness is read."""
 MOST, LIGHTS = 200 / 3, 99.5
 """Percentiles of brightness: of most of a photo, and that lights have."""
 THIN, STRONGEST = 5, 60
@@ -35,7 +33,7 @@ NEAR = range(6, 13)
 FAR = 0.25, 0.4
 """Parts of a photo's shorter side along a line that tell a long one: hardly any streak reaches so far."""
 SMALLEST = 160
-"""Shorter side of a photo from which its lines can be told from rain, px."""
+"""Shorter side of a photo from which lines can be told from rain, and a scene in haze from a part of it, px."""
 
 
 class Brightness(NamedTuple):
@@ -50,9 +48,9 @@ class Brightness(NamedTuple):
 class Evidence:
     """What a photo says for or against what the routers find in it; each is read when it is first asked for.
 
-    `look` returns `crops` (N, H, W, 3) in [0, 1], what the routers see of the photo, and `read_blur` by what it was
-    blurred, if it can. Restoring smooths noise, so that of a photo that `is_restored` the grain is read at full size
-    alone.
+    `look` returns `crops` (N, H, W, 3) in [0, 1], what the routers see of the photo, `read_blur` by what it was
+    blurred, if it can, and `read_haze` how likely it is hazy, if it can. Restoring smooths noise, so that of a photo
+    that `is_restored` the grain is read at full size alone.
     """
 
     def __init__(
@@ -61,11 +59,13 @@ class Evidence:
         look: Callable[[], Floats],
         is_restored: bool = False,
         read_blur: Callable[[], Blur | None] = lambda: None,
+        read_haze: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.photo = photo
         self._look = look
         self.is_restored = is_restored
         self._read_blur = read_blur
+        self._read_haze = read_haze
 
     @cached_property
     def crops(self) -> Floats:
@@ -93,9 +93,9 @@ class Evidence:
         return lines_unlike_rain(self.crops)
 
     @cached_property
-    def veil(self) -> float:
-        """As `veil`."""
-        return veil(self.photo)
+    def haze(self) -> float | None:
+        """How likely the whole photo is hazy, in [0, 1]; None if that is not known."""
+        return self._read_haze()
 
     @cached_property
     def brightness(self) -> Brightness:
@@ -172,34 +172,6 @@ def _along(correlation: Tensor, degrees: NDArray[np.int_], distances: NDArray[np
     down, right = (np.round(distances * part(radians)).astype(int) for part in (np.sin, np.cos))
     values = correlation[down % correlation.shape[0], right % correlation.shape[1]]
     return np.asarray(values.numpy().mean(axis=1), np.float64)
-
-
-def veil(photo: Photo) -> float:
-    """Return how much a photo looks veiled, as two correlations over its cells, -2 to 2.
-
-    Haze is thickest where things are far, which in most photos is further up, and where it is thick there is little
-    contrast: how light the darkest of a cell is falls with its row and with its contrast. Of photos whose shorter side
-    is under `SMALLEST` it is 0.
-    """
-    sides = photo.colour.shape[:2]
-    if min(sides) < SMALLEST:
-        return 0.0
-    step = max(1, min(sides) // SAMPLED)
-    colour = scaled(photo.colour[::step, ::step], photo.white)
-    side = min(colour.shape[:2]) // CELLS
-    rows, columns = (length // side for length in colour.shape[:2])
-    cells = colour[: rows * side, : columns * side].reshape(rows, side, columns, side, 3)
-    darkest = cells.min(axis=(1, 3, 4))
-    contrast = cells.mean(axis=4).std(axis=(1, 3))
-    row = np.broadcast_to(np.arange(rows)[:, None], darkest.shape)
-    return -sum(_correlated(darkest, other) for other in (contrast, row))
-
-
-def _correlated(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return the correlation of two arrays; 0 if one is the same everywhere."""
-    if not first.std() or not second.std():
-        return 0.0
-    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
 def ramps(values: Tensor, limits: Limits) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from idrestore.model import haze_classifier
 from idrestore.model.outputs import Routed
 from idrestore.model.refiners.affine import MULTIPLE, Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
@@ -128,7 +129,7 @@ class Planner(NamedTuple):
         lift = 0.0
         if (raised := rules.hidden(names, undone, found, seen)) is not found:
             found, routed = raised, None
-        elif not rules.needs_second_pass([self.shares(plan.found) for plan in plans], undone, shares):
+        elif not rules.needs_second_pass([self.shares(plan.found) for plan in plans], undone, shares, seen):
             found, lift = self._dark(request, found, seen, undone)
             if not lift:
                 change = pixels.difference(before.colour, after.colour, before.white)
@@ -224,7 +225,12 @@ class Planner(NamedTuple):
             is_large_enough = min(photo.colour.shape[:2]) > 2 * REACH
             return self.engine.read_blur(self._crops(photo, grid)) if is_large_enough else None
 
-        return Evidence(photo, look, is_restored, read_blur)
+        def read_haze() -> float | None:
+            if min(photo.colour.shape[:2]) < evidence.SMALLEST:
+                return None
+            return self.engine.haze(self._thumbnail(photo, haze_classifier.SIDE).permute(0, 2, 3, 1).numpy())
+
+        return Evidence(photo, look, is_restored, read_blur, read_haze)
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""
@@ -235,7 +241,8 @@ class Planner(NamedTuple):
 
     def _colours(self, photo: Photo, ingredients: Tensor, certainty: Tensor, darkness: float) -> Colours | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need."""
-        seen = pixels.roll_off(self._thumbnail(photo).permute(0, 2, 3, 1).numpy(), darkness, self.rules.highlights)[0]
+        thumbnail = self._thumbnail(photo, THUMBNAIL).permute(0, 2, 3, 1).numpy()
+        seen = pixels.roll_off(thumbnail, darkness, self.rules.highlights)[0]
         return self.engine.colours(seen, ingredients, certainty)
 
     def _tone(self, photo: Photo, request: Request, found: Tensor, seen: Evidence, lift: float) -> Tone | None:
@@ -247,12 +254,13 @@ class Planner(NamedTuple):
         has_lights = rules.has_lights(seen)
         if not amount or not (has_lights or lift):
             return None
-        return tone.fit(self._thumbnail(photo), *rules.lifted(has_lights, request.ingredients is not None), amount)
+        limits = rules.lifted(has_lights, request.ingredients is not None)
+        return tone.fit(self._thumbnail(photo, THUMBNAIL), *limits, amount)
 
-    def _thumbnail(self, photo: Photo) -> Tensor:
-        """Return a photo at about as many pixels as a square of `THUMBNAIL` has, or less, (1, 3, h, w) in [0, 1]."""
+    def _thumbnail(self, photo: Photo, side: int) -> Tensor:
+        """Return a photo at about as many pixels as a square of such a side has, or less, (1, 3, h, w) in [0, 1]."""
         height, width = photo.colour.shape[:2]
-        scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
+        scale = min(1.0, side / math.sqrt(height * width))
         multiple = math.lcm(MULTIPLE, self.engine.multiple)
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
         return pixels.thumbnail(photo.colour, photo.white, size)

@@ -20,6 +20,8 @@ from idrestore.restoration.pixels import Photo
 
 NOTHING = 0.005
 """Sum of shares up to which there is nothing to undo: it would change single pixels by a level."""
+SUREST = 0.99
+"""How sure that a photo is hazy, or not, the haze classifier is believed to be."""
 LEAST_GRAIN = 0.1
 """Grain that rounding alone may leave, in 8-bit levels."""
 
@@ -69,17 +71,12 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    hazy_veils: tuple[float, float] = (1.2, 1.4)
-    """Veil (`evidence.veil`) from which what else a hazy photo is called, clean or blurred, is haze in part, and all of
-    it ..."""
-    clear_veils: tuple[float, float] = (0.4, 0.2)
-    """... and below which haze is not believed in part, and not at all ..."""
-    min_clear_share: float = 0.15
-    """... if there is this doubt, as a share of `clean`."""
-    veiled_shares: tuple[float, float] = (0.3, 0.8)
-    """Shares of haze between which the veil is looked at ..."""
-    max_veiled_noise: float = 0.2
-    """... unless noise and rain, whose contrast hides it, have more than this."""
+    hazy_odds: tuple[float, float] = (0.4, 0.1)
+    """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
+    from, of which two in five are: as it came, and where something else was wrong with it and was undone."""
+    min_change: float = 0.02
+    """Change of shares by what that says up to which they stay as the routers found them, and what was worked out for
+    them is used."""
     lift_brightness: tuple[float, float] = (0.2, 0.15)
     """Brightness that two thirds of a photo do not reach (`Brightness.most`) from which one that is called clean,
     blurred or noisy is dark in part, and surely ..."""
@@ -125,14 +122,6 @@ class Rules:
     """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
     sure_rain_share: float = 0.6
     """... of at least this share. Where the model has a denoiser, all else waits for it."""
-    min_hidden_haze: float = 0.3
-    """Share of haze, after noise was removed, from which noise hid it ..."""
-    max_hazy_clean: float = 0.08
-    """... if the share of `clean` is then at most this ..."""
-    min_hidden_veil: float = 0.5
-    """... and there is such a veil; haze then has at least ..."""
-    hidden_haze_share: float = 0.8
-    """... this share."""
     min_hiding_noise: float = 6 / 255
     """Removing noise must have changed a photo by this much (root mean square) for blur to have hidden behind it."""
     min_hidden_blur_share: float = 0.3
@@ -190,7 +179,7 @@ class Rules:
         rows = self.nothing_for_rain(names, rows, seen)
         rows = self.nothing_for_blur(names, rows, seen)
         rows = self.noise_for_darkness(names, rows)
-        return self.haze_for_veil(names, rows, seen)
+        return self.haze_of_scene(names, rows, seen)
 
     def noise_for_grain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Correct shares of noise, blur and `clean` in rows (1, M, K), as far as a photo's grain speaks against them.
@@ -245,25 +234,22 @@ class Rules:
         part = ramp(seen.sharpness, self.sharp_kernels)
         return scale_shares(names, rows, 1 - part * one_hot(names, "blur")) if part else rows
 
-    def haze_for_veil(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
-        """Give shares of `clean` and blur in rows (1, M, K) to haze, or haze's to `clean`, as far as a veil says so.
+    def haze_of_scene(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
+        """Weigh haze against `clean` and blur in rows (1, M, K) by what the whole photo says of it.
 
-        That is asked where haze comes before any other degradation, but is not sure, of photos as they came:
-        restoring changes their contrast.
+        Routers see too little of a scene to tell haze from pale colours. Their odds of haze are multiplied by those of
+        the haze classifier, as those of two that know nothing of each other. It is asked where neither noise, rain nor
+        darkness is the largest of what is wrong: what lies over haze is undone first.
         """
-        shares = mean_shares(names, rows)
-        if not _comes_first("haze", names, shares, seen):
+        first = largest(mean_shares(names, rows))
+        if not {"haze", "clean"} <= set(names) or first not in ("haze", "blur") or seen.haze is None:
             return rows
-        least, most = self.veiled_shares
-        noise = shares.get("noise", 0.0) + shares.get("rain", 0.0)
-        if not least <= shares["haze"] <= most or noise > self.max_veiled_noise:
-            return rows
-        hazy, clear = ramp(seen.veil, self.hazy_veils), ramp(seen.veil, self.clear_veils)
-        if hazy:
-            return scale_shares(names, rows, 1 - hazy * (one_hot(names, "clean") + one_hot(names, "blur")), "haze")
-        if not clear or shares["clean"] < self.min_clear_share:
-            return rows
-        return scale_shares(names, rows, 1 - clear * one_hot(names, "haze"))
+        hazy, rest = one_hot(names, "haze").to(rows), (one_hot(names, "clean") + one_hot(names, "blur")).to(rows)
+        doubt = (rows * (hazy + rest)).sum(dim=2, keepdim=True)
+        likely = min(max(seen.haze, 1 - SUREST), SUREST)
+        weighed = rows * (self.hazy_odds[seen.is_restored] * likely * hazy + (1 - likely) * rest)
+        weighed = weighed * doubt / weighed.sum(dim=2, keepdim=True).clamp_min(1e-9) + rows * (1 - hazy - rest)
+        return weighed if (weighed - rows).abs().max() > self.min_change else rows
 
     def noise_for_darkness(self, names: Sequence[str], rows: Tensor) -> Tensor:
         """Give a trace of low light in rows (1, M, K) to noise where that is the largest share."""
@@ -338,26 +324,25 @@ class Rules:
         )
 
     def needs_second_pass(
-        self, before: Sequence[Mapping[str, float]], undone: str | None, after: Mapping[str, float]
+        self, before: Sequence[Mapping[str, float]], undone: str | None, after: Mapping[str, float], seen: Evidence
     ) -> bool:
         """Tell from what was found before each pass so far, and after, the largest first, if something was hidden.
 
-        `undone` is what the last pass undid most of all.
-
-        Noise may hide rain without a trace, and photos whose noise is gone do not look rainy if they are not.
-        Blur is never told so: `may_hide_blur`, and the kernel decides.
+        `undone` is what the last pass undid most of all, and `seen` what the photo says after it. Noise may hide rain
+        without a trace, and photos whose noise is gone do not look rainy if they are not; haze needs none where the
+        whole photo speaks for it. Blur is never told so: `may_hide_blur`, and the kernel decides.
         """
         name, share = next(iter(after.items()))
         if share < self.sure_share or name in (undone, "clean", "blur"):
             return False
-        if name == "rain" and undone == "noise":
+        if (name == "rain" and undone == "noise") or (name == "haze" and seen.haze is not None):
             return True
         most_clean = self.max_second_clean if len(before) == 1 else self.clean_shares[0]
         hint = max(found.get(name, 0.0) for found in before)
         return share * hint >= self.min_evidence and after.get("clean", 0.0) <= most_clean
 
     def hidden(self, names: Sequence[str], undone: str | None, rows: Tensor, seen: Evidence) -> Tensor:
-        """Raise haze's share in rows (1, M, K) of a photo, or take all for darkness, if noise hid it and was undone.
+        """Take all of rows (1, M, K) for darkness if noise hid it and was undone.
 
         What then is called anything else is soft for having been noisy. Rows of which nothing changes are returned
         themselves.
@@ -367,10 +352,7 @@ class Rules:
         shares = mean_shares(names, rows)
         if next(iter(shares)) == "low_light" and seen.brightness.most < self.lift_brightness[0]:
             return one_hot(names, "low_light").to(rows).expand_as(rows)
-        is_hazy = shares.get("haze", 0.0) >= self.min_hidden_haze and shares.get("clean", 0.0) <= self.max_hazy_clean
-        if not is_hazy or seen.veil < self.min_hidden_veil:
-            return rows
-        return raise_share(names, rows, "haze", self.hidden_haze_share)
+        return rows
 
     def may_hide_blur(self, undone: str | None, after: Mapping[str, float], change: float) -> bool:
         """Tell whether blur may have hidden behind noise whose removal changed a photo by `change`, in [0, 1]."""

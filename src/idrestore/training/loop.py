@@ -31,7 +31,7 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
     pairs = [(_large_enough(PairedPhotos(Path(p.folder)), stage), p.degradation, p.share) for p in config.data.pairs]
-    how = config.data.sigmas, config.data.white, config.data.synthesis, config.data.degraded
+    how = config.data.sigmas, config.data.white, config.data.synthesis, config.data.degraded, config.data.scenes
     return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *how)
 
 

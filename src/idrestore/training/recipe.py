@@ -53,6 +53,8 @@ class DataConfig:
     """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
     degraded: float = 0.0
     """Share of the noise samples that are hazy, dark, rainy or blurred as well, and are to stay so"""
+    scenes: bool = False
+    """Whether patches show whole scenes, and haze as cameras see it reaches from their sky to their near ground"""
     synthesis: Synthesis = "plain"
     """How photos are degraded: as `idrestore degrade` does, as cameras do, or half of them each way ("both")"""
     held_out: int = 16
@@ -154,7 +156,7 @@ class TrainConfig:
     """Arithmetic of forward and backward passes; weights and moments are always fp32. "auto" is bf16 where the
     processor has units for it: elsewhere it is slower by far."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The network; `preset` names what to start from; a recipe's file without it has that of `start`"""
+    """The network; `preset` names what to start from; a recipe's file without it changes that of `start`"""
     data: DataConfig = field(default_factory=DataConfig)
     """Photos and pairs"""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -180,12 +182,15 @@ class TrainConfig:
     def from_toml(cls, path: Path) -> "TrainConfig":
         """Read a recipe; raise `RecipeError` naming the file and the unknown or impossible setting.
 
-        One that starts from a model and has no table of its own for the network trains that model's.
+        One that starts from a model trains that model's network, with what its table for the network changes, unless
+        this names a preset.
         """
         try:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
-            if "start" in settings and "model" not in settings:
-                settings["model"] = dataclasses.asdict(checkpoint.load(settings["start"]).network.config)
+            changes = settings.get("model", {})
+            if "start" in settings and isinstance(changes, dict) and "preset" not in changes:
+                network = checkpoint.load(settings["start"]).network
+                settings["model"] = dataclasses.asdict(network.config) | changes
             return cls().changed(settings)
         except OSError as error:
             raise RecipeError(f"{path} cannot be read ({error.strerror}): expected a recipe, a TOML file") from error

@@ -84,7 +84,7 @@ class RunFolder:
         self.log(event="validation", mean=round(mean, 3), degradations=table)
         card = {"step": self.run.step, "recipe": plain(self.run.config), "validation": table}
         checkpoint.save(self.path / "last.safetensors", self.run.average, card)
-        if mean > self.run.best:
+        if mean >= self.run.best:
             self.run.best = mean
             checkpoint.save(self.path / "best.safetensors", self.run.average, card)
 

@@ -6,6 +6,7 @@ so a sample does not depend on its batch, but differs between kinds of devices.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,11 +47,16 @@ class File(NamedTuple):
     """Whether its colours have half the resolution"""
 
 
-def draw(kinds: Sequence[tuple[str, ...]], seeds: Sequence[Sequence[int]], side: int) -> Parameters:
-    """Draw the parameters of samples `side` px wide, each showing its kinds and drawn from its own seeds alone."""
+def draw(
+    kinds: Sequence[tuple[str, ...]], seeds: Sequence[Sequence[int]], side: int, are_scenes: bool = False
+) -> Parameters:
+    """Draw the parameters of samples `side` px wide, each showing its kinds and drawn from its own seeds alone.
+
+    Those that `are_scenes` show whole ones, else parts of them.
+    """
     stages: dict[str, tuple[list[int], list[Any]]] = {}
     for row, (shown, seed) in enumerate(zip(kinds, seeds, strict=True)):
-        for stage, drawn in _drawn(shown, side, np.random.default_rng(seed)).items():
+        for stage, drawn in _drawn(shown, side, are_scenes, np.random.default_rng(seed)).items():
             rows, values = stages.setdefault(stage, ([], []))
             rows.append(row)
             values.append(drawn)
@@ -74,7 +80,7 @@ def develop(crops: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
     return degraded, clean.index_put((torch.tensor(rows, dtype=torch.long),), degraded[rows]) if rows else clean
 
 
-def _drawn(kinds: tuple[str, ...], side: int, rng: np.random.Generator) -> dict[str, Any]:
+def _drawn(kinds: tuple[str, ...], side: int, is_scene: bool, rng: np.random.Generator) -> dict[str, Any]:
     """Draw all that happens to one sample."""
     if not kinds:
         return {}
@@ -84,24 +90,23 @@ def _drawn(kinds: tuple[str, ...], side: int, rng: np.random.Generator) -> dict[
         drawn["look"] = seen
     if rng.random() < max(LINES.get(kind, LINES_ELSEWHERE) for kind in kinds):
         drawn["lines"] = lines.draw(rng)
+    makers: dict[str, Callable[[float, np.random.Generator], Draw]] = {
+        "noise": noise.draw,
+        "rain": rain.draw,
+        "haze": partial(haze.draw, is_scene=is_scene),
+        "blur": partial(blur.draw, side=side),
+        "low_light": light.draw,
+    }
     relief = MIXTURE_RELIEF ** (len(kinds) - 1)
     for kind in kinds if not is_clean else ():
         strength = relief * rng.beta(*STRENGTHS[kind])
-        drawn[kind] = blur.draw(strength, side, rng) if kind == "blur" else MAKERS[kind](strength, rng)
+        drawn[kind] = makers[kind](strength, rng)
     if not {"noise", "low_light", "clean"} & set(kinds) and rng.random() < HINTS:
         drawn["noise"] = noise.draw_hint(rng)
     if rng.random() < JPEG_SHARE:
         worst, best = OLD_JPEG_QUALITY if is_clean else JPEG_QUALITY
         drawn["file"] = File(int(rng.integers(worst, best, endpoint=True)), bool(rng.random() < 0.6))
     return drawn
-
-
-MAKERS: dict[str, Callable[[float, np.random.Generator], Draw]] = {
-    "noise": noise.draw,
-    "rain": rain.draw,
-    "haze": haze.draw,
-    "low_light": light.draw,
-}
 
 
 def _staged(

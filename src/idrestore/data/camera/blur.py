@@ -69,7 +69,7 @@ def tracks() -> dict[str, NDArray[np.float64]]:
         return {name: held[name].cumsum(axis=0) / 1000 / RATE for name in held.files}
 
 
-def draw(strength: float, side: int, rng: np.random.Generator) -> Draw:
+def draw(strength: float, rng: np.random.Generator, side: int) -> Draw:
     """Draw a movement of the camera, and of a thing, or a defocus, for a crop `side` px wide."""
     out_of_focus = rng.random() < DEFOCUS
     length = 0.0 if out_of_focus else log_between(LENGTH, strength) / side

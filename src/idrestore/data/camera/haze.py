@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from idrestore.data.camera.planes import Draw, along_edges, coarse, enlarged, places, spread
@@ -19,6 +20,8 @@ TINTS = ((0.0, 0.0, 0.0), (-0.10, -0.02, 0.06), (0.05, 0.0, -0.14))  # grey, blu
 TINT_SHARES = (0.55, 0.25, 0.2)
 ENCODED = 0.7  # share scattered on encoded values as in RESIDE, the others in linear light
 EVEN = 0.25  # share of crops whose depth hardly changes
+SCENE_TOP: Range = (-1.2, 0.2)  # of a whole scene: more than half sky to no horizon at all
+SCENE_END: Range = (0.8, 1.1)  # where its ground ends
 FIELD = 5  # cells of the random hills
 
 
@@ -51,8 +54,8 @@ class Haze(NamedTuple):
     is_encoded: Tensor
 
 
-def draw(strength: float, rng: np.random.Generator) -> Draw:
-    """Draw the air and the scene."""
+def draw(strength: float, rng: np.random.Generator, is_scene: bool = False) -> Draw:
+    """Draw the air and the scene, of which a sample shows a part or, if it `is_scene`, all."""
     tint = np.array(TINTS[rng.choice(3, p=TINT_SHARES)]) * rng.uniform(0.3, 1.3) + rng.normal(0, 0.015, 3)
     bright = rng.uniform(*AIRLIGHT) if rng.random() > DIM_AIR else rng.uniform(0.3, 0.6)
     even = rng.random() < EVEN
@@ -60,7 +63,7 @@ def draw(strength: float, rng: np.random.Generator) -> Draw:
         "beta": BETA * strength**BETA_EXPONENT,
         "airlight": np.clip(bright * (1 + tint), 0, 1),
         "slope": rng.normal(0, 0.05, 2),
-        "window": np.array((rng.uniform(-0.8, 0.6), rng.uniform(0.15, 1.2))),
+        "window": _window(rng, is_scene),
         "sky": rng.uniform(1, 2.5),
         "ground": rng.uniform(1, 10),
         "clear": rng.uniform(0, 0.35) * (rng.random() < 0.5),
@@ -71,6 +74,13 @@ def draw(strength: float, rng: np.random.Generator) -> Draw:
         "soft": rng.uniform(0, 1) * (rng.random() < 0.5),
         "is_encoded": rng.random() < ENCODED,
     }
+
+
+def _window(rng: np.random.Generator, is_scene: bool) -> NDArray[np.float64]:
+    if not is_scene:
+        return np.array((rng.uniform(-0.8, 0.6), rng.uniform(0.15, 1.2)))
+    top = rng.uniform(*SCENE_TOP)
+    return np.array((top, rng.uniform(*SCENE_END) - top))
 
 
 def scatter(image: Tensor, haze: Haze) -> Tensor:
