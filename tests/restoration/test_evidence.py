@@ -263,12 +263,25 @@ def test_what_the_whole_photo_says_of_haze_multiplies_its_odds(haze, found, expe
     assert weighed[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_haze_is_rare_and_what_hardly_changes_stays():
+def test_haze_is_rare_and_rarer_behind_something_else():
     rare = dataclasses.replace(RULES, hazy_odds=(0.25, 0.025), min_change=0)
     even = rows(haze=0.5, clean=0.5)
     assert shares(rare.haze_of_scene(NAMES, even, seen(haze=0.8))) == shares(even)
     rarer = rare.haze_of_scene(NAMES, even, seen(haze=0.8, is_restored=True))
     assert shares(rarer) == shares(rows(haze=1 / 11, clean=10 / 11))
+
+
+def test_a_photo_is_soft_for_what_was_undone_not_for_blur():
+    """A hazy, noisy photo is called blurred once its noise is gone, and used to be sharpened in its haze."""
+    found = rows(haze=0.35, blur=0.6, clean=0.05)
+    after = RULES.haze_of_scene(NAMES, found, seen(haze=0.93, is_restored=True))
+    before = RULES.haze_of_scene(NAMES, found, seen(haze=0.93))
+    haze, blur = (NAMES.index(name) for name in ("haze", "blur"))
+    assert after[0, 0, haze] > 0.8 > 0.2 > after[0, 0, blur]
+    assert after[0, 0, haze] > before[0, 0, haze]
+
+
+def test_what_hardly_changes_stays():
     for found, haze in ((rows(haze=0.001, clean=0.999), 0.9), (rows(haze=0.4, clean=0.6), None)):
         assert RULES.haze_of_scene(NAMES, found, seen(haze=haze)) is found
     no_clean = torch.tensor([[[0.5, 0.5]]])

@@ -261,7 +261,7 @@ class Planner(NamedTuple):
         """Return a photo at about as many pixels as a square of such a side has, or less, (1, 3, h, w) in [0, 1]."""
         height, width = photo.colour.shape[:2]
         scale = min(1.0, side / math.sqrt(height * width))
-        multiple = math.lcm(MULTIPLE, self.engine.multiple)
+        multiple = math.lcm(MULTIPLE, haze_classifier.MULTIPLE, self.engine.multiple)
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
         return pixels.thumbnail(photo.colour, photo.white, size)
 

@@ -71,7 +71,7 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    hazy_odds: tuple[float, float] = (0.4, 0.1)
+    hazy_odds: tuple[float, float] = (0.4, 0.05)
     """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
     from, of which two in five are: as it came, and where something else was wrong with it and was undone."""
     min_change: float = 0.02
@@ -239,16 +239,21 @@ class Rules:
 
         Routers see too little of a scene to tell haze from pale colours. Their odds of haze are multiplied by those of
         the haze classifier, as those of two that know nothing of each other. It is asked where neither noise, rain nor
-        darkness is the largest of what is wrong: what lies over haze is undone first.
+        darkness is the largest of what is wrong: what lies over haze is undone first. Blur speaks against haze in a
+        photo as it came; one of which something was undone is soft for that.
         """
         first = largest(mean_shares(names, rows))
         if not {"haze", "clean"} <= set(names) or first not in ("haze", "blur") or seen.haze is None:
             return rows
-        hazy, rest = one_hot(names, "haze").to(rows), (one_hot(names, "clean") + one_hot(names, "blur")).to(rows)
-        doubt = (rows * (hazy + rest)).sum(dim=2, keepdim=True)
+        haze, clean, blur = (one_hot(names, name).to(rows) for name in ("haze", "clean", "blur"))
         likely = min(max(seen.haze, 1 - SUREST), SUREST)
-        weighed = rows * (self.hazy_odds[seen.is_restored] * likely * hazy + (1 - likely) * rest)
-        weighed = weighed * doubt / weighed.sum(dim=2, keepdim=True).clamp_min(1e-9) + rows * (1 - hazy - rest)
+        against = clean if seen.is_restored else clean + blur
+        odds = self.hazy_odds[seen.is_restored] * likely * (rows @ haze), (1 - likely) * (rows @ against)  # (1, M) each
+        belief = (odds[0] / (odds[0] + odds[1]).clamp_min(1e-9))[..., None]
+        rest = rows * (clean + blur)
+        doubt = rows @ (haze + clean + blur)
+        rest = rest / rest.sum(dim=2, keepdim=True).clamp_min(1e-9)
+        weighed = rows * (1 - haze - clean - blur) + doubt[..., None] * (belief * haze + (1 - belief) * rest)
         return weighed if (weighed - rows).abs().max() > self.min_change else rows
 
     def noise_for_darkness(self, names: Sequence[str], rows: Tensor) -> Tensor:
