@@ -71,7 +71,7 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    hazy_odds: tuple[float, float] = (0.4, 0.05)
+    hazy_odds: tuple[float, float] = (0.4, 0.025)
     """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
     from, of which two in five are: as it came, and where something else was wrong with it and was undone."""
     min_change: float = 0.02
