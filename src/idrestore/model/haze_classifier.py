@@ -6,12 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from idrestore.model.layers import ResidualBlock, keep_signal
+from idrestore.model.layers import keep_signal
+from idrestore.model.thumbnail import ThumbnailEncoder
 
-STRIDE = 4
-"""The thumbnail is pixel-unshuffled by this much first."""
-MULTIPLE = 4 * STRIDE
-"""Heights and widths of thumbnails must be multiples of this."""
 SIDE = 112
 """Side of a square of as many pixels as thumbnails have, as those had from which it learned."""
 DARK = 5
@@ -20,22 +17,16 @@ BANDS = 3
 """Parts, from top to bottom, of which the means are known."""
 
 
-class HazeClassifier(nn.Module):
+class HazeClassifier(ThumbnailEncoder):
     """Tell from thumbnails (B, 3, h, w) in [0, 1] whether photos are hazy: (B,) logits.
 
     In a thumbnail noise and rain hardly show. Haze leaves nothing dark (the dark channel of He, Sun and Tang 2009), and
     is thickest where a scene is far, which mostly is further up: it sees the darkest value around each pixel, and its
-    row. Sides are multiples of `MULTIPLE`.
+    row. Sides are multiples of `thumbnail.MULTIPLE`.
     """
 
     def __init__(self, near: int, middle: int, far: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(5 * STRIDE**2, near, 3, padding=1)
-        self.near = ResidualBlock(near)
-        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * near, middle, 1))
-        self.middle = nn.Sequential(ResidualBlock(middle), ResidualBlock(middle))
-        self.down_again = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * middle, far, 1))
-        self.far = nn.Sequential(ResidualBlock(far), ResidualBlock(far))
+        super().__init__(5, near, middle, far)
         self.head = nn.Sequential(nn.Linear((BANDS + 1) * far, far), nn.ReLU(), nn.Linear(far, 1))
         keep_signal(self)
 
@@ -43,8 +34,7 @@ class HazeClassifier(nn.Module):
         height = thumbnails.shape[-2]
         row = torch.linspace(-1, 1, height).to(thumbnails)[:, None].expand_as(thumbnails[:, :1])
         darkest = -F.max_pool2d(-thumbnails.amin(dim=1, keepdim=True), DARK, 1, DARK // 2)
-        x = self.near(self.stem(F.pixel_unshuffle(torch.cat([thumbnails, darkest, row], 1), STRIDE)))
-        x = self.far(self.down_again(self.middle(self.down(x)))).float()
+        x = self.encode(torch.cat([thumbnails, darkest, row], 1))[1].float()
         bands = F.adaptive_avg_pool2d(x, (BANDS, 1)).flatten(1)
         known = torch.cat([bands, x.std(dim=(2, 3), correction=0)], 1)
         return cast("Tensor", self.head(known)[:, 0])

@@ -250,15 +250,15 @@ class RestorationNetwork(PublishedNetwork):
     def classify_haze(self, thumbnails: Tensor) -> Tensor | None:
         """Return logits (B,) of haze in photos, from thumbnails (B, 3, h, w), in fp32.
 
-        h and w are multiples of `haze_classifier.MULTIPLE`. None if the network has no classifier.
+        h and w are multiples of `thumbnail.MULTIPLE`. None if the network has no classifier.
         """
         return None if self.haze_classifier is None else self.haze_classifier(thumbnails)
 
     def colours(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Colours | None:
         """Return what `affine.refine` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
-        `ingredients` (B, M, K) are the photos', h and w multiples of `affine.MULTIPLE`; `certainty` (B,) in [0, 1] is
-        how far the affine refiner counts. None if the network has none.
+        `ingredients` (B, M, K) are the photos', h and w multiples of `thumbnail.MULTIPLE`; `certainty` (B,) in [0, 1]
+        is how far the affine refiner counts. None if the network has none.
         """
         if self.affine_refiner is None:
             return None

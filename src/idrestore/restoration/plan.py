@@ -10,8 +10,9 @@ from torch import Tensor
 
 from idrestore.model import haze_classifier
 from idrestore.model.outputs import Routed
-from idrestore.model.refiners.affine import MULTIPLE, Colours
+from idrestore.model.refiners.affine import Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
+from idrestore.model.thumbnail import MULTIPLE
 from idrestore.restoration import evidence, pixels, tiling, tone
 from idrestore.restoration.engine import Engine, Floats, NotFiniteError
 from idrestore.restoration.evidence import Evidence
@@ -261,7 +262,7 @@ class Planner(NamedTuple):
         """Return a photo at about as many pixels as a square of such a side has, or less, (1, 3, h, w) in [0, 1]."""
         height, width = photo.colour.shape[:2]
         scale = min(1.0, side / math.sqrt(height * width))
-        multiple = math.lcm(MULTIPLE, haze_classifier.MULTIPLE, self.engine.multiple)
+        multiple = math.lcm(MULTIPLE, self.engine.multiple)
         size = [max(1, round(length * scale / multiple)) * multiple for length in (height, width)]
         return pixels.thumbnail(photo.colour, photo.white, size)
 

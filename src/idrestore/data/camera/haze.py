@@ -22,6 +22,10 @@ ENCODED = 0.7  # share scattered on encoded values as in RESIDE, the others in l
 EVEN = 0.25  # share of crops whose depth hardly changes
 SCENE_TOP: Range = (-1.2, 0.2)  # of a whole scene: more than half sky to no horizon at all
 SCENE_END: Range = (0.8, 1.1)  # where its ground ends
+FAR: Range = (0.2, 0.9)  # depth up to which there is no haze, where it is far only
+FAR_SHARE = 0.25  # of whole scenes
+WALLS = 0.3  # share of scenes with something on both sides, as in streets and woods
+WALL_DEPTH = 1.5  # where these end
 FIELD = 5  # cells of the random hills
 
 
@@ -49,6 +53,8 @@ class Haze(NamedTuple):
     """How much farther bright parts are"""
     box: Tensor
     """(4,): top, centre, half width and depth factor of something in front"""
+    walls: Tensor
+    """(2,): where what is on both sides ends, and how fast it comes near; 0: nothing is"""
     soft: Tensor
     """How much far parts are softened"""
     is_encoded: Tensor
@@ -59,18 +65,21 @@ def draw(strength: float, rng: np.random.Generator, is_scene: bool = False) -> D
     tint = np.array(TINTS[rng.choice(3, p=TINT_SHARES)]) * rng.uniform(0.3, 1.3) + rng.normal(0, 0.015, 3)
     bright = rng.uniform(*AIRLIGHT) if rng.random() > DIM_AIR else rng.uniform(0.3, 0.6)
     even = rng.random() < EVEN
+    is_far = is_scene and rng.random() < FAR_SHARE
+    clear = rng.uniform(*FAR) if is_far else rng.uniform(0, 0.35) * (rng.random() < 0.5)
     return {
-        "beta": BETA * strength**BETA_EXPONENT,
+        "beta": BETA * strength**BETA_EXPONENT / (1 - clear / WALL_DEPTH if is_far else 1),
         "airlight": np.clip(bright * (1 + tint), 0, 1),
         "slope": rng.normal(0, 0.05, 2),
         "window": _window(rng, is_scene),
         "sky": rng.uniform(1, 2.5),
         "ground": rng.uniform(1, 10),
-        "clear": rng.uniform(0, 0.35) * (rng.random() < 0.5),
+        "clear": clear,
         "relief": rng.uniform(0, 0.2) if even else 1.0,
         "hills": rng.normal(0, rng.uniform(0, 0.35), (FIELD, FIELD)),
         "bright": rng.uniform(-0.2, 0.8),
         "box": np.array((rng.uniform(0.1, 1.5), rng.uniform(0, 1), rng.uniform(0.05, 0.3), rng.uniform(0.1, 0.9))),
+        "walls": np.array((rng.uniform(0.2, 0.8), rng.uniform(2, 12) * (rng.random() < WALLS))),
         "soft": rng.uniform(0, 1) * (rng.random() < 0.5),
         "is_encoded": rng.random() < ENCODED,
     }
@@ -107,6 +116,9 @@ def depth(image: Tensor, haze: Haze) -> Tensor:
     below = top + height * down  # from the horizon
     ground = 1 / (1 + spread(haze.ground) * below.clamp(min=0))
     scene = torch.where(below > 0, ground, spread(haze.sky))
+    centre, steep = (spread(column) for column in haze.walls.T)
+    walls = WALL_DEPTH / (1 + steep * (right - centre).abs())
+    scene = torch.where(steep > 0, scene.minimum(walls), scene)
     guide = F.interpolate(image.mean(dim=1, keepdim=True), size=rough.shape[-2:], mode="area")
     scene = scene * (1 + spread(haze.bright) * (guide - guide.mean(dim=(2, 3), keepdim=True)))
     scene = scene + enlarged(haze.hills, rough)

@@ -9,11 +9,8 @@ from torch import Tensor, nn
 from idrestore import guided_filter
 from idrestore.degradations import Operation
 from idrestore.model.layers import ResidualBlock, keep_signal, strips, zero
+from idrestore.model.thumbnail import ThumbnailEncoder
 
-STRIDE = 4
-"""The thumbnail is pixel-unshuffled by this much first; the colour grid is predicted at twice that."""
-MULTIPLE = 4 * STRIDE
-"""Heights and widths of thumbnails must be multiples of this."""
 TERMS = 5
 """Terms of the curve of a colour: red, green, blue, the square of the grey, and 1."""
 CELL = 4
@@ -47,7 +44,7 @@ class Colours(NamedTuple):
     """(B, 7, 3): the map of all of the photo's colours that does so (`fit_exposure`)"""
 
 
-class AffineRefiner(nn.Module):
+class AffineRefiner(ThumbnailEncoder):
     """Predict from a thumbnail what is still to be done to a photo's brightness and colours, place by place.
 
     A small U-shape of residual blocks whose bottom knows means and deviations over the whole. Starts as zero.
@@ -56,13 +53,7 @@ class AffineRefiner(nn.Module):
     kind: Operation = "affine"
 
     def __init__(self, near: int, middle: int, far: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(7 * STRIDE**2, near, 3, padding=1)
-        self.near = ResidualBlock(near)
-        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * near, middle, 1))
-        self.middle = nn.Sequential(ResidualBlock(middle), ResidualBlock(middle))
-        self.down_again = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * middle, far, 1))
-        self.far = nn.Sequential(ResidualBlock(far), ResidualBlock(far))
+        super().__init__(7, near, middle, far)
         self.whole = nn.Sequential(nn.Linear(2 * far, far), nn.ReLU(), nn.Linear(far, far))
         self.farthest = ResidualBlock(far)
         self.up = nn.Sequential(nn.Conv2d(far, 4 * middle, 1), nn.PixelShuffle(2))
@@ -73,13 +64,11 @@ class AffineRefiner(nn.Module):
     def forward(self, degraded: Tensor, restored: Tensor, share: Tensor) -> Tensor:
         """Return a colour grid (B, 3 · TERMS, h/8, w/8) for thumbnails (B, 3, h, w) in [0, 1].
 
-        Sides are multiples of `MULTIPLE`. `restored` is what the rest of the network makes of `degraded`, and `share`
-        (B,) how much of it calls for this.
+        Sides are multiples of `thumbnail.MULTIPLE`. `restored` is what the rest of the network makes of `degraded`, and
+        `share` (B,) how much of it calls for this.
         """
         known = share[:, None, None, None].expand(-1, 1, *degraded.shape[-2:])
-        middle = self.near(self.stem(F.pixel_unshuffle(torch.cat([degraded, restored, known], 1), STRIDE)))
-        middle = self.middle(self.down(middle))
-        far = self.far(self.down_again(middle))
+        middle, far = self.encode(torch.cat([degraded, restored, known], 1))
         pooled = torch.cat([far.mean(dim=(2, 3)), far.std(dim=(2, 3), correction=0)], 1)
         far = self.farthest(far + self.whole(pooled)[:, :, None, None])
         return self.output(self.last(middle + self.up(far)))
