@@ -278,3 +278,27 @@ def test_haze_over_a_whole_scene_leaves_its_near_ground_clear_and_that_over_a_pa
         np.mean([clearer(np.random.default_rng(seed), is_scene) for seed in range(60)]) for is_scene in (True, False)
     ]
     assert shares[0] > 0.8 > 0.7 > shares[1]
+
+
+def test_haze_between_walls_is_deepest_where_they_end() -> None:
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    plain = {"hills": np.zeros((haze.FIELD,) * 2), "clear": 0.0, "relief": 1.0, "box": np.array((2.0, 0.5, 0.1, 1.0))}
+    plain["window"] = np.array((-1.0, 2.0))
+    for index in range(8):
+        drawn = haze.draw(0.7, np.random.default_rng(index), is_scene=True) | plain
+        with_walls, without = (
+            haze.depth(grey, stacked(haze.Haze, [drawn | {"walls": np.array((0.5, steep))}], grey.device))[0, 0]
+            for steep in (8.0, 0.0)
+        )
+        assert (with_walls <= without + 1e-4).all()
+        assert (with_walls[:, 32] >= with_walls[:, [2, -3]].amax(dim=1) - 1e-3).all()
+        assert with_walls[0, 2] < 0.8 * with_walls[0, 32]
+
+
+def test_a_quarter_of_whole_scenes_has_haze_in_the_distance_alone() -> None:
+    def share(is_scene: bool) -> float:
+        draws = [haze.draw(0.7, np.random.default_rng(index), is_scene) for index in range(400)]
+        return float(np.mean([drawn["clear"] > 0.35 for drawn in draws]))
+
+    assert share(is_scene=False) == 0
+    assert 0.1 < share(is_scene=True) < haze.FAR_SHARE
