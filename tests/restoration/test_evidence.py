@@ -259,8 +259,15 @@ def hills(thickness, seed=0):
 )
 def test_what_the_whole_photo_says_of_haze_multiplies_its_odds(haze, found, expected):
     names, rows = ("haze", "blur", "noise", "clean"), torch.tensor([[found]])
-    weighed = dataclasses.replace(RULES, hazy_odds=(1.0, 0.0), min_change=0).haze_of_scene(names, rows, seen(haze=haze))
+    limits = dataclasses.replace(RULES, hazy_odds=(1.0, 0.0), most_raised=1.0, min_change=0)
+    weighed = limits.haze_of_scene(names, rows, seen(haze=haze))
     assert weighed[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("found", "expected"), [(0.5, 0.7), (0.6, 0.7), (0.8, 0.8), (0.95, 0.95)])
+def test_what_the_whole_photo_says_makes_haze_no_surer_than_the_network_learned_it(found, expected):
+    weighed = RULES.haze_of_scene(NAMES, rows(haze=found, clean=1 - found), seen(haze=0.99))
+    assert shares(weighed) == shares(rows(haze=expected, clean=1 - expected))
 
 
 def test_haze_is_rare_and_rarer_behind_something_else():

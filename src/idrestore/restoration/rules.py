@@ -74,6 +74,8 @@ class Rules:
     hazy_odds: tuple[float, float] = (0.4, 0.025)
     """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
     from, of which two in five are: as it came, and where something else was wrong with it and was undone."""
+    most_raised: float = 0.7
+    """Part of haze, `clean` and blur up to which that may raise the share of haze: surer, photos are overdone."""
     min_change: float = 0.02
     """Change of shares by what that says up to which they stay as the routers found them, and what was worked out for
     them is used."""
@@ -240,7 +242,8 @@ class Rules:
         Routers see too little of a scene to tell haze from pale colours. Their odds of haze are multiplied by those of
         the haze classifier, as those of two that know nothing of each other. It is asked where neither noise, rain nor
         darkness is the largest of what is wrong: what lies over haze is undone first. Blur speaks against haze in a
-        photo as it came; one of which something was undone is soft for that.
+        photo as it came; one of which something was undone is soft for that. Haze is raised to `most_raised` only: the
+        refiners learned from shares as routers give them, and overdo surer ones.
         """
         first = largest(mean_shares(names, rows))
         if not {"haze", "clean"} <= set(names) or first not in ("haze", "blur") or seen.haze is None:
@@ -249,9 +252,10 @@ class Rules:
         likely = min(max(seen.haze, 1 - SUREST), SUREST)
         against = clean if seen.is_restored else clean + blur
         odds = self.hazy_odds[seen.is_restored] * likely * (rows @ haze), (1 - likely) * (rows @ against)  # (1, M) each
-        belief = (odds[0] / (odds[0] + odds[1]).clamp_min(1e-9))[..., None]
-        rest = rows * (clean + blur)
         doubt = rows @ (haze + clean + blur)
+        most = ((rows @ haze) / doubt.clamp_min(1e-9)).clamp_min(self.most_raised)
+        belief = (odds[0] / (odds[0] + odds[1]).clamp_min(1e-9)).minimum(most)[..., None]
+        rest = rows * (clean + blur)
         rest = rest / rest.sum(dim=2, keepdim=True).clamp_min(1e-9)
         weighed = rows * (1 - haze - clean - blur) + doubt[..., None] * (belief * haze + (1 - belief) * rest)
         return weighed if (weighed - rows).abs().max() > self.min_change else rows
