@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from idrestore import batch
-from idrestore.batch import Job, Manifest, Records, Settings, Shard, photo, plan, restore_files
+from idrestore.batch import Job, Manifest, Naming, Records, Settings, Shard, photo, plan, plan_beside, restore_files
 from idrestore.batch.job import Encoded
 from idrestore.files import image
 from idrestore.model.checkpoint import Model
@@ -179,6 +179,41 @@ def test_nothing_that_may_be_a_photo_is_left_out_in_silence(tmp_path):
     assert len(plan([root, tmp_path / "other"], tmp_path / "out")[1]) == len(problems) - 1  # the folder is named, too
     assert "is a pipe: expected a picture file or a folder" in plan([root / "pipe"], tmp_path / "out")[1][0].message
     assert [outcome.error for outcome in restore_files(Brightener(), jobs)] == ["", ""]
+
+
+def test_results_of_earlier_runs_are_left_out_wherever_they_lie(tmp_path):
+    """They used to be restored again, from all folders but the very one of this run."""
+    source = write(tmp_path / "in/a.png")
+    for out, suffix in ((tmp_path / "in/deep/out", ""), (tmp_path / "in", "_v2")):
+        with Manifest(out) as manifest:
+            jobs, _ = plan([source], out, naming=Naming(suffix))
+            (outcome,) = restore_files(Brightener(), jobs, manifest=manifest)
+            assert not outcome.error
+    jobs, (note,) = plan([tmp_path / "in"], tmp_path / "out")
+    assert jobs == [Job(source, tmp_path / "out/a.png")]
+    assert note.message.startswith(f"left out 2 results of earlier runs ({tmp_path / 'in/a_v2.png'}, ...): to restore")
+    assert not note.is_failure
+    groups, (note,) = plan_beside([source, tmp_path / "in/a_v2.png"], Naming("-restored"))
+    assert [job.source for jobs in groups.values() for job in jobs] == [source]
+    assert "(" + str(tmp_path / "in/a_v2.png") + ")" in note.message
+
+
+def test_who_names_a_folder_of_results_wants_them_restored_again(tmp_path):
+    source, out = write(tmp_path / "in/a.png"), tmp_path / "out"
+    with Manifest(out) as manifest:
+        jobs, _ = plan([source], out)
+        list(restore_files(Brightener(), jobs, manifest=manifest))
+    assert plan([out], tmp_path / "again") == ([Job(out / "a.png", tmp_path / "again/a.png")], [])
+    assert plan([out / "a.png"], tmp_path / "again") == ([Job(out / "a.png", tmp_path / "again/a.png")], [])
+
+
+def test_a_folder_whose_results_cannot_be_told_is_left_out(tmp_path):
+    source = write(tmp_path / "in/a.png")
+    write(tmp_path / "in/out/a.png")
+    with Manifest(tmp_path / "in/out"):
+        jobs, (problem,) = plan([tmp_path / "in"], tmp_path / "out")
+    assert [job.source for job in jobs] == [source]
+    assert "is left out, as its results cannot be told: another run is at work in" in problem.message
 
 
 def test_folders_and_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):

@@ -16,10 +16,11 @@ from idrestore.batch.beside import plan_beside
 from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, failure, summary
 from idrestore.batch.manifest import Manifest, ManifestError
 from idrestore.batch.naming import SUFFIX, Naming, writable
-from idrestore.batch.plan import Problem, Shard, plan
+from idrestore.batch.plan import Problem, plan
 from idrestore.batch.records import Records
 from idrestore.batch.report import check_report, write_report
 from idrestore.batch.settings import Settings, parse_amount, parse_steering
+from idrestore.batch.shard import Shard
 from idrestore.batch.verify import Verdict, verify
 from idrestore.files.formats import SUBSTITUTES
 

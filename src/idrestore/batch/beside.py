@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from idrestore.batch.job import Job
+from idrestore.batch.manifest import ManifestError, results_of
 from idrestore.batch.naming import Naming
-from idrestore.batch.plan import Problem, plan
+from idrestore.batch.plan import Problem, left_out, plan
 
 
 def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list[Job]], list[Problem]]:
@@ -18,7 +19,8 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
     groups: dict[Path, list[Job]] = {}
     problems: list[Problem] = []
     photos: dict[Path, list[Path]] = {}
-    fresh = [source for source in dict.fromkeys(inputs) if not _original_of(source, naming)]
+    earlier = {path for folder in {source.parent for source in inputs} for path in _results_of(folder)}
+    fresh = [source for source in dict.fromkeys(inputs) if source not in earlier and not _original_of(source, naming)]
     for source in fresh:
         if source.is_dir():
             # In a folder of their own, results are called as their photos.
@@ -33,9 +35,20 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
         jobs, wrong = plan(files, folder, naming=naming)
         groups.setdefault(folder, []).extend(jobs)
         problems += wrong
+    made = [source for source in dict.fromkeys(inputs) if source not in fresh]
+    if fresh and made:
+        problems.append(left_out(made[0], made))
     if not fresh:
         problems += [Problem(each, f"{each}: is a result already; -o restores it again") for each in inputs]
     return {folder: jobs for folder, jobs in groups.items() if jobs}, problems
+
+
+def _results_of(folder: Path) -> set[Path]:
+    """Return what runs have put into a folder, as far as its manifests tell; the names tell the rest."""
+    try:
+        return results_of(folder)
+    except ManifestError:
+        return set()
 
 
 def _original_of(source: Path, naming: Naming) -> Path | None:

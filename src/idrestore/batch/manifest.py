@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from idrestore.batch.job import encodable
-from idrestore.batch.plan import Shard
+from idrestore.batch.shard import Shard
 
 FORMAT_VERSION = 2
 """1 had no "started", "retried" and "unchanged"; it is read, and raised to 2"""
@@ -148,6 +149,20 @@ def entries_of_others(folder: Path, own: Path | None = None, shard: Shard | None
         if path != own:
             entries += _entries_of_another(path, shard)
     return entries
+
+
+def results_of(out: Path) -> set[Path]:
+    """Return what runs have put into a folder, none if it has no manifest; raise `ManifestError`."""
+    entries = latest(entries_of_others(out / FOLDER)).values()
+    return {path_of(out, entry) for entry in entries if entry.output_sha256}
+
+
+def path_of(out: Path, entry: Entry) -> Path:
+    """Return where a result is; bytes that are no text are spelled out in a manifest."""
+    path = out / entry.output
+    if path.exists():
+        return path
+    return out / re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), entry.output)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -1,6 +1,5 @@
 """Which photo goes where: folders mirrored, nothing met twice, no input overwritten; and who does which."""
 
-import hashlib
 import mimetypes
 import os
 import re
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idrestore.batch.job import Job, kind_of
+from idrestore.batch.manifest import ManifestError, results_of
 from idrestore.batch.naming import Naming
 from idrestore.files import image
 from idrestore.files.formats import BY_SUFFIX, recognised
@@ -20,37 +20,12 @@ LINKED = "{} is a link to a folder, and not followed: name the folder itself, to
 
 
 class Problem(NamedTuple):
-    """Something asked for that cannot be done, in one line."""
+    """Something asked for that is not done, in one line."""
 
     source: Path
     message: str
-
-
-class Shard(NamedTuple):
-    """One of several equal parts of the work, by a hash of where each result goes.
-
-    >>> Shard.parse("2/3")
-    Shard(number=2, total=3)
-    """
-
-    number: int
-    """From 1"""
-    total: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read "2/3"; raise `ValueError`."""
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-        shard = cls(*map(int, match.groups())) if match else cls(0, 0)
-        if not 1 <= shard.number <= shard.total:
-            raise ValueError(f"shard: got {text!r}, expected NUMBER/TOTAL such as 1/4, 2/4, 3/4 and 4/4")
-        return shard
-
-    def holds(self, job: Job, out: Path) -> bool:
-        """Tell whether a job is of this part: the same answer on every machine, whatever else there is to do."""
-        relative = job.target.relative_to(out) if job.target.is_relative_to(out) else Path(job.target.name)
-        digest = hashlib.sha256(os.fsencode(relative.as_posix())).digest()
-        return int.from_bytes(digest[:8]) % self.total == self.number - 1
+    is_failure: bool = True
+    """False: there is nothing wrong, as with results that are not restored again"""
 
 
 def plan(
@@ -100,7 +75,8 @@ def _search(
     """Return the photos of a file or a folder, each with its path relative to what was asked for; and what is none.
 
     All that might be a photo is in the one list or the other, but for hidden files and folders, `out`, where it lies
-    inside, results beside their photos, and links to folders in those that are `searched` anyway.
+    inside, and links to folders in those that are `searched` anyway. Results of earlier runs, as manifests and names
+    beside photos say, are left out, which is said, but from a folder of nothing but its own results.
     """
     if source.is_file():
         return [(source, Path(source.name))], []
@@ -109,7 +85,9 @@ def _search(
     unreadable: list[OSError] = []
     photos: list[Path] = []
     problems: list[Problem] = []
+    made: list[Path] = []
     results = identity(out)
+    earlier: set[Path] = set()
     for name, subfolders, files in os.walk(source, onerror=unreadable.append):
         folder = Path(name)
         inner = sorted(folder / each for each in subfolders if naming.recursive and not each.startswith("."))
@@ -118,16 +96,34 @@ def _search(
         subfolders[:] = [
             path.name for path in inner if path not in linked and (not results or identity(path) != results)
         ]
+        try:
+            earlier |= results_of(folder)
+        except ManifestError as error:
+            problems.append(Problem(folder, f"{folder} is left out, as its results cannot be told: {error}"))
+            subfolders.clear()
+            continue
         for path in sorted(folder / each for each in files if not each.startswith(".")):
             why_not = _why_no_photo(path)
             if why_not:
                 problems.append(Problem(path, why_not))
-            elif image.is_supported(path) and not naming.original_of(path):
-                photos.append(path)
+            elif image.is_supported(path):
+                (made if path in earlier or naming.original_of(path) else photos).append(path)
     problems += [Problem(Path(error.filename), _unreadable(error.filename, error)) for error in unreadable]
+    if made and not photos and not problems and set(made) <= results_of(source):
+        photos, made = made, []
+    if made:
+        problems.append(left_out(source, made))
     if not photos and not problems:
         problems = [Problem(source, _why_nothing(source))]
     return [(path, path.relative_to(source)) for path in sorted(photos)], problems
+
+
+def left_out(source: Path, made: Sequence[Path]) -> Problem:
+    """Say that results of earlier runs among what is asked for are not restored again."""
+    number = "1 result" if len(made) == 1 else f"{len(made)} results"
+    which = f"{made[0]}" if len(made) == 1 else f"{made[0]}, ..."
+    message = f"left out {number} of earlier runs ({which}): to restore one again, name it, and another place by -o"
+    return Problem(source, message, is_failure=False)
 
 
 def _why_no_photo(path: Path) -> str:

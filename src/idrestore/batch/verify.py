@@ -1,12 +1,11 @@
 """Whether what a manifest says is still so: every result is there, as it was written, and can be read whole."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from idrestore.batch.manifest import FOLDER, IN_PLACE, Entry, ManifestError, entries_of_others, latest
+from idrestore.batch.manifest import FOLDER, IN_PLACE, Entry, ManifestError, entries_of_others, latest, path_of
 from idrestore.files import image
 
 
@@ -29,7 +28,7 @@ def verify(out: Path) -> Iterator[Verdict]:
     if not list((out / FOLDER).glob("manifest*.sqlite")):
         raise ManifestError(f"{out} has no manifest: expected a folder that restore wrote results to")
     known = latest(entries_of_others(out / FOLDER))
-    return (_verdict(_path(out, entry), entry) for _, entry in sorted(known.items()))
+    return (_verdict(path_of(out, entry), entry) for _, entry in sorted(known.items()))
 
 
 def _verdict(path: Path, entry: Entry) -> Verdict:
@@ -50,11 +49,3 @@ def _verdict(path: Path, entry: Entry) -> Verdict:
         reason = " ".join(str(error).split()) or type(error).__name__
         return Verdict(path, "unreadable", reason if str(path) in reason else f"{path} cannot be read ({reason})")
     return Verdict(path, "good", "")
-
-
-def _path(out: Path, entry: Entry) -> Path:
-    """Return where a result is; bytes that are no text are spelled out in a manifest."""
-    path = out / entry.output
-    if path.exists():
-        return path
-    return out / re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), entry.output)

@@ -236,7 +236,7 @@ def plan_into(photos: list[Path], out: Path, writes_photos: bool = True) -> "tup
         refuse(as_options(error))
     for problem in problems:
         complain(problem.message)
-    return jobs, problems
+    return jobs, [problem for problem in problems if problem.is_failure]
 
 
 def make_folder(folder: Path) -> None:

@@ -62,7 +62,7 @@ def evaluate_command(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Measure a model on folders of pairs, or of clean photos degraded here."""
-    from idrestore.batch.plan import Shard
+    from idrestore.batch.shard import Shard
     from idrestore.data.pairs import parse_data
     from idrestore.evaluation import evaluate as evaluation
     from idrestore.evaluation import report as reports

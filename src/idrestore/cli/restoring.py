@@ -53,23 +53,26 @@ def naming(out: Path | None, options: Options) -> "Naming":
 
 
 def plan(photos: list[Path], out: Path | None, options: Options, complains: bool = True) -> Plan:
-    """Decide where each photo goes, beside it or where -o says, and complain of what cannot be done; or refuse."""
+    """Decide where each photo goes, beside it or where -o says, and complain of what is not done; or refuse.
+
+    What there is nothing wrong with is no problem of the plan.
+    """
     from idrestore import batch
 
     named = naming(out, options)
     try:
         if out is None:
             groups, problems = batch.plan_beside(photos, named)
-            plan = Plan(dict(groups.items()), problems)
         else:
             jobs, problems = batch.plan(photos, out, naming=named)
             is_named = len(jobs) == 1 and jobs[0].target == out
-            plan = Plan({None if is_named else out: jobs} if jobs else {}, problems)
+            groups = {None if is_named else out: jobs} if jobs else {}
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, ...
         refuse(as_options(error))
-    for problem in plan.problems if complains else ():
-        complain(problem.message)
-    return plan
+    for problem in problems if complains else ():
+        if problem.is_failure or not options.quiet:
+            complain(problem.message)
+    return Plan(groups, [problem for problem in problems if problem.is_failure])
 
 
 @dataclass
