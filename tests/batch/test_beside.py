@@ -2,15 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from idrestore.batch import Naming, plan_beside
+from idrestore.batch import Manifest, Naming, plan_beside
+from idrestore.files import image
+from idrestore.files.provenance import add_provenance
 
 
 def files(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def restored(*paths):
+    """Write results of which no manifest knows: their metadata alone say what they are."""
+    for path in paths:
+        photo, _ = add_provenance(image.Photo(np.full((8, 9, 3), 90, np.uint8)), "fast", "ab" * 32, {})
+        image.write(photo.pixels, path, photo)
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +56,9 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path, monkeypatch):
 
 
 def test_results_are_not_restored_again(tmp_path):
-    files(tmp_path, "a.jpg", "a-restored.jpg", "b.heic", "b-restored.jpg", "photos/c.jpg", "photos-restored/c.jpg")
-    files(tmp_path, "own-restored.jpg", "photos/c-restored.jpg")
+    files(tmp_path, "a.jpg", "b.heic", "photos/c.jpg", "photos-restored/c.jpg", "own-restored.jpg")
+    restored("a-restored.jpg", "b-restored.jpg", "photos/c-restored.jpg")
+    Manifest(tmp_path / "photos-restored").close()
     jobs, _, problems = targets(*sorted(str(path) for path in Path().iterdir()))
     assert set(jobs) == {"a.jpg", "b.heic", "own-restored.jpg", "photos/c.jpg"}
     assert [problem.partition(":")[0] for problem in problems] == [
@@ -58,6 +69,16 @@ def test_results_are_not_restored_again(tmp_path):
         jobs, _, problems = targets(result)
         assert (jobs, len(problems)) == ({}, 1)
         assert "is a result already" in problems[0]
+
+
+def test_a_name_alone_makes_no_result(tmp_path):
+    """Photos of the user's own that are called as results used to be left out."""
+    files(tmp_path, "a.jpg", "trip/b.jpg", "trip/b-restored.jpg", "trip-restored/b.jpg")
+    image.write(np.full((8, 9, 3), 90, np.uint8), "a-restored.jpg", image.Photo(np.full((8, 9, 3), 90, np.uint8)))
+    jobs, _, problems = targets("a.jpg", "a-restored.jpg", "trip", "trip-restored")
+    assert set(jobs) == {"a-restored.jpg", "trip/b.jpg", "trip/b-restored.jpg", "trip-restored/b.jpg"}
+    assert jobs["a-restored.jpg"] == "a-restored-restored.jpg"
+    assert ["a-restored.jpg is one of the photos to restore" in problem for problem in problems] == [True]
 
 
 def test_names_and_depth_are_what_was_asked_for(tmp_path):

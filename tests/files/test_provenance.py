@@ -77,6 +77,16 @@ def test_every_format_says_it(tmp_path, suffix, xmp):
         assert notes == ()
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+def test_a_result_is_told_from_a_photo_in_every_format(tmp_path, suffix):
+    own = photo(software="Camera 7")
+    restored(tmp_path, suffix, own)
+    assert provenance.is_restored(tmp_path / f"a{suffix}")
+    image.write(own.pixels, tmp_path / f"b{suffix}", own)
+    (tmp_path / f"c{suffix}").write_bytes(b"idrestore ")
+    assert not any(provenance.is_restored(tmp_path / f"{name}{suffix}") for name in "bcd")
+
+
 def test_what_wrote_the_photo_is_named_after_us(tmp_path):
     software = 'Adobe <Photoshop> "22.0" (Windows)'
     said, _ = restored(tmp_path, ".jpg", photo(software=software))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from idrestore.batch.job import Job
-from idrestore.batch.manifest import ManifestError, results_of
+from idrestore.batch.manifest import FOLDER, ManifestError, results_of
 from idrestore.batch.naming import Naming
 from idrestore.batch.plan import Problem, left_out, plan
 
@@ -44,7 +44,7 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
 
 
 def _results_of(folder: Path) -> set[Path]:
-    """Return what runs have put into a folder, as far as its manifests tell; the names tell the rest."""
+    """Return what runs have put into a folder, as far as its manifests tell; the files tell the rest."""
     try:
         return results_of(folder)
     except ManifestError:
@@ -52,9 +52,9 @@ def _results_of(folder: Path) -> set[Path]:
 
 
 def _original_of(source: Path, naming: Naming) -> Path | None:
-    """Return what a file or folder is the result of by its name, None if it is none."""
+    """Return what a file or folder is the result of, None if it is none: nobody is taken at a name's word alone."""
     if not source.is_dir():
         return naming.original_of(source)
     name = source.resolve().name
     original = source.resolve().with_name(name.removesuffix(naming.suffix)) if name != naming.suffix else source
-    return original if original.name != name and original.is_dir() else None
+    return original if original.name != name and original.is_dir() and (source / FOLDER).is_dir() else None

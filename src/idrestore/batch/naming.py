@@ -1,10 +1,10 @@
-"""How results are called, and which files are results by their name."""
+"""How results are called, and which files are results by their name and what they say of themselves."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from idrestore.files import image
+from idrestore.files import image, provenance
 from idrestore.files.formats import BY_SUFFIX, FORMATS, SUBSTITUTES
 
 SUFFIX = "-restored"
@@ -44,12 +44,13 @@ class Naming:
         return relative.with_name(f"{relative.stem}{self.suffix}{ending}")
 
     def original_of(self, path: Path) -> Path | None:
-        """Return the photo beside a file whose result it is by its name, None if it is none."""
+        """Return the photo beside a file whose result it is by its name and its metadata, None if it is none."""
         stem = path.stem.removesuffix(self.results)
         if not self.results or stem in ("", path.stem) or not image.is_supported(path):
             return None
         beside = (path.with_name(stem + ending) for ending in sorted({path.suffix, *image.SUFFIXES}))
-        return next((photo for photo in beside if photo.is_file()), None)
+        original = next((photo for photo in beside if photo.is_file()), None)
+        return original if original and provenance.is_restored(path) else None
 
 
 def writable(relative: Path) -> Path:

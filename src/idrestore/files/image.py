@@ -3,7 +3,7 @@
 from idrestore.files.formats import SUFFIXES, is_supported
 from idrestore.files.metadata import SOFTWARE_FIELD, software
 from idrestore.files.photo import UNKNOWN_RESOLUTION, Encoding, ImageError, Photo, Pixels
-from idrestore.files.reading import MAX_PIXELS, Header, inspect, read, size, thumbnail
+from idrestore.files.reading import MAX_PIXELS, Header, inspect, read, size, thumbnail, writer
 from idrestore.files.writing import check_target, encode, unwritable, write
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "thumbnail",
     "unwritable",
     "write",
+    "writer",
 ]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from idrestore import __version__
@@ -64,6 +65,14 @@ def add_provenance(
     if packet is None:
         return replace(photo, metadata=metadata), ("provenance is in EXIF only: the photo's XMP cannot be extended",)
     return replace(photo, metadata={**metadata, "xmp-data": packet}), ()
+
+
+def is_restored(path: Path) -> bool:
+    """Tell whether a file says that it is a result; what cannot be read says nothing."""
+    try:
+        return bool(_OWN_NAMES.match(image.writer(path)))
+    except image.ImageError:
+        return False
 
 
 def _printable(text: str) -> str:

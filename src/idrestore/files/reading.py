@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pyvips
 
-from idrestore.files import colour, metadata, vips, xmp
+from idrestore.files import colour, exif, metadata, vips, xmp
 from idrestore.files.containers import (
     ANIMATION,
     GAIN_MAP,
@@ -65,6 +65,12 @@ def size(source: Path | str | bytes, name: str = "") -> tuple[int, int]:
     """Return (width, height) of the upright photo from its header; raise `ImageError`, which names bytes `name`."""
     header = inspect(source, name)
     return header.width, header.height
+
+
+def writer(source: Path | str | bytes) -> str:
+    """Return what a photo's EXIF says wrote it, or an empty text; raise `ImageError`."""
+    with _opened(source) as (row, file, contents):
+        return exif.software(metadata.of(row.open(file).decode(), contents).get(metadata.EXIF, b""))
 
 
 def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "") -> Photo:
