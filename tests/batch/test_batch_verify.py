@@ -1,6 +1,7 @@
 """Results that were lost, changed or spoilt since they were written are said, and no others."""
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,32 @@ def test_a_result_that_was_written_unreadable_is_said(tmp_path):
         assert records.commit(job, Encoded(pixels[:-40], "hash", {}, ()), 1.0).status == "done"
     (verdict,) = verify(tmp_path / "out")
     assert (verdict.status, "a.png" in verdict.message) == ("unreadable", True)
+
+
+def test_what_no_run_came_to_is_said(folder):
+    """A run that was interrupted used to leave a folder that was called good."""
+    jobs, _ = plan([folder / "in"], folder / "later")
+    with Manifest(folder / "later") as manifest:
+        outcomes = batch.restore_files(Brightener(), jobs, manifest=manifest)
+        next(outcomes)
+        outcomes.close()
+    done = CliRunner().invoke(app, ["verify", str(folder / "later")])
+    assert (done.exit_code, done.stdout) == (1, "1 good, 5 never made\n")
+    assert "d.jpg was never made: the same command goes on" in done.stderr
+    (folder / "in/d.jpg").unlink()  # nobody waits for its result any more
+    with Manifest(folder / "later") as manifest:
+        list(batch.restore_files(Brightener(), plan([folder / "in"], folder / "later")[0], manifest=manifest))
+    found = [verdict.status for verdict in verify(folder / "later")]
+    assert sorted(found) == ["failed", *4 * ["good"]]
+
+
+def test_a_manifest_from_before_there_were_plans_is_read(folder):
+    with sqlite3.connect(folder / "out/.idrestore/manifest.sqlite") as connection:
+        connection.execute("DROP TABLE planned")
+    connection.close()
+    assert statuses(folder)["a.png"] == "good"
+    Manifest(folder / "out").close()
+    assert statuses(folder)["a.png"] == "good"
 
 
 def test_names_that_are_no_text_are_found_again(tmp_path):

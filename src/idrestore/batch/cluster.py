@@ -87,6 +87,7 @@ def restore_on_cluster(
     import ray.exceptions
 
     records = Records(settings, model.sha256, manifest, (job.source for job in jobs))
+    records.plan(jobs)
     clean_up(jobs)
     waiting: dict[int, Job] = {}
     for number, job in enumerate(jobs):

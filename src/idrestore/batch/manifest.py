@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from idrestore.batch.job import encodable
+from idrestore.batch.job import Job, encodable
 from idrestore.batch.shard import Shard
 
 FORMAT_VERSION = 2
@@ -103,6 +103,21 @@ class Manifest:
         """Return the last record of a result, by this run or an earlier one, of whatever shard."""
         return self._known.get(self.key(target))
 
+    def plan(self, jobs: Iterable[Job]) -> None:
+        """Note what a run is about to make, so that what it does not come to is known; raise `ManifestError`.
+
+        What an earlier run did not come to stays noted as long as its photo is there.
+        """
+        try:
+            with self._lock:
+                noted = self._connection.execute("SELECT output, source FROM planned").fetchall()
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+        gone = [(output,) for output, source in noted if not Path(source).exists()]
+        self._write("DELETE FROM planned WHERE output = ?", *gone)
+        rows = ((self.key(job.target), encodable(job.source.absolute())) for job in jobs)
+        self._write("REPLACE INTO planned VALUES (?, ?)", *rows)
+
     def check(self) -> None:
         """Raise `ManifestError` if the file is no longer there: then nothing could be recorded."""
         if not self.path.exists():
@@ -125,11 +140,11 @@ class Manifest:
         self._write("DELETE FROM photos WHERE output = ?", [output])
         self._known.pop(output, None)
 
-    def _write(self, statement: str, values: Sequence[object]) -> None:
+    def _write(self, statement: str, *rows: Sequence[object]) -> None:
         self.check()  # SQLite would go on writing into a file that has no name any more
         try:
             with self._lock, self._connection:
-                self._connection.execute(statement, values)
+                self._connection.executemany(statement, rows)
         except sqlite3.Error as error:
             raise ManifestError(f"{self.path} cannot be written ({error}): check the space left") from error
 
@@ -151,18 +166,23 @@ def entries_of_others(folder: Path, own: Path | None = None, shard: Shard | None
     return entries
 
 
+def planned(folder: Path) -> set[str]:
+    """Return the results that runs were to make, as the manifests in a folder call them; raise `ManifestError`."""
+    return {output for path in folder.glob("manifest*.sqlite") for output in _planned(path)}
+
+
 def results_of(out: Path) -> set[Path]:
     """Return what runs have put into a folder, none if it has no manifest; raise `ManifestError`."""
     entries = latest(entries_of_others(out / FOLDER)).values()
-    return {path_of(out, entry) for entry in entries if entry.output_sha256}
+    return {path_of(out, entry.output) for entry in entries if entry.output_sha256}
 
 
-def path_of(out: Path, entry: Entry) -> Path:
+def path_of(out: Path, output: str) -> Path:
     """Return where a result is; bytes that are no text are spelled out in a manifest."""
-    path = out / entry.output
+    path = out / output
     if path.exists():
         return path
-    return out / re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), entry.output)
+    return out / re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), output)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -177,6 +197,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             connection.execute(f"CREATE TABLE photos ({columns}, PRIMARY KEY (output))")
         if version in (0, 1):
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute("CREATE TABLE IF NOT EXISTS planned (output, source, PRIMARY KEY (output))")
         connection.commit()
         _check_version(path, connection)
     except BaseException as error:
@@ -204,6 +225,18 @@ def _entries_of_another(path: Path, shard: Shard | None) -> list[Entry]:
         if shard and path.stem.endswith(f"-of-{shard.total}"):
             return []
         raise _explained(path, error) from error
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    finally:
+        connection.close()
+
+
+def _planned(path: Path) -> list[str]:
+    connection = _connected(path, timeout=0)
+    try:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'planned'").fetchall():
+            return []  # written before there were plans
+        return [str(output) for (output,) in connection.execute("SELECT output FROM planned")]
     except sqlite3.Error as error:
         raise _explained(path, error) from error
     finally:

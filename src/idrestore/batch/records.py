@@ -35,6 +35,12 @@ class Records:
         self._made: dict[Identity, Path] = {}
         self._started: dict[Job, Entry | None] = {}
 
+    def plan(self, jobs: Iterable[Job]) -> None:
+        """Note what the run is about to make: `verify` says what was never made."""
+        if self.manifest:
+            with suppress(ManifestError, OSError):  # the photos will tell
+                self.manifest.plan(jobs)
+
     def known(self, job: Job) -> Entry | None:
         """Return what was recorded of a result last."""
         return self.manifest.known(job.target) if self.manifest else None

@@ -41,6 +41,7 @@ def restore_files(
     `settings.workers` photos are read ahead of the network, and as many wait to be written behind it.
     """
     records = Records(settings, restorer.model.sha256, manifest, (job.source for job in jobs))
+    records.plan(jobs)
     clean_up(jobs)
     suspects = [job for job in jobs if records.is_suspect(job)]
     trusted = [job for job in jobs if job not in set(suspects)]

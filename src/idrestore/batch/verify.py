@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from idrestore.batch.manifest import FOLDER, IN_PLACE, Entry, ManifestError, entries_of_others, latest, path_of
+from idrestore.batch.manifest import FOLDER, IN_PLACE, Entry, ManifestError, entries_of_others, latest, path_of, planned
 from idrestore.files import image
 
 
@@ -13,14 +13,14 @@ class Verdict(NamedTuple):
     """What was found of a result."""
 
     path: Path
-    status: Literal["good", "missing", "changed", "unreadable", "failed"]
-    """Failed: there is no result to look at, as the photo was not restored"""
+    status: Literal["good", "missing", "changed", "unreadable", "failed", "never made"]
+    """Failed: there is no result to look at, as the photo was not restored; never made: no run came to it"""
     message: str
     """One line; empty if it is good"""
 
 
 def verify(out: Path) -> Iterator[Verdict]:
-    """Look at every result that the manifests of a folder know.
+    """Look at every result that the manifests of a folder know, and at what runs were to make and did not.
 
     Each file is read twice: for its hash, and decoded to the last pixel. Raise `ManifestError`, before the first, if
     there is no manifest, or one that cannot be read.
@@ -28,7 +28,15 @@ def verify(out: Path) -> Iterator[Verdict]:
     if not list((out / FOLDER).glob("manifest*.sqlite")):
         raise ManifestError(f"{out} has no manifest: expected a folder that restore wrote results to")
     known = latest(entries_of_others(out / FOLDER))
-    return (_verdict(path_of(out, entry), entry) for _, entry in sorted(known.items()))
+    unmade = planned(out / FOLDER) - known.keys()
+    return (
+        _verdict(path_of(out, name), known[name]) if name in known else _unmade(path_of(out, name))
+        for name in sorted(known.keys() | unmade)
+    )
+
+
+def _unmade(path: Path) -> Verdict:
+    return Verdict(path, "never made", f"{path} was never made: the same command goes on")
 
 
 def _verdict(path: Path, entry: Entry) -> Verdict:

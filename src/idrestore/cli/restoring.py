@@ -60,9 +60,11 @@ def plan(photos: list[Path], out: Path | None, options: Options, complains: bool
     from idrestore import batch
 
     named = naming(out, options)
+    groups: Mapping[Path | None, list[Job]]
     try:
         if out is None:
-            groups, problems = batch.plan_beside(photos, named)
+            beside, problems = batch.plan_beside(photos, named)
+            groups = dict(beside.items())
         else:
             jobs, problems = batch.plan(photos, out, naming=named)
             is_named = len(jobs) == 1 and jobs[0].target == out

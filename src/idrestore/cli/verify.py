@@ -8,7 +8,7 @@ import typer
 
 from idrestore.cli.console import DONE, SOME_FAILED, complain, leave, refuse, say
 
-FAULTS = ("missing", "changed", "unreadable", "failed")
+FAULTS = ("missing", "changed", "unreadable", "failed", "never made")
 
 
 def verify_command(
