@@ -315,11 +315,18 @@ def test_every_substitute_can_be_written():
     assert all(Path("a" + ending).suffix in image.SUFFIXES for ending in batch.SUBSTITUTES.values())
 
 
-@pytest.mark.parametrize("name", ["x.gif", "x.heic", "x.bmp", "x.txt", "x.mp4"])
+@pytest.mark.parametrize("name", ["x.gif", "x.heic", "x.bmp", "x.txt", "x.mp4", "x.jpgg", "x.pdf", "x.xyz"])
 def test_a_name_that_cannot_be_written_is_refused_at_once_and_makes_no_folder(tmp_path, name):
     with pytest.raises(image.ImageError, match="cannot be written: expected a name that ends in"):
         plan([write(tmp_path / "a.png")], tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["there.xyz", "2024.12", "out"])
+def test_a_name_may_be_a_folders_all_the_same(tmp_path, name):
+    (tmp_path / "there.xyz").mkdir()
+    (job,), _ = plan([write(tmp_path / "a.png")], tmp_path / name)
+    assert job.target == tmp_path / name / "a.png"
 
 
 @pytest.mark.parametrize("name", ["x.gif", "x.png"])

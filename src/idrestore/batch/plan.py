@@ -52,10 +52,11 @@ def plan(
         found += photos
         problems += wrong
     found = list(dict.fromkeys(found))  # a photo named twice is one photo
-    if found and _is_named_like_a_file(out):
+    is_photo = len(inputs) == 1 and inputs[0].is_file()
+    if found and _is_named_like_a_file(out, is_photo):
         if len(found) > 1:
             raise ValueError(f"{out} is a file's name: expected a folder for the results of {len(found)} photos")
-        image.check_target(out)
+        _check_target(out)
         if naming.format and BY_SUFFIX.get(out.suffix.lower()) != BY_SUFFIX[naming.ending]:
             raise ValueError(f"format: got {naming.format}, and {out} for the result: expected one format")
         jobs = [Job(found[0][0], out)]
@@ -171,10 +172,24 @@ def _targets(found: list[tuple[Path, Path]], out: Path, naming: Naming) -> Itera
         yield Job(path, out / name)
 
 
-def _is_named_like_a_file(out: Path) -> bool:
-    """Tell whether the results' place was meant to be one file: a picture, or of a kind that is not written here."""
+def _is_named_like_a_file(out: Path, is_photo: bool) -> bool:
+    """Tell whether the results' place was meant to be one file: a picture, or of a kind that is not written here.
+
+    For a photo that was named itself, every ending but a number tells of a file.
+    """
+    if out.is_dir():
+        return False
     kind = mimetypes.guess_type(out.name)[0] or ""
-    return not out.is_dir() and (image.is_supported(out) or kind.startswith(("image/", "video/", "audio/", "text/")))
+    is_ending = is_photo and out.suffix != "" and not out.suffix[1:].isdigit()
+    return is_ending or image.is_supported(out) or kind.startswith(("image/", "video/", "audio/", "text/"))
+
+
+def _check_target(out: Path) -> None:
+    """Raise `ImageError` unless a result can have this name."""
+    try:
+        image.check_target(out)
+    except image.ImageError as error:
+        raise image.ImageError(f"{error}, or a folder that is there") from error
 
 
 def _why_nothing(source: Path) -> str:
