@@ -63,10 +63,22 @@ def test_insisting_replaces_the_result_of_the_models_own_judgement(model):
     photo("a.png")
     assert run(model, "a.png").exit_code == 0
     done = run(model, "a.png", "--fog", "50%")
-    assert (done.exit_code, done.stdout) == (0, "a.png → a-restored.png\n  haze, as you say: 50% removed\n")
+    line = "a.png → a-restored.png  (replaces the earlier result)\n  haze, as you say: 50% removed\n"
+    assert (done.exit_code, done.stdout) == (0, line)
     refused = run(model, "a.png", "--haze", "2")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert "--haze: got '2', expected an amount of 0 to 1" in refused.stderr
+
+
+def test_what_is_replaced_is_said(model):
+    photo("a.png")
+    photo("a-restored.png")
+    assert "exists already" in run(model, "a.png").stderr
+    assert "(replaces the file that was there)\n" in run(model, "a.png", "--overwrite").stdout
+    record = json.loads(run(model, "a.png", "--haze", "--json").stdout)
+    assert (record["status"], record["replaces"]) == ("done", "the earlier result")
+    photo("b.png")
+    assert "replaces" not in run(model, "b.png").stdout
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(model):

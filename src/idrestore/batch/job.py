@@ -38,6 +38,8 @@ class Outcome:
     """Of work on this photo, waiting left out"""
     arithmetic: str = ""
     """Where, in which precision and by which kernels it was computed (`device.Arithmetic`); empty: not in this run"""
+    replaces: str = ""
+    """What the result took the place of, in words; empty: there was no file"""
 
     @property
     def found(self) -> str:

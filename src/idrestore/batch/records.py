@@ -92,8 +92,9 @@ class Records:
         """
         digest = hashlib.sha256(made.data).hexdigest()
         status: Literal["done", "unchanged"] = "unchanged" if made.unchanged else "done"
-        outcome = Outcome(job, status, "", made.ingredients, made.notes, seconds, made.arithmetic)
         known = self.known(job)
+        replaces = _replaced(job, known)
+        outcome = Outcome(job, status, "", made.ingredients, made.notes, seconds, made.arithmetic, replaces)
         try:
             with atomic.replacing(job.target, atomic.mode_of(job.source)) as file:
                 file.write(made.data)
@@ -193,6 +194,14 @@ def clean_up(jobs: Iterable[Job]) -> None:
     """Remove what runs that were killed left half-written; folders that cannot be read are met again later."""
     with suppress(OSError):
         atomic.remove_leftovers(job.target for job in jobs)
+
+
+def _replaced(job: Job, known: Entry | None) -> str:
+    """Say what a result takes the place of."""
+    if not job.target.exists():
+        return ""
+    is_ours = known and known.output_sha256 and _sha256_of(job.target) in {known.output_sha256, known.replaced_sha256}
+    return "the earlier result" if is_ours else "the file that was there"
 
 
 def _sha256_of(target: Path) -> str:

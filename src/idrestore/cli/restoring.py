@@ -96,7 +96,8 @@ class Teller:
         elif self.options.quiet:
             return
         elif outcome.status in ("done", "unchanged"):
-            put(f"{outcome.job.source} → {outcome.job.target}")
+            replaces = f"  (replaces {outcome.replaces})" if outcome.replaces else ""
+            put(f"{outcome.job.source} → {outcome.job.target}{replaces}")
             put(f"  {self._sentence(outcome)}")
             if self.options.verbose:
                 put(f"  [{outcome.found}]  {outcome.seconds:.1f} s")
@@ -134,6 +135,7 @@ class Teller:
             "sentence": self._sentence(outcome) if outcome.ingredients else None,
             "ingredients": dict(outcome.ingredients),
             "notes": list(outcome.notes),
+            "replaces": outcome.replaces or None,
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
         }
