@@ -95,6 +95,24 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(model):
     assert sorted(path.name for path in Path().iterdir()) == ["in"]
 
 
+def test_a_dry_run_tells_what_is_done_already_from_what_is_in_the_way(model):
+    photo("a.png")
+    run(model, "a.png")
+    photo("b.png")
+    photo("b-restored.png")
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
+    done = run(model, "a.png", "b.png", "--dry-run")
+    assert done.stdout == "a.png → a-restored.png\n  done already, the same photo with the same wishes\n"
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "b-restored.png exists already: pass --overwrite" in done.stderr
+    records = [json.loads(line) for line in run(model, "a.png", "b.png", "--dry-run", "--json").stdout.splitlines()]
+    assert [record["status"] for record in records] == ["skipped", "failed"]
+    again = run(model, "a.png", "b.png", "--dry-run", "--json", "--haze", "--overwrite").stdout.splitlines()
+    assert [json.loads(line)["replaces"] for line in again] == ["the earlier result", "the file that was there"]
+    assert "a-restored.png  (replaces the earlier result)\n" in run(model, "a.png", "--dry-run", "--haze").stdout
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
+
+
 def test_a_dry_run_tells_programs_of_all_photos_and_is_quiet_if_asked_to(model):
     photo("in/a.png")
     Path("in/b.jpg").write_text("hello")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from idrestore.batch.beside import plan_beside
 from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, failure, summary
-from idrestore.batch.manifest import Manifest, ManifestError
+from idrestore.batch.manifest import Earlier, Manifest, ManifestError
 from idrestore.batch.naming import SUFFIX, Naming, writable
 from idrestore.batch.plan import Problem, plan
 from idrestore.batch.records import Records
@@ -33,6 +33,7 @@ __all__ = [
     "FILE_ERRORS",
     "SUBSTITUTES",
     "SUFFIX",
+    "Earlier",
     "Encoded",
     "Job",
     "Manifest",

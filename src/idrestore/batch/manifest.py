@@ -58,7 +58,24 @@ class Entry:
         return self.status in ("started", "retried")
 
 
-class Manifest:
+class Earlier:
+    """What earlier runs recorded of an output folder, to be read alone: nothing is made or locked there."""
+
+    def __init__(self, out: Path, shard: Shard | None = None) -> None:
+        """Read the manifests of `out`, as far as there are any; raise `ManifestError`."""
+        self.out = out
+        self._known = latest(entries_of_others(out / FOLDER, shard=shard))
+
+    def key(self, target: Path) -> str:
+        """Return how a result is called here."""
+        return encodable(target.relative_to(self.out).as_posix())
+
+    def known(self, target: Path) -> Entry | None:
+        """Return the last record of a result, by this run or an earlier one, of whatever shard."""
+        return self._known.get(self.key(target))
+
+
+class Manifest(Earlier):
     """The records of an output folder, in SQLite: locked while open, so that two runs never work side by side.
 
     Shards have a file each and may share a folder. Threads may share an object.
@@ -94,14 +111,6 @@ class Manifest:
     def close(self) -> None:
         """Let the next run in."""
         self._connection.close()
-
-    def key(self, target: Path) -> str:
-        """Return how a result is called here."""
-        return encodable(target.relative_to(self.out).as_posix())
-
-    def known(self, target: Path) -> Entry | None:
-        """Return the last record of a result, by this run or an earlier one, of whatever shard."""
-        return self._known.get(self.key(target))
 
     def plan(self, jobs: Iterable[Job]) -> None:
         """Note what a run is about to make, so that what it does not come to is known; raise `ManifestError`.

@@ -9,7 +9,7 @@ from typing import Literal
 
 from idrestore import atomic
 from idrestore.batch.job import Encoded, Job, Outcome, encodable, failure, is_short_of_memory
-from idrestore.batch.manifest import IN_PLACE, Entry, Manifest, ManifestError, Status
+from idrestore.batch.manifest import IN_PLACE, Earlier, Entry, Manifest, ManifestError, Status
 from idrestore.batch.settings import Settings
 from idrestore.files import companions, image
 from idrestore.files.image import ImageError
@@ -22,12 +22,18 @@ class Records:
     """What a run knows, writes and records of its photos; threads may share it."""
 
     def __init__(
-        self, settings: Settings, model_sha256: str, manifest: Manifest | None = None, inputs: Iterable[Path] = ()
+        self,
+        settings: Settings,
+        model_sha256: str,
+        manifest: Manifest | None = None,
+        inputs: Iterable[Path] = (),
+        earlier: Earlier | None = None,
     ) -> None:
-        """Without a manifest, nothing is known of earlier runs, and nothing is recorded of this one.
+        """Without a manifest, nothing is known of earlier runs but by `earlier`, and nothing is recorded of this one.
 
         `inputs` are the photos of the run, none of which is ever replaced.
         """
+        self._earlier = manifest or earlier
         self.settings = settings
         self.model_sha256 = model_sha256
         self.manifest = manifest
@@ -43,7 +49,7 @@ class Records:
 
     def known(self, job: Job) -> Entry | None:
         """Return what was recorded of a result last."""
-        return self.manifest.known(job.target) if self.manifest else None
+        return self._earlier.known(job.target) if self._earlier else None
 
     def is_suspect(self, job: Job) -> bool:
         """Tell whether a run died while it was at work on this photo, among others perhaps."""
@@ -56,6 +62,15 @@ class Records:
         Raise `ImageError` or `OSError` if its result may not, or cannot, be written.
         """
         known = self.known(job)
+        outcome = self._settled(job, known, input_sha256)
+        if outcome and known and known.status == "retried":
+            self.fail(job, RuntimeError(DIED), input_sha256)
+        if outcome is None:
+            self._check_target(job, known)
+        return outcome
+
+    def _settled(self, job: Job, known: Entry | None, input_sha256: str) -> Outcome | None:
+        """Return the outcome of a photo that earlier runs leave nothing to do of."""
         if known and self._is_same_work(known, input_sha256):
             # "writing" with the result in its place: the run was killed before it could write "done".
             if known.status in IN_PLACE and _sha256_of(job.target) == known.output_sha256:
@@ -63,12 +78,24 @@ class Records:
                 return Outcome(job, "skipped", "", known.ingredients, known.notes, known.seconds)
             if not self.settings.retry_failed:
                 if known.status == "retried":
-                    outcome = self.fail(job, RuntimeError(DIED), input_sha256)
+                    outcome = failure(job, RuntimeError(DIED))
                     return replace(outcome, error=f"{outcome.error}: --retry-failed tries again")
                 if known.status == "failed":
                     return Outcome(job, "failed", f"{known.error} (in an earlier run: --retry-failed tries again)")
-        self._check_target(job, known)
         return None
+
+    def foresee(self, job: Job, input_sha256: str) -> Outcome | str:
+        """Return the outcome of a photo of which nothing is to be done, or what its result will replace, in words.
+
+        Nothing is written or recorded. Raise `ImageError` if the result may not be written.
+        """
+        known = self.known(job)
+        outcome = self._settled(job, known, input_sha256)
+        if outcome:
+            return outcome
+        image.check_target(job.target)
+        self._check_replaceable(job, known)
+        return _replaced(job, known)
 
     def start(self, job: Job, input_sha256: str) -> None:
         """Record that the work on a photo begins: if the process dies of it, the next run knows."""

@@ -86,7 +86,7 @@ def restore_command(
         place = Place(engine, ray_address, options)
         teller.settings = options.settings(place.restorer)
         if dry_run:
-            preview(work, place.restorer, teller)
+            preview(work, place.restorer, teller, part)
         for folder, jobs in work.groups.items():
             make_folder(folder or jobs[0].target.parent)
         try:
