@@ -1,6 +1,7 @@
 """`idrestore restore` in the ways a stranger types it, and on consoles that fail."""
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -68,6 +69,23 @@ def test_insisting_replaces_the_result_of_the_models_own_judgement(model):
     refused = run(model, "a.png", "--haze", "2")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert "--haze: got '2', expected an amount of 0 to 1" in refused.stderr
+
+
+def test_a_folder_that_may_not_be_written_is_said_in_plain_words(model, monkeypatch):
+    """Root may write all, so the system is made to refuse."""
+    photo("a.png")
+    mkdir = Path.mkdir
+
+    def refusing(self, *arguments, **options):
+        if self.name == ".idrestore":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refusing)
+    words = "the folder {} cannot be written (Permission denied): check its permissions, or choose another by -o\n"
+    for arguments, folder in ((["a.png"], "."), (["a.png", "-o", "out"], "out")):
+        refused = run(model, *arguments)
+        assert (refused.exit_code, refused.stderr) == (2, "idrestore: " + words.format(folder))
 
 
 def test_what_is_replaced_is_said(model):

@@ -229,7 +229,9 @@ def _manifest(out: Path | None, part: "Shard | None") -> "Iterator[Manifest | No
         return
     try:
         manifest = batch.Manifest(out, part)
-    except (OSError, batch.ManifestError) as error:
+    except OSError as error:
+        refuse(f"the folder {out} cannot be written ({error.strerror}): check its permissions, or choose another by -o")
+    except batch.ManifestError as error:
         refuse(f"--out: {error}")
     with manifest:
         yield manifest
