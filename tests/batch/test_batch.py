@@ -1,5 +1,6 @@
 """Many files: plans that never overwrite an input, and runs that one broken file does not stop."""
 
+import errno
 import itertools
 import os
 import time
@@ -231,6 +232,18 @@ def test_folders_and_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     assert [job.source.name for job in jobs] == ["a.png"]
     assert sorted(problem.source.name for problem in problems) == ["c.png", "secret"]
     assert all("cannot be read (Permission denied)" in problem.message for problem in problems)
+
+
+def test_a_photo_that_may_not_be_read_is_said_in_plain_words(tmp_path, monkeypatch):
+    """Root may read all, so the system is made to refuse."""
+    source = write(tmp_path / "a.png")
+
+    def refusing(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refusing)
+    (outcome,) = restore_files(Brightener(), [Job(source, tmp_path / "b.png")])
+    assert outcome.error == f"{source} cannot be read (Permission denied): check the name and the permissions"
 
 
 def test_a_pipe_that_takes_the_place_of_a_photo_is_not_waited_for(tmp_path):

@@ -49,14 +49,17 @@ class Restored(NamedTuple):
 
 
 def read_file(source: Path, settings: Settings) -> bytes:
-    """Return a file's bytes; raise `ImageError` for what is no file, or larger than any photo that is allowed."""
+    """Return a file's bytes; raise `ImageError` for what is no file, cannot be read, or is larger than is allowed."""
     limit = BYTES_PER_PIXEL * settings.max_pixels + METADATA_BYTES
     if source.exists() and not source.is_file():  # a pipe would be waited for
         raise ImageError(f"{source} is {kind_of(source)}: expected a picture file")
-    if (found := source.stat().st_size) > limit:
-        size = f"{found / 1e6:,.0f} MB, expected at most {limit / 1e6:,.0f}"
-        raise ImageError(f"{source} has {size}: raise the limit (--max-pixels) if you trust the file")
-    return source.read_bytes()
+    try:
+        if (found := source.stat().st_size) > limit:
+            size = f"{found / 1e6:,.0f} MB, expected at most {limit / 1e6:,.0f}"
+            raise ImageError(f"{source} has {size}: raise the limit (--max-pixels) if you trust the file")
+        return source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{source} cannot be read ({error.strerror}): check the name and the permissions") from error
 
 
 def decode(source: Path, data: bytes, settings: Settings, target: Path | None = None) -> Decoded:

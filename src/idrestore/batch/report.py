@@ -25,9 +25,13 @@ def check_report(path: Path, overwrite: bool = False) -> None:
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"report: got {path}, expected a name that ends in {', '.join(_WRITERS)}")
     head = _WRITERS[path.suffix.lower()][1]
-    if path.exists() and not overwrite and not path.read_bytes().startswith(head.encode()):
-        raise ValueError(f"report: {path} exists already and is no report: pass --overwrite to replace it")
-    atomic.check_writable(path)
+    try:
+        if path.exists() and not overwrite and not path.read_bytes().startswith(head.encode()):
+            raise ValueError(f"report: {path} exists already and is no report: pass --overwrite to replace it")
+        atomic.check_writable(path)
+    except OSError as error:
+        expected = "expected a file in a folder that is there and may be written"
+        raise ValueError(f"report: got {path}, which cannot be written ({error.strerror}): {expected}") from error
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
