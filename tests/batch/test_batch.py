@@ -234,6 +234,28 @@ def test_folders_and_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     assert all("cannot be read (Permission denied)" in problem.message for problem in problems)
 
 
+def test_what_is_named_and_is_no_photo_is_said_as_in_a_folder(tmp_path):
+    """The message used to be about the name of the result."""
+    (tmp_path / "notes.txt").write_text("hello")
+    write(tmp_path / "a.png").rename(tmp_path / "nameless")
+    (tmp_path / "layers").write_bytes(b"8BPS")
+    sources = [tmp_path / name for name in ("notes.txt", "nameless", "layers")]
+    jobs, problems = plan(sources, tmp_path / "out")
+    assert jobs == []
+    said = [problem.message.removeprefix(f"{problem.source} ") for problem in problems]
+    assert said[0].startswith("is not a picture (it starts with 'hello'): expected one of raw, JPEG, PNG")
+    assert said[1:] == [
+        "holds a picture (as PNG), which its name does not say: end it in .png",
+        "is a picture of a kind that is not read: convert it",
+    ]
+    # What it is shows in what it is to be called.
+    assert (
+        len(plan(sources[1:2], tmp_path / "b.png")[0])
+        == len(plan(sources[1:2], tmp_path, naming=Naming(format="png"))[0])
+        == 1
+    )
+
+
 def test_a_photo_that_may_not_be_read_is_said_in_plain_words(tmp_path, monkeypatch):
     """Root may read all, so the system is made to refuse."""
     source = write(tmp_path / "a.png")

@@ -67,6 +67,11 @@ def plan(
         raise ValueError(
             f"{out}: results there would replace their photos, which is never done: expected another place"
         )
+    if writes_photos:
+        problems += [
+            Problem(job.source, _why_nameless(job.source)) for job in jobs if not image.is_supported(job.target)
+        ]
+        jobs = [job for job in jobs if image.is_supported(job.target)]
     return _checked(jobs, problems, originals)
 
 
@@ -146,6 +151,16 @@ def _why_no_photo(path: Path) -> str:
     if found:
         return f"{path} holds a picture (as {found.name}), which its name does not say: end it in {found.suffixes[0]}"
     return f"{path} is a picture of a kind that is not read: convert it" if OTHERS.match(head) else ""
+
+
+def _why_nameless(path: Path) -> str:
+    """Say in one line why a file that was named, and does not end like a picture, is not restored."""
+    why_not = _why_no_photo(path)
+    try:
+        image.inspect(path)
+    except image.ImageError as error:
+        return why_not or str(error)
+    return why_not
 
 
 def _unreadable(path: object, error: OSError) -> str:
