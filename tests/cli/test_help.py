@@ -1,6 +1,7 @@
 """What the command understands, and what it says of itself."""
 
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -66,6 +67,17 @@ def test_a_wish_and_its_contrary_are_refused(typed, capsys):
     assert refused.value.exit_code == 2
     assert "--haze and --no-haze contradict each other" in capsys.readouterr().err
     assert insisting(["--haze", "--haze", "50%"])  # said twice is no contradiction
+
+
+@pytest.mark.parametrize("command", [[], ["restore"], ["degrade", "-o", "out"]])
+@pytest.mark.parametrize("name", ["-dash.jpg", "--dash.jpg"])
+def test_a_file_that_looks_like_an_option_is_said_how_to_name(tmp_path, monkeypatch, command, name):
+    monkeypatch.chdir(tmp_path)
+    assert "./" not in CliRunner().invoke(app, [*command, name]).stderr
+    Path(f"./{name}").touch()
+    refused = CliRunner().invoke(app, [*command, name])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert f"(for the file of this name: ./{name})" in refused.stderr
 
 
 def test_a_command_misspelt_is_no_photo(tmp_path, monkeypatch):

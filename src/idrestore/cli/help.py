@@ -25,6 +25,16 @@ USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 class Command(TyperCommand):
     """A command whose help stands in sections, as its options say (`rich_help_panel`)."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the command line; say how to write a file's name that looks like an option."""
+        dashed = next((word for word in args if word.startswith("-") and Path(word).exists()), "")
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:
+            if dashed:
+                error.message += f" (for the file of this name: ./{dashed})"
+            raise
+
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Write the sections of options."""
         sections: dict[str, list[tuple[str, str]]] = {}
