@@ -229,6 +229,17 @@ def test_degrade_refuses_unknown_kinds(tmp_path, kind, message):
     assert f"--kind: {message}" in err
 
 
+def test_degrade_takes_percentages_for_a_strength(tmp_path):
+    command = "degrade", photo(tmp_path / "a.png"), "--kind", "noise", "-o"
+    for out, strength in (("half", "0.5"), ("percent", "50%")):
+        assert run(*command, tmp_path / out, "--strength", strength)[0] == 0
+    half, percent = (tmp_path / out / "degraded/a.png" for out in ("half", "percent"))
+    assert half.read_bytes() == percent.read_bytes()
+    for wrong in ("2", "much"):
+        code, _, err = run(*command, tmp_path / "out", "--strength", wrong)
+        assert (code, err) == (2, f"idrestore: --strength: got {wrong!r}, expected 0 to 1, or 0% to 100%\n")
+
+
 def test_train_makes_a_model_that_restores(tmp_path, photo_folder):
     text = """
     save_every = 2

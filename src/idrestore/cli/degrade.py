@@ -12,7 +12,9 @@ def degrade_command(
     clean: Annotated[list[Path], typer.Argument(help="Clean photos, or folders of them.")],
     out: OutFolder,
     kind: Annotated[str, typer.Option(help="noise, rain, haze, blur, low_light, under_display; or haze+noise@0.3")],
-    strength: Annotated[float, typer.Option(help="0, barely visible, to 1, strongest; for kinds without an @.")] = 0.5,
+    strength: Annotated[
+        str, typer.Option(help="0, barely visible, to 1 or 100%, strongest; for kinds without an @.")
+    ] = "0.5",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
 ) -> None:
     """Make pairs: out/degraded/NAME.png and out/clean/NAME.png."""
@@ -25,7 +27,11 @@ def degrade_command(
 
     vips.keep_no_results()
     try:
-        strengths = parse_kinds(kind, strength)
+        amount = batch.parse_amount(strength)
+    except ValueError:
+        refuse(f"--strength: got {strength!r}, expected 0 to 1, or 0% to 100%")
+    try:
+        strengths = parse_kinds(kind, amount)
     except ValueError as error:
         refuse(f"--kind: {error}")
     jobs, problems = plan_into(clean, out / "degraded")
