@@ -201,7 +201,8 @@ def bomb():
         (photo(name="a.txt"), {}, 415, "expected a name that ends in"),
         (photo(name="a"), {}, 415, "expected a name that ends in"),
         ({}, {}, 422, "photo: this field is missing"),
-        ({}, {"photo": "text"}, 422, "photo: expected a file's content"),
+        ({"photo": (None, "text")}, {}, 422, "photo: expected a file's content"),
+        ({}, {"photo": "text"}, 422, "got a body of application/x-www-form-urlencoded: expected multipart/form-data"),
         ([*photo().items(), *photo().items()], {}, 422, "photo: sent 2 times, expected once"),
         (photo(), {"strenght": "1"}, 422, "strenght: no field of this name; did you mean strength?"),
         (photo(), {"path": "/etc/passwd"}, 422, "path: no field of this name; expected model, "),
@@ -224,6 +225,15 @@ def test_what_cannot_be_done_is_said_in_one_sentence(url, files, form, status, w
         answer = http.post("/restore", files=files, data=form)
         assert (answer.status_code, http.get("/health").json()["load"]) == (status, 0)
     assert words in error(answer)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("path", ["/restore", "/explain", "/jobs"])
+def test_a_photo_that_is_the_body_itself_is_refused_without_its_bytes(url, path, kind):
+    with client(url) as http:
+        answer = http.post(path, content=png(), headers={"content-type": kind})
+    expected = "expected multipart/form-data with the field photo, as curl -F photo=@photo.jpg sends it"
+    assert (answer.status_code, error(answer)) == (422, f"got a body of {kind}: {expected}")
 
 
 def test_what_does_not_say_how_long_it_is_is_counted(url):

@@ -66,16 +66,24 @@ class ExplainForm(BaseModel):
     form: Literal["json", "html"] = Field(default="json", description="Numbers, or a page with pictures")
 
 
-MULTIPART = Form(media_type="multipart/form-data")
+FORM = "multipart/form-data"
+"""Media type of what photos are sent in"""
+MULTIPART = Form(media_type=FORM)
 
 
 def only(form: type[BaseModel] | None = None, query: Collection[str] = ()) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency that refuses fields that are not known, or are sent twice."""
+    """Return a dependency that refuses fields that are not known, or are sent twice, and photos that are in none."""
 
     async def check(request: Request) -> None:
         refuse_unknown("query field", request.query_params.keys(), query)
         if form is None:
             return
+        kind = request.headers.get("content-type", "")
+        if "photo" in form.model_fields and kind and not kind.lower().startswith(FORM):
+            got = f"got a body of {kind[:60]}"
+            raise HTTPException(
+                422, f"{got}: expected {FORM} with the field photo, as curl -F photo=@photo.jpg sends it"
+            )
         names = [name for name, _ in (await request.form()).multi_items()]
         refuse_unknown("field", names, form.model_fields)
         if twice := next((name for name in names if names.count(name) > 1), None):
