@@ -1,5 +1,6 @@
 """Results that were lost, changed or spoilt since they were written are said, and no others."""
 
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -113,3 +114,16 @@ def test_the_command_says_what_is_wrong_and_counts(folder):
     assert run(folder / "in")[0] == 2
     (folder / "out/a.png").write_bytes(b"")
     assert run(folder / "out")[1] == "4 good, 1 changed, 1 failed\n"
+
+
+def test_programs_are_told_of_every_result(folder):
+    (folder / "out/a.png").unlink()
+    done = CliRunner().invoke(app, ["verify", str(folder / "out"), "--json"])
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.exit_code, [record["status"] for record in records]) == (
+        1,
+        ["missing", "good", "failed", "good", "good", "good"],
+    )
+    assert records[0]["result"] == str(folder / "out/a.png")
+    assert "is missing" in records[0]["error"]
+    assert records[1]["error"] is None

@@ -301,6 +301,19 @@ def test_doctor_says_what_this_machine_can_do(monkeypatch):
     assert "JPEG, PNG, WebP, TIFF, AVIF" in done.stdout
 
 
+def test_doctor_tells_programs_the_same(monkeypatch):
+    def broken() -> str:
+        raise RuntimeError("no\nmodel")
+
+    monkeypatch.setattr(doctor, "SIDE", 64)
+    monkeypatch.setattr(doctor, "_model", broken)
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["errors"]) == (1, {"model": "no model"})
+    assert told["idrestore"].startswith(idrestore.__version__)
+    assert "JPEG" in told["writes"]
+
+
 def test_doctor_says_how_to_get_the_decoders_that_are_not_there(monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "pillow_heif" else module)
     assert f"not HEIC: {how_to_install('heif')}" in doctor._read()

@@ -199,6 +199,20 @@ def test_a_photo_goes_through_a_pipe_and_keeps_its_format(model):
         assert ("bad.jpg is not a picture" in failed.stderr) == ("bad.jpg" in arguments)
 
 
+def test_json_of_a_pipe_is_on_standard_error(model):
+    data = photo("a.png").read_bytes()
+    done = run(model, "-", "--json", input=data)
+    assert image.read(done.stdout_bytes).pixels.shape == SIZE
+    record = json.loads(done.stderr)
+    assert (record["photo"], record["result"], record["status"]) == ("-", "-", "done")
+    record = json.loads(run(model, "-", "-o", "b.png", "--json", input=data).stderr)
+    assert (record["result"], record["error"]) == ("b.png", None)
+    failed = run(model, "-", "--json", input=b"hello")
+    record = json.loads(failed.stderr)
+    assert (failed.exit_code, record["status"], record["result"]) == (1, "failed", None)
+    assert "is not a picture" in record["error"]
+
+
 def test_defaults_come_from_a_file(model, tmp_path):
     photo("a.png")
     (tmp_path / "config/idrestore").mkdir(parents=True)

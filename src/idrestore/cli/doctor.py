@@ -4,13 +4,14 @@ import os
 import platform
 from collections.abc import Callable
 from importlib.util import find_spec
+from json import dumps
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idrestore.cli.console import DONE, SOME_FAILED, complain, say_row
+from idrestore.cli.console import DONE, SOME_FAILED, complain, say, say_row
 from idrestore.extras import how_to_install
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ UNITS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_fp16
 """What torch says that a processor has, and that decides how fast a network is."""
 
 
-def doctor_command() -> None:
+def doctor_command(
+    json: Annotated[bool, typer.Option("--json", help="The same as one JSON object, for other programs.")] = False,
+) -> None:
     """Say what this machine has, read and write each format, and restore one megapixel to see how long it takes."""
     import psutil
     import pyvips
@@ -36,26 +39,32 @@ def doctor_command() -> None:
     from idrestore.model.inference import arithmetic
     from idrestore.restoration import memory
 
-    say_row("idrestore", f"{idrestore.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    say_row("processor", f"{_processor()}, {os.cpu_count()} threads; units: {', '.join(_units()) or 'unknown'}")
+    rows: dict[str, str] = {}
+    tell = rows.__setitem__ if json else say_row
+    tell("idrestore", f"{idrestore.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    tell("processor", f"{_processor()}, {os.cpu_count()} threads; units: {', '.join(_units()) or 'unknown'}")
     free = memory.available() / 1e9
-    say_row("memory", f"{free:.1f} GB free of {psutil.virtual_memory().total / 1e9:.1f} GB")
+    tell("memory", f"{free:.1f} GB free of {psutil.virtual_memory().total / 1e9:.1f} GB")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none that this torch can use"
-    say_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads; GPU: {gpu}")
-    say_row("computing", str(arithmetic()))
-    say_row("libvips", f"{pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}, pyvips {pyvips.__version__}")
-    checks = [_check("writes", _written), _check("reads", _read), _check("model", _model), _check("speed", _speed)]
-    raise typer.Exit(DONE if all(checks) else SOME_FAILED)
+    tell("torch", f"{torch.__version__}, {torch.get_num_threads()} threads; GPU: {gpu}")
+    tell("computing", str(arithmetic()))
+    tell("libvips", f"{pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}, pyvips {pyvips.__version__}")
+    looks = {"writes": _written, "reads": _read, "model": _model, "speed": _speed}
+    errors = {label: error for label, look in looks.items() if (error := _checked(label, look, tell))}
+    if json:
+        say(dumps(rows | {"errors": errors}, ensure_ascii=False))
+    raise typer.Exit(SOME_FAILED if errors else DONE)
 
 
-def _check(label: str, look: Callable[[], str]) -> bool:
-    """Print what a look at something gives; complain if it fails."""
+def _checked(label: str, look: Callable[[], str], tell: Callable[[str, str], None]) -> str:
+    """Tell what a look at something gives; if it fails, complain, and return why."""
     try:
-        say_row(label, look())
+        tell(label, look())
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        complain(f"{label}: {' '.join(str(error).split())}")
-        return False
-    return True
+        reason = " ".join(str(error).split())
+        complain(f"{label}: {reason}")
+        return reason
+    return ""
 
 
 def _processor() -> str:

@@ -2,7 +2,8 @@
 
 import sys
 from pathlib import Path
-from typing import NoReturn
+from time import perf_counter
+from typing import Literal, NoReturn
 
 import typer
 
@@ -17,13 +18,16 @@ from idrestore.cli.console import (
     refuse,
 )
 from idrestore.cli.options import Options
-from idrestore.cli.restoring import naming, sentence
+from idrestore.cli.restoring import Teller, naming, sentence
 
 PIPE = Path("-")
 
 
 def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoReturn:
-    """Restore one photo from standard input, or to standard output, or both, and leave; its format is kept."""
+    """Restore one photo from standard input, or to standard output, or both, and leave; its format is kept.
+
+    What there is to say, JSON too, goes to standard error: the photo may be on standard output.
+    """
     from idrestore import batch
     from idrestore.files import image
 
@@ -35,6 +39,7 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
     restorer = load_model(options.model, options.device, options.precision, options.tile, options.budget())
     settings = options.settings(restorer)
     source = Path("standard input") if photos[0] == PIPE else photos[0]
+    job, teller, start = batch.Job(photos[0], out or PIPE), Teller(options, settings), perf_counter()
     try:
         data = sys.stdin.buffer.read() if photos[0] == PIPE else batch.read_file(source, settings)
         target = out if out and out != PIPE else Path(f"restored{_ending(data, source, options)}")
@@ -53,13 +58,25 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
         complain("interrupted; nothing was written")
         raise typer.Exit(INTERRUPTED) from None
     except batch.FILE_ERRORS as error:
-        complain(batch.complaint(source, error))
+        complaint = batch.complaint(source, error)
+        if options.json:
+            _tell(teller.record(batch.Outcome(job, "failed", complaint)))
+        else:
+            complain(complaint)
         raise typer.Exit(SOME_FAILED) from None
-    if not options.quiet:
+    if options.json:
+        status: Literal["done", "unchanged"] = "unchanged" if made.unchanged else "done"
+        what = made.ingredients, made.notes, perf_counter() - start
+        _tell(teller.record(batch.Outcome(job, status, "", *what)))
+    elif not options.quiet:
         said = sentence(made.ingredients, settings, changed=not made.unchanged)
         for text in (said, *(f"note: {note}" for note in made.notes)):
-            error_console.print(printable(text), markup=False)
+            _tell(text)
     raise typer.Exit(DONE)
+
+
+def _tell(text: str) -> None:
+    error_console.print(printable(text), markup=False)
 
 
 def _ending(data: bytes, source: Path, options: Options) -> str:

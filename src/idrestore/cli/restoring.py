@@ -92,7 +92,7 @@ class Teller:
         if outcome.status == "failed":
             complain(outcome.error)
         if self.options.json:
-            put(self._record(outcome))
+            put(self.record(outcome))
         elif self.options.quiet:
             return
         elif outcome.status in ("done", "unchanged"):
@@ -114,7 +114,7 @@ class Teller:
         for problem in problems:
             self.outcomes.append(Outcome(Job(problem.source, Path()), "failed", problem.message))
             if self.options.json:
-                say(self._record(self.outcomes[-1]))
+                say(self.record(self.outcomes[-1]))
 
     def summarise(self) -> None:
         """Print how many photos were restored, had been before, or failed; nothing for a single one."""
@@ -126,7 +126,7 @@ class Teller:
     def _sentence(self, outcome: "Outcome") -> str:
         return sentence(outcome.ingredients, self.settings, changed=outcome.status != "unchanged")
 
-    def _record(self, outcome: "Outcome") -> str:
+    def record(self, outcome: "Outcome") -> str:
         """Return the line of JSON that programs read."""
         record = {
             "photo": str(outcome.job.source),

@@ -1,6 +1,7 @@
 """`idrestore verify`: are the results of a folder still what was written?"""
 
 from collections import Counter
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ FAULTS = ("missing", "changed", "unreadable", "failed", "never made")
 
 def verify_command(
     out: Annotated[Path, typer.Argument(help="A folder that restore wrote results to.")],
+    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each result, for other programs.")] = False,
 ) -> None:
     """Read every result of a folder again: say what is missing, changed since it was made, or unreadable."""
     from idrestore import batch
@@ -26,6 +28,10 @@ def verify_command(
         counts[verdict.status] += 1
         if verdict.message:
             complain(verdict.message)
+        if json:
+            record = {"result": str(verdict.path), "status": verdict.status, "error": verdict.message or None}
+            say(dumps(record, ensure_ascii=False))
     faults = [f"{counts[status]} {status}" for status in FAULTS if counts[status]]
-    say(", ".join([f"{counts['good']} good", *faults]))
+    if not json:
+        say(", ".join([f"{counts['good']} good", *faults]))
     leave(SOME_FAILED if faults else DONE)
