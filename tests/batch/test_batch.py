@@ -199,6 +199,22 @@ def test_results_of_earlier_runs_are_left_out_wherever_they_lie(tmp_path):
     assert "(" + str(tmp_path / "in/a_v2.png") + ")" in note.message
 
 
+def test_results_are_known_by_the_manifest_of_a_folder_above(tmp_path):
+    source = write(tmp_path / "in/deep/a.png")
+    jobs, _ = plan([tmp_path / "in"], tmp_path / "in", naming=Naming("_v2"))
+    with Manifest(tmp_path / "in") as manifest:
+        list(restore_files(Brightener(), jobs, manifest=manifest))
+    made = tmp_path / "in/deep/a_v2.png"
+    jobs, (note,) = plan([tmp_path / "in/deep"], tmp_path / "out")
+    assert ([job.source for job in jobs], note.is_failure) == ([source], False)
+    groups, (note,) = plan_beside([source, made], Naming("-restored"))
+    assert ([job.source for jobs in groups.values() for job in jobs], note.is_failure) == ([source], False)
+    source.unlink()
+    assert [job.source for job in plan([tmp_path / "in/deep"], tmp_path / "out")[0]] == [made]
+    with Manifest(tmp_path / "in"):  # a run that is at work above is in nobody's way
+        assert len(plan([tmp_path / "in/deep"], tmp_path / "out")[0]) == 1
+
+
 def test_who_names_a_folder_of_results_wants_them_restored_again(tmp_path):
     source, out = write(tmp_path / "in/a.png"), tmp_path / "out"
     with Manifest(out) as manifest:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from idrestore.batch.job import Job
-from idrestore.batch.manifest import FOLDER, ManifestError, results_of
+from idrestore.batch.manifest import FOLDER, ManifestError, results_above, results_of
 from idrestore.batch.naming import Naming
 from idrestore.batch.plan import Problem, left_out, plan
 
@@ -19,8 +19,10 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
     groups: dict[Path, list[Job]] = {}
     problems: list[Problem] = []
     photos: dict[Path, list[Path]] = {}
-    earlier = {path for folder in {source.parent for source in inputs} for path in _results_of(folder)}
-    fresh = [source for source in dict.fromkeys(inputs) if source not in earlier and not _original_of(source, naming)]
+    folders = {source.parent for source in inputs}
+    earlier = {path.resolve() for folder in folders for path in _results_of(folder) | results_above(folder)}
+    asked = dict.fromkeys(inputs)
+    fresh = [source for source in asked if source.resolve() not in earlier and not _original_of(source, naming)]
     for source in fresh:
         if source.is_dir():
             # In a folder of their own, results are called as their photos.

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -184,6 +185,18 @@ def results_of(out: Path) -> set[Path]:
     """Return what runs have put into a folder, none if it has no manifest; raise `ManifestError`."""
     entries = latest(entries_of_others(out / FOLDER)).values()
     return {path_of(out, entry.output) for entry in entries if entry.output_sha256}
+
+
+def results_above(folder: Path) -> set[Path]:
+    """Return, by their resolved paths, what runs have put into the folders that a folder lies in.
+
+    Manifests there that cannot be read, or are in use, tell nothing: they are not of what is worked on.
+    """
+    found: set[Path] = set()
+    for above in folder.resolve().parents:
+        with suppress(ManifestError):
+            found |= results_of(above)
+    return found
 
 
 def path_of(out: Path, output: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idrestore.batch.job import Job, kind_of
-from idrestore.batch.manifest import ManifestError, results_of
+from idrestore.batch.manifest import ManifestError, results_above, results_of
 from idrestore.batch.naming import Naming
 from idrestore.files import image
 from idrestore.files.formats import BY_SUFFIX, recognised
@@ -94,6 +94,7 @@ def _search(
     made: list[Path] = []
     results = identity(out)
     earlier: set[Path] = set()
+    above = results_above(source)
     for name, subfolders, files in os.walk(source, onerror=unreadable.append):
         folder = Path(name)
         inner = sorted(folder / each for each in subfolders if naming.recursive and not each.startswith("."))
@@ -113,10 +114,13 @@ def _search(
             if why_not:
                 problems.append(Problem(path, why_not))
             elif image.is_supported(path):
-                (made if path in earlier or naming.original_of(path) else photos).append(path)
+                is_made = path in earlier or path.resolve() in above or naming.original_of(path)
+                (made if is_made else photos).append(path)
     problems += [Problem(Path(error.filename), _unreadable(error.filename, error)) for error in unreadable]
-    if made and not photos and not problems and set(made) <= results_of(source):
-        photos, made = made, []
+    if made and not photos and not problems:
+        own = results_of(source)
+        if all(path in own or path.resolve() in above for path in made):
+            photos, made = made, []
     if made:
         problems.append(left_out(source, made))
     if not photos and not problems:
