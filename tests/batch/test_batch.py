@@ -231,6 +231,8 @@ def test_a_folder_whose_results_cannot_be_told_is_left_out(tmp_path):
         jobs, (problem,) = plan([tmp_path / "in"], tmp_path / "out")
     assert [job.source for job in jobs] == [source]
     assert "is left out, as its results cannot be told: another run is at work in" in problem.message
+    with Manifest(tmp_path / "in/out", Shard(1, 2)):
+        assert plan([tmp_path / "in/out"], tmp_path / "in/out", naming=Naming("_v2"))[1] == []
 
 
 def test_folders_and_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):

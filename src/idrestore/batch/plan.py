@@ -3,7 +3,7 @@
 import mimetypes
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,10 +91,8 @@ def _search(
     unreadable: list[OSError] = []
     photos: list[Path] = []
     problems: list[Problem] = []
-    made: list[Path] = []
     results = identity(out)
-    earlier: set[Path] = set()
-    above = results_above(source)
+    earlier: dict[Path, set[Path]] = {}
     for name, subfolders, files in os.walk(source, onerror=unreadable.append):
         folder = Path(name)
         inner = sorted(folder / each for each in subfolders if naming.recursive and not each.startswith("."))
@@ -104,28 +102,37 @@ def _search(
             path.name for path in inner if path not in linked and (not results or identity(path) != results)
         ]
         try:
-            earlier |= results_of(folder)
+            earlier[folder] = results_of(folder)
         except ManifestError as error:
-            problems.append(Problem(folder, f"{folder} is left out, as its results cannot be told: {error}"))
-            subfolders.clear()
-            continue
+            if not results or identity(folder) != results:  # there, another shard may be at work
+                problems.append(Problem(folder, f"{folder} is left out, as its results cannot be told: {error}"))
+                subfolders.clear()
+                continue
         for path in sorted(folder / each for each in files if not each.startswith(".")):
             why_not = _why_no_photo(path)
             if why_not:
                 problems.append(Problem(path, why_not))
             elif image.is_supported(path):
-                is_made = path in earlier or path.resolve() in above or naming.original_of(path)
-                (made if is_made else photos).append(path)
+                photos.append(path)
     problems += [Problem(Path(error.filename), _unreadable(error.filename, error)) for error in unreadable]
-    if made and not photos and not problems:
-        own = results_of(source)
-        if all(path in own or path.resolve() in above for path in made):
-            photos, made = made, []
-    if made:
+    if made := _made(photos, source, earlier, naming):
+        photos = [path for path in photos if path not in made]
         problems.append(left_out(source, made))
     if not photos and not problems:
         problems = [Problem(source, _why_nothing(source))]
     return [(path, path.relative_to(source)) for path in sorted(photos)], problems
+
+
+def _made(photos: list[Path], source: Path, earlier: Mapping[Path, set[Path]], naming: Naming) -> list[Path]:
+    """Return which photos are results of `earlier` runs, by the folder that these wrote to.
+
+    None are where all are results in `source` itself, or in the folders that it lies in: who names it wants them.
+    """
+    own, known = results_above(source), set().union(*earlier.values())
+    own |= {path.resolve() for path in earlier.get(source, ())}
+    made = [path for path in photos if path in known or path.resolve() in own or naming.original_of(path)]
+    is_wanted = len(made) == len(photos) and all(path.resolve() in own for path in made)
+    return [] if is_wanted else made
 
 
 def left_out(source: Path, made: Sequence[Path]) -> Problem:
