@@ -308,3 +308,15 @@ def test_a_worker_outlives_a_signal_to_the_group_but_not_the_program_that_forgot
         [sys.executable, "-c", FORGETFUL, photo_folder], capture_output=True, text=True, timeout=60, check=True
     )
     assert ended.stdout == "it went on\n"
+
+
+def test_samples_from_the_web_are_as_large_and_degraded_and_clean_go_the_same_way(photo_folder):
+    photos = Photos(list_photos(photo_folder), (1.0,), 44)
+    sequence = Samples(photos, NAMES, {"clean": 1.0}, 32, seed=0, synthesis="camera", is_from_web=True)
+    assert sequence.side == 44
+    made = sequence.batch(range(6))
+    assert made.degraded.shape == made.clean.shape == (6, 3, 32, 32)
+    assert torch.equal(made.degraded, made.clean)
+    assert torch.equal(sequence.batch([4]).degraded[0], made.degraded[4])
+    plain = Samples(photos, NAMES, {"clean": 1.0}, 32, seed=0, synthesis="camera").batch(range(6))
+    assert not torch.equal(plain.degraded, made.degraded)

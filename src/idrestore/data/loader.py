@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from idrestore.data import web
 from idrestore.data.camera import batch as camera
 from idrestore.data.degrade import gaussian_noise, sample, to_8_bit
 from idrestore.data.layouts import list_photos
@@ -27,8 +28,8 @@ GOLDEN = 5**0.5 / 2 + 0.5
 """Its multiples, modulo 1, are spread evenly: so each batch has what the ratios say, as far as it can."""
 
 
-CAMERA = 1
-"""Sets the random numbers of the synthesis apart from those that choose and cut."""
+CAMERA, WEB = 1, 2
+"""Set the random numbers of the synthesis, and of the web, apart from those that choose and cut."""
 Synthesis = Literal["plain", "camera", "both"]
 """How samples are degraded: as `idrestore degrade` does, as cameras do, or half of them each way."""
 
@@ -67,12 +68,18 @@ class Draft(NamedTuple):
     """(3, h, w): the rows that are degraded already"""
     ingredients: Tensor
     """(B, K)"""
+    passages: Sequence[web.Passage]
+    """What becomes of them on the web; none: they stay as they are"""
+    side: int
+    """Of samples that come from there"""
 
     def developed(self, device: torch.device) -> Batch:
         """Return the samples, degraded on a device."""
         degraded, clean = camera.develop(self.crops.to(device), self.parameters)
         for row, photo in self.ready.items():
             degraded[row] = photo.to(device)
+        if self.passages:
+            degraded, clean = (web.hand_on(photos, self.passages, self.side) for photos in (degraded, clean))
         return Batch(degraded, clean, self.ingredients.to(device))
 
 
@@ -119,6 +126,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     `synthesis` says how the rest is made: as `idrestore degrade` does, as cameras do, a batch at a time, or both.
     `degraded` is the share of the noise samples that have something else as well, which the clean photo keeps.
     With `scenes`, samples show whole scenes, so that haze as cameras see it lies over all from sky to near ground.
+    With `is_from_web`, they are then made smaller, softened and compressed, degraded and clean alike (`data/web.py`).
     """
 
     def __init__(
@@ -134,6 +142,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         synthesis: Synthesis = "plain",
         degraded: float = 0.0,
         scenes: bool = False,
+        is_from_web: bool = False,
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
@@ -148,6 +157,12 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.synthesis = synthesis
         self.degraded = degraded
         self.scenes = scenes
+        self.is_from_web = is_from_web
+
+    @property
+    def side(self) -> int:
+        """Of what is cut out of photos, px."""
+        return web.larger(self.patch) if self.is_from_web else self.patch
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
@@ -168,14 +183,17 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         drawn = camera.draw(
             [() if start.degraded is not None else start.kinds for start in starts],
             [(self.seed, index, CAMERA) for index in indices],
-            self.patch,
+            self.side,
             self.scenes,
         )
+        rngs = (np.random.default_rng((self.seed, index, WEB)) for index in indices) if self.is_from_web else ()
         return Draft(
             torch.stack([start.clean for start in starts]),
             drawn,
             {row: start.degraded for row, start in enumerate(starts) if start.degraded is not None},
             torch.stack([self.label(start.kinds) for start in starts]),
+            [web.draw(self.patch, rng) for rng in rngs],
+            self.patch,
         )
 
     def _start(self, index: int) -> "_Start":
@@ -185,9 +203,9 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         for photos, degradation, share in self.pairs:
             if kinds == (degradation,) and generator.random() < share:
                 images = list(photos[int(generator.integers(len(photos)))])
-                degraded, clean = _crops(images, self.patch, generator)
+                degraded, clean = _crops(images, self.side, generator)
                 return _Start(kinds, clean, degraded)
-        crop = self.photos.crop(self.patch, generator)
+        crop = self.photos.crop(self.side, generator)
         if kinds == ("noise",) and self.degraded and generator.random() < self.degraded:
             crop = sample(crop, (str(generator.choice(UNDER_NOISE)),), int(generator.integers(2**31))).degraded
         if kinds == ("noise",) and (self.sigmas or generator.random() < self.white):

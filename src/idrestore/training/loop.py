@@ -30,17 +30,19 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
     for pair in config.data.pairs:
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
-    pairs = [(_large_enough(PairedPhotos(Path(p.folder)), stage), p.degradation, p.share) for p in config.data.pairs]
-    how = config.data.sigmas, config.data.white, config.data.synthesis, config.data.degraded, config.data.scenes
+    data = config.data
+    side = data.side(stage.patch) if stage.steps else 0
+    pairs = [(_large_enough(PairedPhotos(Path(p.folder)), side), p.degradation, p.share) for p in data.pairs]
+    how = data.sigmas, data.white, data.synthesis, data.degraded, data.scenes, data.web
     return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *how)
 
 
-def _large_enough(photos: PairedPhotos, stage: StageConfig) -> PairedPhotos:
+def _large_enough(photos: PairedPhotos, side: int) -> PairedPhotos:
     """Return the pairs, or raise `TrainingError` if a photo is smaller than a patch, by its file's header."""
     for path in (path for pair in photos.pairs for path in pair):
         width, height = image.size(path)
-        if stage.steps and min(width, height) < stage.patch:
-            raise TrainingError(f"{path} is {width}x{height}, expected at least the patch, {stage.patch}x{stage.patch}")
+        if min(width, height) < side:
+            raise TrainingError(f"{path} is {width}x{height}, expected at least the patch, {side}x{side}")
     return photos
 
 
@@ -95,7 +97,7 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
     """Take all steps of both stages that are left, or those until a time of the monotonic clock."""
     config = run.config
     paths = find_photos([Path(source) for source in config.data.photos])
-    smallest = max(stage.patch for stage in (config.collect, config.integrate) if stage.steps)
+    smallest = config.data.side(max(stage.patch for stage in (config.collect, config.integrate) if stage.steps))
     spacing = max(1, len(paths) // max(1, config.data.held_out))
     held = paths[::spacing][: config.data.held_out]
     photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar, get_type_hints
 
 from idrestore.configuration import check_at_least, check_kind, check_known, check_shares, tuples
 from idrestore.data.loader import Synthesis
+from idrestore.data.web import larger
 from idrestore.device import Precision
 from idrestore.model import checkpoint
 from idrestore.model.config import ModelConfig
@@ -55,12 +56,18 @@ class DataConfig:
     """Share of the noise samples that are hazy, dark, rainy or blurred as well, and are to stay so"""
     scenes: bool = False
     """Whether patches show whole scenes, and haze as cameras see it reaches from their sky to their near ground"""
+    web: bool = False
+    """Whether samples are then made smaller, softened and compressed, as photos are that come from the web"""
     synthesis: Synthesis = "plain"
     """How photos are degraded: as `idrestore degrade` does, as cameras do, or half of them each way ("both")"""
     held_out: int = 16
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1
     """Processes that make samples; the samples do not depend on it"""
+
+    def side(self, patch: int) -> int:
+        """Return the side of what is cut out of photos for samples of such a side, px."""
+        return larger(patch) if self.web else patch
 
     def __post_init__(self) -> None:
         check_at_least(self, ratios=0, sigmas=0, held_out=0, workers=0)
