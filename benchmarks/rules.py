@@ -43,7 +43,8 @@ OFF: dict[str, dict[str, Any]] = {
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
     "sharp": {"sharp_kernels": (2.0, 3.0)},  # no sum of squares is as large
     "traces": {"traces": (2.0, 3.0)},
-    "scene": {"min_change": 2.0},  # more than shares can change
+    "classifiers": {"min_change": 2.0},  # more than shares can change
+    "streaks": {"rainy_odds": 0.0},
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
     "clean": {"clean_shares": (2.0, 3.0)},
     "haze": {"min_waiting_haze": 2.0},

@@ -28,6 +28,7 @@ FAST = dataclasses.replace(
     affine_from=(0.3, 0.5),
     affine_refiner=(5, 8, 13),
     haze_classifier=(4, 10, 14),
+    rain_classifier=(6, 12, 16),
     predictor="shared",
     query_stride=2,
     pooling="mean_and_deviation",

@@ -29,6 +29,7 @@ OF_WHOLE_PHOTOS = (
     "deblurring_refiner.blend_mask.",
     "affine_refiner.",
     "haze_classifier.",
+    "rain_classifier.",
 )
 both = pytest.mark.parametrize("config", BOTH.values(), ids=BOTH)
 hubs = pytest.mark.parametrize("hub", ["prior", "ingredient"])
@@ -262,7 +263,7 @@ def test_every_part_learns_from_whole_photos():
     output = model.restore_whole(photos(len(NAMES), 64, 64), RULES, truth)
     output.restored.square().mean().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    others = [name for name in without if ".router." in name or "to_side_image" in name or "haze_classifier" in name]
+    others = [name for name in without if ".router." in name or "to_side_image" in name or "_classifier" in name]
     assert [name for name in without if name not in others] == []
 
 

@@ -12,7 +12,7 @@ from small import FAST, network
 from idrestore.degradations import NAMES
 from idrestore.model.checkpoint import Model
 from idrestore.restoration import evidence
-from idrestore.restoration.pixels import Photo
+from idrestore.restoration.pixels import Grain, Photo
 from idrestore.restoration.restorer import Restorer
 from idrestore.restoration.rules import Rules
 
@@ -84,9 +84,9 @@ def test_brightness_knows_lights():
 # ---- what follows
 
 
-def seen(is_restored=False, **facts):
+def seen(undone=None, **facts):
     """Return what a photo says."""
-    return SimpleNamespace(is_restored=is_restored, **facts)
+    return SimpleNamespace(undone=undone, **facts)
 
 
 def rows(**shares):
@@ -109,7 +109,7 @@ def test_what_is_called_blurred_and_has_a_kernel_that_hardly_blurs_is_clean(shar
     corrected = RULES.nothing_for_blur(NAMES, found, seen(sharpness=sharpness))
     expected = torch.tensor([left, 0.98 - left])
     torch.testing.assert_close(corrected[0, 0, [NAMES.index("blur"), NAMES.index("clean")]], expected)
-    assert RULES.nothing_for_blur(NAMES, found, seen(is_restored=True)) is found
+    assert RULES.nothing_for_blur(NAMES, found, seen("noise")) is found
 
 
 def test_a_sharp_photo_is_sharp_and_a_blurred_one_is_not():
@@ -259,7 +259,7 @@ def hills(thickness, seed=0):
 )
 def test_what_the_whole_photo_says_of_haze_multiplies_its_odds(haze, found, expected):
     names, rows = ("haze", "blur", "noise", "clean"), torch.tensor([[found]])
-    limits = dataclasses.replace(RULES, hazy_odds=(1.0, 0.0), most_raised=1.0, min_change=0)
+    limits = dataclasses.replace(RULES, hazy_odds=(1.0, 0.0, 0.0), most_raised=1.0, min_change=0)
     weighed = limits.haze_of_scene(names, rows, seen(haze=haze))
     assert weighed[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
 
@@ -271,21 +271,21 @@ def test_what_the_whole_photo_says_makes_haze_no_surer_than_the_network_learned_
 
 
 def test_haze_is_rare_and_rarer_behind_something_else():
-    rare = dataclasses.replace(RULES, hazy_odds=(0.25, 0.025), min_change=0)
+    rare = dataclasses.replace(RULES, hazy_odds=(0.25, 0.05, 0.025), min_change=0)
     even = rows(haze=0.5, clean=0.5)
     assert shares(rare.haze_of_scene(NAMES, even, seen(haze=0.8))) == shares(even)
-    rarer = rare.haze_of_scene(NAMES, even, seen(haze=0.8, is_restored=True))
-    assert shares(rarer) == shares(rows(haze=1 / 11, clean=10 / 11))
+    for undone, share in (("rain", 1 / 6), ("noise", 1 / 11), ("blur", 1 / 11)):
+        rarer = rare.haze_of_scene(NAMES, even, seen(undone, haze=0.8))
+        assert shares(rarer) == shares(rows(haze=share, clean=1 - share))
 
 
 def test_a_photo_is_soft_for_what_was_undone_not_for_blur():
     """A hazy, noisy photo is called blurred once its noise is gone, and used to be sharpened in its haze."""
     found = rows(haze=0.35, blur=0.6, clean=0.05)
-    equal = dataclasses.replace(RULES, hazy_odds=(0.025, 0.025))
+    equal = dataclasses.replace(RULES, hazy_odds=(0.025, 0.025, 0.025))
     haze = NAMES.index("haze")
     as_it_came, after = (
-        float(equal.haze_of_scene(NAMES, found, seen(haze=0.93, is_restored=restored))[0, 0, haze])
-        for restored in (False, True)
+        float(equal.haze_of_scene(NAMES, found, seen(undone, haze=0.93))[0, 0, haze]) for undone in (None, "noise")
     )
     assert after > RULES.sure_share > 0.4 > as_it_came
 
@@ -297,13 +297,41 @@ def test_what_hardly_changes_stays():
     assert RULES.haze_of_scene(("haze", "noise"), no_clean, seen(haze=0.9)) is no_clean
 
 
+@pytest.mark.parametrize(
+    ("rain", "found", "expected"),
+    [
+        (0.5, (0.1, 0.5, 0.1, 0.3), (0.6 / 1.4 * 0.9, 0.5 / 1.4 * 0.9, 0.1, 0.3 / 1.4 * 0.9)),  # six times as likely
+        (1 / 31, (0.1, 0.5, 0.1, 0.3), (0.02 / 0.82 * 0.9, 0.5 / 0.82 * 0.9, 0.1, 0.3 / 0.82 * 0.9)),
+        (1.0, (0.2, 0.5, 0.1, 0.2), (0.63, 0.5 / 0.7 * 0.27, 0.1, 0.2 / 0.7 * 0.27)),  # most_raised
+        (0.01, (0.3, 0.2, 0.1, 0.4), (1.8 / 41.4 * 0.7, 0.2, 0.1, 39.6 / 41.4 * 0.7)),  # rain is first: blur stays
+        (0.9, (0.1, 0.2, 0.4, 0.3), (0.1, 0.2, 0.4, 0.3)),  # noise lies over it, and goes first
+        (None, (0.1, 0.5, 0.1, 0.3), (0.1, 0.5, 0.1, 0.3)),
+    ],
+)
+def test_what_the_streaks_say_multiplies_the_odds_of_rain(rain, found, expected):
+    """Real rain, which routers call clean or blurred, used to stay."""
+    names, routed = ("rain", "blur", "noise", "clean"), torch.tensor([[found]])
+    weighed = RULES.rain_of_streaks(names, routed, seen(rain=rain))
+    assert weighed[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
+    assert RULES.rain_of_streaks(names, routed, seen("noise", rain=rain)) is routed
+    assert dataclasses.replace(RULES, rainy_odds=0.0).rain_of_streaks(names, routed, seen(rain=rain)) is routed
+
+
+def test_streaks_are_not_looked_for_in_the_dark_and_lines_speak_against_them():
+    dark = rows(low_light=0.5, rain=0.1, clean=0.4)
+    assert RULES.rain_of_streaks(NAMES, dark, seen(rain=0.9)) is dark
+    grid = seen(rain=0.99, lines=1.0, haze=None, sharpness=0.0, grain=Grain(0, 0, 0))
+    assert shares(RULES.corrected(NAMES, rows(rain=0.3, clean=0.7), grid)) == shares(rows(clean=1.0))
+
+
 def test_each_thing_is_read_from_a_photo_when_it_is_asked_for(monkeypatch):
     asked = []
     for name in ("grains", "lines_unlike_rain", "brightness"):
         monkeypatch.setattr(evidence, name, lambda *given, name=name: asked.append(name))
-    read = evidence.Evidence(hills(0), lambda: hills(0).colour[None], read_haze=lambda: asked.append("haze"))
+    photo, haze, rain = hills(0), lambda: asked.append("haze"), lambda: asked.append("rain")
+    read = evidence.Evidence(photo, lambda: photo.colour[None], read_haze=haze, read_rain=rain)
     assert not asked
     for _ in range(2):
-        assert (read.grain, read.lines, read.brightness, read.haze) == (None,) * 4
-    assert asked == ["grains", "lines_unlike_rain", "brightness", "haze"]
-    assert evidence.Evidence(hills(0), lambda: hills(0).colour[None], is_restored=True).grain.half == 0
+        assert (read.grain, read.lines, read.brightness, read.haze, read.rain) == (None,) * 5
+    assert asked == ["grains", "lines_unlike_rain", "brightness", "haze", "rain"]
+    assert evidence.Evidence(hills(0), lambda: hills(0).colour[None], "noise").grain.half == 0

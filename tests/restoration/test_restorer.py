@@ -579,6 +579,9 @@ class Layers(torch.nn.Module):
     def classify_haze(self, thumbnails):
         return None
 
+    def classify_rain(self, crops):
+        return None
+
     def read_blur(self, crops):
         return None
 

@@ -28,7 +28,10 @@ def photo(dtype=np.uint8, channels=3):
 def restorer(**halved):
     """Return a restorer whose routers find blur in a photo of `SIDES`, and such shares at half its size."""
     subject = Restorer(
-        Model(network(FAST, haze_classifier=()).eval(), {}, Path("small"), ""), "cpu", "fp32", rules=RULES
+        Model(network(FAST, haze_classifier=(), rain_classifier=()).eval(), {}, Path("small"), ""),
+        "cpu",
+        "fp32",
+        rules=RULES,
     )
     shares = {"blur": 0.6, "noise": 0.39, "clean": 0.01}, halved
     really = subject.engine.route

@@ -561,23 +561,24 @@ def test_only_the_named_parts_learn():
     assert learning == expected | {"hub.priors"}
 
 
-def test_the_haze_classifier_learns_alone_and_nothing_else_works():
-    run, works = Run(recipe(model=FAST, learn=("haze_classifier",), optimizer=OptimizerConfig(0.01, 0.01))), []
+@pytest.mark.parametrize("kind", ["haze", "rain"])
+def test_a_classifier_learns_alone_and_nothing_else_works(kind):
+    run, works = Run(recipe(model=FAST, learn=(f"{kind}_classifier",), optimizer=OptimizerConfig(0.01, 0.01))), []
     run.network.stem.register_forward_hook(lambda *_: works.append(1))
     run.average.stem.register_forward_hook(lambda *_: works.append(1))
     clean = torch.rand(6, 3, 32, 32)
     degraded = torch.cat([0.3 * clean[:3] + 0.6, clean[3:]])
-    batch = Batch(degraded, clean, torch.cat([one_hot("haze", 3), one_hot("clean", 3)]))
+    batch = Batch(degraded, clean, torch.cat([one_hot(kind, 3), one_hot("clean", 3)]))
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     losses = [
-        float(run.learn(batch, StageConfig(loss=LossWeights(0.0, haze=1.0, classification=0.0)))["loss"][0])
-        for _ in range(30)
+        float(run.learn(batch, StageConfig(loss=LossWeights(0.0, presence=1.0, classification=0.0)))["loss"][0])
+        for _ in range(45)
     ]
     run.validate(batch)
     assert not works
     assert losses[-1] < losses[0] / 3
     changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
-    assert {name.split(".")[0] for name in changed} == {"haze_classifier"}
+    assert {name.split(".")[0] for name in changed} == {f"{kind}_classifier"}
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

@@ -82,7 +82,10 @@ class ModelConfig:
     photos by a thumbnail of the whole (`model/refiners/affine.py`); empty: none."""
     haze_classifier: tuple[int, ...] = ()
     """Channels, at a quarter, an eighth and a sixteenth of a thumbnail's size, of what tells by a thumbnail of the
-    whole whether a photo is hazy (`model/haze_classifier.py`); empty: the routers alone tell."""
+    whole whether a photo is hazy (`model/classifiers.py`); empty: the routers alone tell."""
+    rain_classifier: tuple[int, ...] = ()
+    """As those of `haze_classifier`, at parts of the photo's own size, of what tells by crops at full resolution
+    whether it rains in a photo; empty: the routers alone tell."""
     degradations: tuple[str, ...] = FIVE
     """Names from `idrestore.degradations`, in label order: one prior hub and one router output each."""
     added: tuple[tuple[str, Operation], ...] = ()
@@ -151,7 +154,7 @@ class ModelConfig:
         """Check what is for a single degradation, or kind of them."""
         if not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
             raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
-        sizes = dict.fromkeys(("denoiser", "affine_refiner", "haze_classifier"), 3)
+        sizes = dict.fromkeys(("denoiser", "affine_refiner", "haze_classifier", "rain_classifier"), 3)
         sizes |= {"deblurring_refiner": 2, "blur_kernel_estimator": 2}
         for name, number in sizes.items():
             value = getattr(self, name)

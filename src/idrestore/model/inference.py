@@ -34,7 +34,7 @@ def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwo
         block.skip_unused = True
         block.keys_and_values = _remember(block.keys_and_values)  # type: ignore[method-assign]
     mixed = [module for module in prepared.modules() if isinstance(module, PerOperationConv2d)]
-    in_fp32 = (*mixed, prepared.blur_kernel_estimator, prepared.haze_classifier)
+    in_fp32 = (*mixed, prepared.blur_kernel_estimator, prepared.haze_classifier, prepared.rain_classifier)
     exact = {each for module in in_fp32 if module is not None for each in module.modules()}
     fuse = _fuses(half)
     for module in prepared.modules():

@@ -3,15 +3,15 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from idrestore.degradations import Operation
+from idrestore.model.classifiers import HazeClassifier, RainClassifier, presence
 from idrestore.model.config import ModelConfig
-from idrestore.model.haze_classifier import HazeClassifier
 from idrestore.model.outputs import NetworkOutput, ReadBlur, Routed
 from idrestore.model.per_operation import per_operation, through
 from idrestore.model.published import PublishedNetwork, last_in_force
@@ -35,6 +35,7 @@ REFINERS = (
     "blur_kernel_estimator",
     "affine_refiner",
     "haze_classifier",
+    "rain_classifier",
 )
 """Settings of `ModelConfig` that refiners and the like come from, in the order in which they are added."""
 
@@ -61,8 +62,8 @@ class RestorationNetwork(PublishedNetwork):
     skip_unused = False
     """Whether the additive and the deblurring refiner are left out where their shares are 0, the denoiser where noise
     is not most of what is wrong, and all else where it is all."""
-    only_classify = False
-    """Whether nothing but the haze classifier works where whole photos are restored, for it to learn."""
+    only_classify: Literal["", "haze", "rain"] = ""
+    """Whether nothing but one classifier works where whole photos are restored, for it to learn, and which."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -77,6 +78,7 @@ class RestorationNetwork(PublishedNetwork):
         self.blur_kernel_estimator: BlurKernelEstimator | None = None
         self.affine_refiner: AffineRefiner | None = None
         self.haze_classifier: HazeClassifier | None = None
+        self.rain_classifier: RainClassifier | None = None
         none = {name: getattr(ModelConfig, name) for name in REFINERS}
         self.config = dataclasses.replace(config, per_operation_top=False, **none)
         self.grow(config)
@@ -119,10 +121,22 @@ class RestorationNetwork(PublishedNetwork):
         return output._replace(restored=restored, blur=blur)
 
     def _classified(self, photos: Tensor) -> NetworkOutput:
-        """Return photos (B, 3, H, W) as they are, and what the haze classifier says of them, the routers nothing."""
-        assert self.haze_classifier is not None
+        """Return photos (B, 3, H, W) as they are, and what a classifier says of them, the routers nothing."""
         rows = photos.new_zeros(len(photos), self.config.num_rows, len(self.config.degradations))
-        return NetworkOutput.of(photos, rows, [])._replace(haze=self.haze_classifier(photos))
+        return NetworkOutput.of(photos, rows, [])._replace(classified=self._learning_classifier()(photos))
+
+    def _learning_classifier(self) -> HazeClassifier | RainClassifier:
+        """Return the classifier that learns alone."""
+        classifier = self.haze_classifier if self.only_classify == "haze" else self.rain_classifier
+        assert classifier is not None
+        return classifier
+
+    def presence(self, degraded: Tensor, clean: Tensor, ingredients: Tensor) -> Tensor | None:
+        """Return what a classifier that learns alone should say of samples (B, 3, H, W), (B,); None: none does."""
+        if not self.only_classify:
+            return None
+        share = self.named(self.only_classify, ingredients)
+        return presence(degraded, clean, share, self._learning_classifier().errors)
 
     def _noise_part(self, shares: Tensor) -> Tensor:
         """Return how far noise is all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""
@@ -254,6 +268,10 @@ class RestorationNetwork(PublishedNetwork):
         """
         return None if self.haze_classifier is None else self.haze_classifier(thumbnails)
 
+    def classify_rain(self, crops: Tensor) -> Tensor | None:
+        """Return logits (N,) of rain in crops (N, 3, h, w) of photos, in fp32; None if there is no classifier."""
+        return None if self.rain_classifier is None else self.rain_classifier(crops)
+
     def colours(self, thumbnails: Tensor, ingredients: Tensor, certainty: Tensor) -> Colours | None:
         """Return what `affine.refine` is to change of what `forward` makes of photos, for thumbnails (B, 3, h, w).
 
@@ -289,6 +307,8 @@ class RestorationNetwork(PublishedNetwork):
             self.affine_refiner = AffineRefiner(*self.config.affine_refiner)
         if "haze_classifier" in missing and "haze" in self.config.known:
             self.haze_classifier = HazeClassifier(*self.config.haze_classifier)
+        if "rain_classifier" in missing and "rain" in self.config.known:
+            self.rain_classifier = RainClassifier(*self.config.rain_classifier)
 
     def _split_top(self) -> None:
         """Give what is behind the last meta-prior block weights of their own for each operation.

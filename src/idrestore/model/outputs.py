@@ -22,8 +22,8 @@ class NetworkOutput(NamedTuple):
     """F, h_p and x' of each block"""
     blur: "ReadBlur | None" = None
     """What was read of the photos that are called blurred; None if none was"""
-    haze: Tensor | None = None
-    """(B,): logits of the haze classifier; None if it was not asked"""
+    classified: Tensor | None = None
+    """(B,): logits of the classifier that learns alone; None if none does"""
 
     @classmethod
     def of(cls, restored: Tensor, logits: Tensor, outputs: Sequence[PriorOutput]) -> Self:

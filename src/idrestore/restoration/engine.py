@@ -68,6 +68,12 @@ class Engine:
             logits = self.network.classify_haze(self.placed(thumbnails))
             return None if logits is None else float(logits.sigmoid())
 
+    def rain(self, crops: Floats) -> float | None:
+        """Tell from crops of one photo how likely it rains in it, as `haze` does."""
+        with torch.inference_mode():
+            logits = self.network.classify_rain(self.placed(crops))
+            return None if logits is None else float(logits.mean().sigmoid())
+
     def read_blur(self, crops: Floats) -> Blur | None:
         """Read from crops of one photo how it was blurred, in fp32; None if the network has nothing to read it by."""
         with torch.inference_mode():

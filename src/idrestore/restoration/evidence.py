@@ -33,7 +33,7 @@ NEAR = range(6, 13)
 FAR = 0.25, 0.4
 """Parts of a photo's shorter side along a line that tell a long one: hardly any streak reaches so far."""
 SMALLEST = 160
-"""Shorter side of a photo from which lines can be told from rain, and a scene in haze from a part of it, px."""
+"""Shorter side of a photo from which rain can be told, and lines from it, and a scene in haze from a part of it, px."""
 
 
 class Brightness(NamedTuple):
@@ -49,23 +49,25 @@ class Evidence:
     """What a photo says for or against what the routers find in it; each is read when it is first asked for.
 
     `look` returns `crops` (N, H, W, 3) in [0, 1], what the routers see of the photo, `read_blur` by what it was
-    blurred, if it can, and `read_haze` how likely it is hazy, if it can. Restoring smooths noise, so that of a photo
-    that `is_restored` the grain is read at full size alone.
+    blurred, `read_haze` how likely it is hazy and `read_rain` rainy, if they can. `undone` is what was undone in it
+    most of all, None in a photo as it came. Restoring smooths noise: afterwards grain is read at full size alone.
     """
 
     def __init__(
         self,
         photo: Photo,
         look: Callable[[], Floats],
-        is_restored: bool = False,
+        undone: str | None = None,
         read_blur: Callable[[], Blur | None] = lambda: None,
         read_haze: Callable[[], float | None] = lambda: None,
+        read_rain: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.photo = photo
         self._look = look
-        self.is_restored = is_restored
+        self.undone = undone
         self._read_blur = read_blur
         self._read_haze = read_haze
+        self._read_rain = read_rain
 
     @cached_property
     def crops(self) -> Floats:
@@ -75,7 +77,7 @@ class Evidence:
     @cached_property
     def grain(self) -> Grain:
         """Its grain, at half and at a quarter of the size too."""
-        return Grain(grain(self.crops), 0.0, 0.0) if self.is_restored else grains(self.crops)
+        return Grain(grain(self.crops), 0.0, 0.0) if self.undone else grains(self.crops)
 
     @cached_property
     def blur(self) -> Blur | None:
@@ -96,6 +98,11 @@ class Evidence:
     def haze(self) -> float | None:
         """How likely the whole photo is hazy, in [0, 1]; None if that is not known."""
         return self._read_haze()
+
+    @cached_property
+    def rain(self) -> float | None:
+        """How likely it rains in the photo, in [0, 1]; None if that is not known."""
+        return self._read_rain()
 
     @cached_property
     def brightness(self) -> Brightness:

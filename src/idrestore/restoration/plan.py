@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from idrestore.model import haze_classifier
+from idrestore.model import classifiers
 from idrestore.model.outputs import Routed
 from idrestore.model.refiners.affine import Colours
 from idrestore.model.refiners.blur_kernel import REACH, Blur, wiener_filter
@@ -125,7 +125,7 @@ class Planner(NamedTuple):
         """
         rules, names = self.rules, self.engine.names
         last, undone = plans[-1], largest(self.shares(plans[-1].ingredients))
-        found, routed, seen = self.route(after, grid, is_restored=True)
+        found, routed, seen = self.route(after, grid, undone or "clean")
         shares = self.shares(found)
         lift = 0.0
         if (raised := rules.hidden(names, undone, found, seen)) is not found:
@@ -202,13 +202,12 @@ class Planner(NamedTuple):
             routed if ingredients is found else None,
         )
 
-    def route(self, photo: Photo, grid: Grid, is_restored: bool = False) -> tuple[Tensor, Routed | None, Evidence]:
+    def route(self, photo: Photo, grid: Grid, undone: str | None = None) -> tuple[Tensor, Routed | None, Evidence]:
         """Return what is found in a photo, (1, M, K), what to go on from if it is one tile, and what speaks for it.
 
-        What to go on from is None if the routers were corrected. `is_restored` is a photo that had a pass. Raise
-        `NotFiniteError`.
+        What to go on from is None if the routers were corrected. `undone` is as in `Evidence`. Raise `NotFiniteError`.
         """
-        seen = self._evidence(photo, grid, is_restored)
+        seen = self._evidence(photo, grid, undone)
         routed = self.engine.route(seen.crops)
         rows = routed.logits.softmax(dim=2)
         if not rows.isfinite().all():
@@ -216,7 +215,7 @@ class Planner(NamedTuple):
         found = self.rules.corrected(self.engine.names, rows, seen)
         return found, routed if found is rows and len(grid.tiles) == 1 else None, seen
 
-    def _evidence(self, photo: Photo, grid: Grid, is_restored: bool = False) -> Evidence:
+    def _evidence(self, photo: Photo, grid: Grid, undone: str | None = None) -> Evidence:
         """Return what can be read from a photo."""
 
         def look() -> Floats:
@@ -227,11 +226,16 @@ class Planner(NamedTuple):
             return self.engine.read_blur(self._crops(photo, grid)) if is_large_enough else None
 
         def read_haze() -> float | None:
-            if min(photo.colour.shape[:2]) < evidence.SMALLEST:
+            if is_small:
                 return None
-            return self.engine.haze(self._thumbnail(photo, haze_classifier.SIDE).permute(0, 2, 3, 1).numpy())
+            return self.engine.haze(self._thumbnail(photo, classifiers.SIDE).permute(0, 2, 3, 1).numpy())
 
-        return Evidence(photo, look, is_restored, read_blur, read_haze)
+        def read_rain() -> float | None:
+            return None if is_small else self.engine.rain(seen.crops)
+
+        is_small = min(photo.colour.shape[:2]) < evidence.SMALLEST
+        seen = Evidence(photo, look, undone, read_blur, read_haze, read_rain)
+        return seen
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""

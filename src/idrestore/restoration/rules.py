@@ -21,7 +21,7 @@ from idrestore.restoration.pixels import Photo
 NOTHING = 0.005
 """Sum of shares up to which there is nothing to undo: it would change single pixels by a level."""
 SUREST = 0.99
-"""How sure that a photo is hazy, or not, the haze classifier is believed to be."""
+"""How sure that a photo is hazy or rainy, or not, the classifiers are believed to be."""
 LEAST_GRAIN = 0.1
 """Grain that rounding alone may leave, in 8-bit levels."""
 
@@ -71,11 +71,15 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    hazy_odds: tuple[float, float] = (0.4, 0.025)
+    rainy_odds: float = 6.0
+    """How many times as likely it rains in a photo as the routers and the rain classifier believe, who learned from
+    rain that is easier to tell; 0: the classifier is not asked."""
+    hazy_odds: tuple[float, float, float] = (0.4, 0.06, 0.025)
     """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
-    from, of which two in five are: as it came, and where something else was wrong with it and was undone."""
+    from, of which two in five are: as it came, and where rain was undone, or anything else."""
     most_raised: float = 0.7
-    """Part of haze, `clean` and blur up to which that may raise the share of haze: surer, photos are overdone."""
+    """Part of haze, `clean` and blur up to which that may raise the share of haze, and so with rain: surer, photos are
+    overdone."""
     min_change: float = 0.02
     """Change of shares by what that says up to which they stay as the routers found them, and what was worked out for
     them is used."""
@@ -178,6 +182,7 @@ class Rules:
         Rows of which nothing changes are returned themselves, here and by each of the rules.
         """
         rows = self.noise_for_grain(names, rows, seen)
+        rows = self.rain_of_streaks(names, rows, seen)
         rows = self.nothing_for_rain(names, rows, seen)
         rows = self.nothing_for_blur(names, rows, seen)
         rows = self.noise_for_darkness(names, rows)
@@ -217,6 +222,19 @@ class Rules:
             kept = kept - noise * one_hot(names, "haze")
         return scale_shares(names, scale_shares(names, rows, kept, grainy), 1 - smoothed * blur)
 
+    def rain_of_streaks(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
+        """Weigh rain against `clean` and blur in rows (1, M, K) by what the rain classifier says of the photo.
+
+        Routers take most real rain for clean or blurred. It is asked of photos as they came where neither noise, which
+        goes first, nor darkness is the largest of what is wrong. Blur keeps its share where rain is: `is_soft`.
+        """
+        first = largest(mean_shares(names, rows))
+        is_asked = self.rainy_odds and first not in ("noise", "low_light") and not seen.undone
+        if not is_asked or not {"rain", "clean"} <= set(names) or seen.rain is None:
+            return rows
+        others = ("clean",) if first == "rain" else ("clean", "blur")
+        return self._weighed(names, rows, "rain", self.rainy_odds * odds(seen.rain), others, others)
+
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
         if not {"rain", "clean"} <= set(names) or mean_shares(names, rows)["rain"] < self.min_rain_share:
@@ -248,16 +266,32 @@ class Rules:
         first = largest(mean_shares(names, rows))
         if not {"haze", "clean"} <= set(names) or first not in ("haze", "blur") or seen.haze is None:
             return rows
-        haze, clean, blur = (one_hot(names, name).to(rows) for name in ("haze", "clean", "blur"))
-        likely = min(max(seen.haze, 1 - SUREST), SUREST)
-        against = clean if seen.is_restored else clean + blur
-        odds = self.hazy_odds[seen.is_restored] * likely * (rows @ haze), (1 - likely) * (rows @ against)  # (1, M) each
-        doubt = rows @ (haze + clean + blur)
-        most = ((rows @ haze) / doubt.clamp_min(1e-9)).clamp_min(self.most_raised)
-        belief = (odds[0] / (odds[0] + odds[1]).clamp_min(1e-9)).minimum(most)[..., None]
-        rest = rows * (clean + blur)
+        others = "clean", "blur"
+        against = others[:1] if seen.undone else others
+        before = self.hazy_odds[0 if not seen.undone else 1 if seen.undone == "rain" else 2]
+        return self._weighed(names, rows, "haze", before * odds(seen.haze), against, others)
+
+    def _weighed(
+        self,
+        names: Sequence[str],
+        rows: Tensor,
+        name: str,
+        factor: float,
+        against: Sequence[str],
+        others: Sequence[str],
+    ) -> Tensor:
+        """Multiply the odds of a degradation in rows (1, M, K) against some shares by a factor.
+
+        Its share and those of the others keep their sum; it is raised to `most_raised` of that only.
+        """
+        it, speaks, gives = (sum(one_hot(names, each) for each in group) for group in ((name,), against, others))
+        for_it, not_it = factor * (rows @ it), rows @ speaks  # (1, M) each
+        doubt = rows @ (it + gives)
+        most = ((rows @ it) / doubt.clamp_min(1e-9)).clamp_min(self.most_raised)
+        belief = (for_it / (for_it + not_it).clamp_min(1e-9)).minimum(most)[..., None]
+        rest = rows * gives
         rest = rest / rest.sum(dim=2, keepdim=True).clamp_min(1e-9)
-        weighed = rows * (1 - haze - clean - blur) + doubt[..., None] * (belief * haze + (1 - belief) * rest)
+        weighed = rows * (1 - it - gives) + doubt[..., None] * (belief * it + (1 - belief) * rest)
         return weighed if (weighed - rows).abs().max() > self.min_change else rows
 
     def noise_for_darkness(self, names: Sequence[str], rows: Tensor) -> Tensor:
@@ -415,9 +449,15 @@ def ramp(value: float, limits: tuple[float, float]) -> float:
     return min(max((value - start) / (end - start), 0.0), 1.0)
 
 
+def odds(likely: float) -> float:
+    """Return the odds of something so likely, in [0, 1], as far as classifiers are believed."""
+    likely = min(max(likely, 1 - SUREST), SUREST)
+    return likely / (1 - likely)
+
+
 def _comes_first(name: str, names: Sequence[str], shares: Mapping[str, float], seen: Evidence) -> bool:
     """Tell whether a photo as it came has a degradation before any other, and may be clean instead."""
-    return not seen.is_restored and "clean" in names and largest(shares) == name
+    return not seen.undone and "clean" in names and largest(shares) == name
 
 
 def largest(found: Mapping[str, float]) -> str | None:

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from idrestore.configuration import check_at_least, check_shares
-from idrestore.model.haze_classifier import haze_label
 from idrestore.model.outputs import NetworkOutput, ReadBlur
 from idrestore.model.refiners.blur_kernel import kernels_between
 
@@ -30,8 +29,8 @@ class LossWeights:
     photos, whose brightness nobody can know, do not drown fine errors"""
     kernel: float = 0.0
     """Cross-entropy of the blur kernels that were read with those that lead from clean to degraded photos"""
-    haze: float = 0.0
-    """Binary cross-entropy of the haze classifier; it counts for nothing where other parts learn"""
+    presence: float = 0.0
+    """Binary cross-entropy of a classifier; it counts for nothing where other parts learn"""
     side: float = 1.0
     """L1 of the side images against their target"""
     classification: float = 0.01
@@ -55,11 +54,11 @@ class Losses(NamedTuple):
     side: Tensor
     classification: Tensor
     kernel: Tensor
-    haze: Tensor
+    presence: Tensor
 
     def total(self, weights: Tensor) -> Tensor:
         """Return the scalar to minimise; `weights` (B,) are those of the samples' restoration term."""
-        return (self.restoration * weights + self.side + self.classification + self.kernel + self.haze).mean()
+        return (self.restoration * weights + self.side + self.classification + self.kernel + self.presence).mean()
 
 
 def losses(
@@ -70,13 +69,13 @@ def losses(
     weights: LossWeights,
     side_target: str = "degraded",
     decided: Tensor | None = None,
-    haze: Tensor | None = None,
+    present: Tensor | None = None,
 ) -> Losses:
     """Compare a network's output with the truth.
 
     `degraded` and `clean` are (B, 3, H, W) in [0, 1], `ingredients` (B, K) the true ones: one-hot, or even over what a
-    mixture contains, and `haze` (B,) those of haze. `side_target` says what side images must look like (supplement,
-    Sec. 2: the degraded photo), and `decided` (B, M, K) are the logits of the model to distil.
+    mixture contains, and `present` (B,) what a classifier should say. `side_target` says what side images must look
+    like (supplement, Sec. 2: the degraded photo), and `decided` (B, M, K) are the logits of the model to distil.
     """
     error = output.restored.float() - clean
     restoration = weights.pixel * error.abs().mean(dim=(1, 2, 3))
@@ -97,11 +96,10 @@ def losses(
     if decided is not None:
         classification = classification + weights.distillation * _cross_entropy(output.logits, decided.softmax(dim=2))
     kernel = weights.kernel * _kernel_term(output.blur, degraded, clean) if weights.kernel else torch.zeros_like(side)
-    hazy = torch.zeros_like(side)
-    if output.haze is not None and haze is not None:
-        label = haze_label(degraded, clean, haze)
-        hazy = weights.haze * F.binary_cross_entropy_with_logits(output.haze, label, reduction="none")
-    return Losses(restoration, weights.side * side, classification, kernel, hazy)
+    presence = torch.zeros_like(side)
+    if output.classified is not None and present is not None:
+        presence = weights.presence * F.binary_cross_entropy_with_logits(output.classified, present, reduction="none")
+    return Losses(restoration, weights.side * side, classification, kernel, presence)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -57,7 +57,9 @@ class Run:
         if config.learn:
             self._freeze_all_but(set(config.learn))
             self.network.skip_unused = config.learn == ("denoiser",)
-            self.network.only_classify = config.learn == ("haze_classifier",)
+            for name in ("haze", "rain"):
+                if config.learn == (f"{name}_classifier",):
+                    self.network.only_classify = name
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -127,8 +129,8 @@ class Run:
             wrong = ((told > 0) & (batch.ingredients == 0)).any(dim=1)
         target = torch.where(wrong[:, None, None, None], batch.degraded, wanted)
         truth = batch.degraded, target, batch.ingredients
-        hazy = self.network.named("haze", batch.ingredients)
-        terms = losses(output, *truth, stage.loss, config.model.attention, decided, hazy)
+        present = self.network.presence(batch.degraded, batch.clean, batch.ingredients)
+        terms = losses(output, *truth, stage.loss, config.model.attention, decided, present)
         loss = terms.total(self.weights(batch.ingredients))
         seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
         seen["found"] = output.logits[:, 0].detach().softmax(dim=1)
