@@ -64,7 +64,9 @@ def test_what_no_run_came_to_is_said(folder):
         next(outcomes)
         outcomes.close()
     done = CliRunner().invoke(app, ["verify", str(folder / "later")])
-    assert (done.exit_code, done.stdout) == (1, "1 good, 5 never made\n")
+    good = len(list((folder / "later").rglob("*.*g")))  # one or two: the second may be on its way to the disk
+    assert good <= 2
+    assert (done.exit_code, done.stdout) == (1, f"{good} good, {6 - good} never made\n")
     assert "d.jpg was never made: the same command goes on" in done.stderr
     (folder / "in/d.jpg").unlink()  # nobody waits for its result any more
     with Manifest(folder / "later") as manifest:
