@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from idrestore.batch.job import Job
-from idrestore.batch.manifest import FOLDER, ManifestError, results_above, results_of
+from idrestore.batch.manifest import FOLDER, results_around
 from idrestore.batch.naming import Naming
 from idrestore.batch.plan import Problem, left_out, plan
 
@@ -19,10 +19,11 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
     groups: dict[Path, list[Job]] = {}
     problems: list[Problem] = []
     photos: dict[Path, list[Path]] = {}
-    folders = {source.parent for source in inputs}
-    earlier = {path.resolve() for folder in folders for path in _results_of(folder) | results_above(folder)}
-    asked = dict.fromkeys(inputs)
-    fresh = [source for source in asked if source.resolve() not in earlier and not _original_of(source, naming)]
+    earlier = {path for folder in {source.parent for source in inputs} for path in results_around(folder)}
+    fresh: list[Path] = []
+    made: list[Path] = []
+    for source in dict.fromkeys(inputs):
+        (made if source.resolve() in earlier or _original_of(source, naming) else fresh).append(source)
     for source in fresh:
         if source.is_dir():
             # In a folder of their own, results are called as their photos.
@@ -37,20 +38,11 @@ def plan_beside(inputs: Sequence[Path], naming: Naming) -> tuple[dict[Path, list
         jobs, wrong = plan(files, folder, naming=naming)
         groups.setdefault(folder, []).extend(jobs)
         problems += wrong
-    made = [source for source in dict.fromkeys(inputs) if source not in fresh]
     if fresh and made:
         problems.append(left_out(made[0], made))
     if not fresh:
         problems += [Problem(each, f"{each}: is a result already; -o restores it again") for each in inputs]
     return {folder: jobs for folder, jobs in groups.items() if jobs}, problems
-
-
-def _results_of(folder: Path) -> set[Path]:
-    """Return what runs have put into a folder, as far as its manifests tell; the files tell the rest."""
-    try:
-        return results_of(folder)
-    except ManifestError:
-        return set()
 
 
 def _original_of(source: Path, naming: Naming) -> Path | None:

@@ -187,15 +187,15 @@ def results_of(out: Path) -> set[Path]:
     return {path_of(out, entry.output) for entry in entries if entry.output_sha256}
 
 
-def results_above(folder: Path) -> set[Path]:
-    """Return, by their resolved paths, what runs have put into the folders that a folder lies in.
+def results_around(folder: Path) -> set[Path]:
+    """Return, by their resolved paths, what runs have put into a folder, and into those that it lies in.
 
-    Manifests there that cannot be read, or are in use, tell nothing: they are not of what is worked on.
+    Manifests that cannot be read, or are in use, tell nothing here.
     """
     found: set[Path] = set()
-    for above in folder.resolve().parents:
+    for each in (folder.resolve(), *folder.resolve().parents):
         with suppress(ManifestError):
-            found |= results_of(above)
+            found |= {path.resolve() for path in results_of(each)}
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idrestore.batch.job import Job, kind_of
-from idrestore.batch.manifest import ManifestError, results_above, results_of
+from idrestore.batch.manifest import ManifestError, results_around, results_of
 from idrestore.batch.naming import Naming
 from idrestore.files import image
 from idrestore.files.formats import BY_SUFFIX, recognised
@@ -116,7 +116,7 @@ def _search(
                 photos.append(path)
     problems += [Problem(Path(error.filename), _unreadable(error.filename, error)) for error in unreadable]
     if made := _made(photos, source, earlier, naming):
-        photos = [path for path in photos if path not in made]
+        photos = sorted({*photos} - {*made})
         problems.append(left_out(source, made))
     if not photos and not problems:
         problems = [Problem(source, _why_nothing(source))]
@@ -128,8 +128,7 @@ def _made(photos: list[Path], source: Path, earlier: Mapping[Path, set[Path]], n
 
     None are where all are results in `source` itself, or in the folders that it lies in: who names it wants them.
     """
-    own, known = results_above(source), set().union(*earlier.values())
-    own |= {path.resolve() for path in earlier.get(source, ())}
+    own, known = results_around(source), set().union(*earlier.values())
     made = [path for path in photos if path in known or path.resolve() in own or naming.original_of(path)]
     is_wanted = len(made) == len(photos) and all(path.resolve() in own for path in made)
     return [] if is_wanted else made

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,14 +28,14 @@ from idrestore.model.refiners.blur_kernel import (
 from idrestore.model.refiners.convolutive import DeblurringRefiner
 from idrestore.model.refiners.denoiser import Denoiser, noise_part
 
+CLASSIFIERS = "haze_classifier", "rain_classifier"
 REFINERS = (
     "denoiser",
     "additive_refiner",
     "deblurring_refiner",
     "blur_kernel_estimator",
     "affine_refiner",
-    "haze_classifier",
-    "rain_classifier",
+    *CLASSIFIERS,
 )
 """Settings of `ModelConfig` that refiners and the like come from, in the order in which they are added."""
 
@@ -62,8 +62,8 @@ class RestorationNetwork(PublishedNetwork):
     skip_unused = False
     """Whether the additive and the deblurring refiner are left out where their shares are 0, the denoiser where noise
     is not most of what is wrong, and all else where it is all."""
-    only_classify: Literal["", "haze", "rain"] = ""
-    """Whether nothing but one classifier works where whole photos are restored, for it to learn, and which."""
+    only_classify = ""
+    """Which of the `CLASSIFIERS` alone works where whole photos are restored, for it to learn; empty: all does."""
     additive: Tensor
     affine: Tensor
     convolutive: Tensor
@@ -127,16 +127,16 @@ class RestorationNetwork(PublishedNetwork):
 
     def _learning_classifier(self) -> HazeClassifier | RainClassifier:
         """Return the classifier that learns alone."""
-        classifier = self.haze_classifier if self.only_classify == "haze" else self.rain_classifier
-        assert classifier is not None
+        classifier = getattr(self, self.only_classify)
+        assert isinstance(classifier, HazeClassifier | RainClassifier)
         return classifier
 
     def presence(self, degraded: Tensor, clean: Tensor, ingredients: Tensor) -> Tensor | None:
         """Return what a classifier that learns alone should say of samples (B, 3, H, W), (B,); None: none does."""
         if not self.only_classify:
             return None
-        share = self.named(self.only_classify, ingredients)
-        return presence(degraded, clean, share, self._learning_classifier().errors)
+        classifier = self._learning_classifier()
+        return presence(degraded, clean, self.named(classifier.degradation, ingredients), classifier.errors)
 
     def _noise_part(self, shares: Tensor) -> Tensor:
         """Return how far noise is all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""

@@ -1,6 +1,7 @@
 """The network as restoring sees it: arrays (N, H, W, 3) in [0, 1] in, at a place and in a precision of its own."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -64,14 +65,15 @@ class Engine:
 
         In fp32.
         """
-        with torch.inference_mode():
-            logits = self.network.classify_haze(self.placed(thumbnails))
-            return None if logits is None else float(logits.sigmoid())
+        return self._likely(self.network.classify_haze, thumbnails)
 
     def rain(self, crops: Floats) -> float | None:
         """Tell from crops of one photo how likely it rains in it, as `haze` does."""
+        return self._likely(self.network.classify_rain, crops)
+
+    def _likely(self, classify: Callable[[Tensor], Tensor | None], photos: Floats) -> float | None:
         with torch.inference_mode():
-            logits = self.network.classify_rain(self.placed(crops))
+            logits = classify(self.placed(photos))
             return None if logits is None else float(logits.mean().sigmoid())
 
     def read_blur(self, crops: Floats) -> Blur | None:

@@ -16,7 +16,7 @@ from idrestore.device import find_device, is_half
 from idrestore.metrics import psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
-from idrestore.model.network import RestorationNetwork
+from idrestore.model.network import CLASSIFIERS, RestorationNetwork
 from idrestore.restoration.rules import Rules
 from idrestore.training import distributed
 from idrestore.training.losses import Confusions, Typical, losses
@@ -57,9 +57,8 @@ class Run:
         if config.learn:
             self._freeze_all_but(set(config.learn))
             self.network.skip_unused = config.learn == ("denoiser",)
-            for name in ("haze", "rain"):
-                if config.learn == (f"{name}_classifier",):
-                    self.network.only_classify = name
+            if len(config.learn) == 1 and config.learn[0] in CLASSIFIERS:
+                self.network.only_classify = config.learn[0]
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         distributed.share(self.network)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
