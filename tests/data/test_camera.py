@@ -243,6 +243,13 @@ def test_streaks_are_steep_and_lie_in_the_range() -> None:
     assert drops.diff(dim=3).abs().mean() > 1.5 * drops.diff(dim=2).abs().mean()
 
 
+def test_some_streaks_are_close_and_thick() -> None:
+    widths = np.array([rain.draw(0.6, np.random.default_rng(index))["lines"][1, :3].max() for index in range(400)])
+    usual = rain.WIDTH[1] * np.exp(rain.NEARNESS[1] / 2)
+    assert 0.1 < (widths > usual).mean() < rain.CLOSE
+    assert widths.max() < usual * np.exp(rain.CLOSENESS[1])
+
+
 def test_an_enlarged_photo_has_no_detail_beyond_what_it_had() -> None:
     image = (torch.rand((1, 3, 96, 96), generator=torch.Generator().manual_seed(0)) * 255).round() / 255
 

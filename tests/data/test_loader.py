@@ -302,6 +302,15 @@ def test_noise_may_lie_over_what_stays(photo_folder):
     assert (kept.degraded - kept.clean).square().mean() < 0.001
 
 
+def test_rain_may_fall_before_what_stays(photo_folder):
+    plain, kept = (
+        samples(photo_folder, {"rain": 1.0}, patch=32, degraded=share).batch(range(20)) for share in (0.0, 1.0)
+    )
+    assert torch.equal(plain.ingredients, kept.ingredients)
+    assert (kept.clean - plain.clean).square().mean() > 0.01
+    assert not torch.equal(kept.degraded, kept.clean)
+
+
 @pytest.mark.skipif(not hasattr(signal, "alarm"), reason="this system sends no signals to groups of processes")
 def test_a_worker_outlives_a_signal_to_the_group_but_not_the_program_that_forgot_it(photo_folder):
     ended = subprocess.run(
@@ -312,7 +321,7 @@ def test_a_worker_outlives_a_signal_to_the_group_but_not_the_program_that_forgot
 
 def test_samples_from_the_web_are_as_large_and_degraded_and_clean_go_the_same_way(photo_folder):
     photos = Photos(list_photos(photo_folder), (1.0,), 44)
-    sequence = Samples(photos, NAMES, {"clean": 1.0}, 32, seed=0, synthesis="camera", is_from_web=True)
+    sequence = Samples(photos, NAMES, {"clean": 1.0}, 32, seed=0, synthesis="camera", from_web=1.0)
     assert sequence.side == 44
     made = sequence.batch(range(6))
     assert made.degraded.shape == made.clean.shape == (6, 3, 32, 32)

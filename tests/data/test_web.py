@@ -57,3 +57,10 @@ def test_all_that_may_happen_does_happen_and_fits():
     assert all(passage.top + passage.side <= 22 and passage.left + passage.side <= 22 for passage in passages)
     for happens in ("softness", "quality", "is_halved", "top", "left"):
         assert 0 < sum(bool(getattr(passage, happens)) for passage in passages) < 200
+
+
+def test_all_but_a_share_stay_as_they_are():
+    rng = np.random.default_rng(0)
+    stay = sum(web.draw(16, rng, 0.4) == PLAIN for _ in range(400))
+    assert 400 * 0.6 < stay < 400 * 0.75  # to some of the others nothing happens either
+    assert all(web.draw(16, rng, 0.0) == PLAIN for _ in range(20))

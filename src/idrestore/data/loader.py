@@ -38,8 +38,8 @@ WHITE_SIGMA = 8.0, 60.0
 """Standard deviations of the noise of benchmarks, in 8-bit units; drawn evenly on a logarithmic scale."""
 
 
-UNDER_NOISE = tuple(name for name in FIVE if name != "noise")
-"""What may be wrong with a photo before a sensor adds noise to it."""
+UNDER = {"noise": ("rain", "haze", "blur", "low_light"), "rain": ("haze", "blur", "low_light")}
+"""What may be wrong with a photo before a sensor adds noise to it, or behind drops."""
 
 
 GRACE = 60
@@ -124,9 +124,9 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     the degradation they show and how often they take the place of a synthetic sample of it. With `sigmas`, noise is
     the benchmarks': white, Gaussian, of one of these standard deviations in 8-bit units, and never compressed.
     `synthesis` says how the rest is made: as `idrestore degrade` does, as cameras do, a batch at a time, or both.
-    `degraded` is the share of the noise samples that have something else as well, which the clean photo keeps.
+    `degraded` is the share of noisy and rainy samples that have something else as well, which the clean photo keeps.
     With `scenes`, samples show whole scenes, so that haze as cameras see it lies over all from sky to near ground.
-    With `is_from_web`, they are then made smaller, softened and compressed, degraded and clean alike (`data/web.py`).
+    A share `from_web` of them is then made smaller, softened and compressed, degraded and clean alike (`data/web.py`).
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         synthesis: Synthesis = "plain",
         degraded: float = 0.0,
         scenes: bool = False,
-        is_from_web: bool = False,
+        from_web: float = 0.0,
     ) -> None:
         self.photos = photos
         self.degradations = tuple(degradations)
@@ -157,12 +157,12 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.synthesis = synthesis
         self.degraded = degraded
         self.scenes = scenes
-        self.is_from_web = is_from_web
+        self.from_web = from_web
 
     @property
     def side(self) -> int:
         """Of what is cut out of photos, px."""
-        return web.larger(self.patch) if self.is_from_web else self.patch
+        return web.larger(self.patch) if self.from_web else self.patch
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""
@@ -186,13 +186,13 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
             self.side,
             self.scenes,
         )
-        rngs = (np.random.default_rng((self.seed, index, WEB)) for index in indices) if self.is_from_web else ()
+        rngs = (np.random.default_rng((self.seed, index, WEB)) for index in indices) if self.from_web else ()
         return Draft(
             torch.stack([start.clean for start in starts]),
             drawn,
             {row: start.degraded for row, start in enumerate(starts) if start.degraded is not None},
             torch.stack([self.label(start.kinds) for start in starts]),
-            [web.draw(self.patch, rng) for rng in rngs],
+            [web.draw(self.patch, rng, self.from_web) for rng in rngs],
             self.patch,
         )
 
@@ -206,8 +206,9 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 degraded, clean = _crops(images, self.side, generator)
                 return _Start(kinds, clean, degraded)
         crop = self.photos.crop(self.side, generator)
-        if kinds == ("noise",) and self.degraded and generator.random() < self.degraded:
-            crop = sample(crop, (str(generator.choice(UNDER_NOISE)),), int(generator.integers(2**31))).degraded
+        under = UNDER.get("+".join(kinds), ())
+        if under and self.degraded and generator.random() < self.degraded:
+            crop = sample(crop, (str(generator.choice(under)),), int(generator.integers(2**31))).degraded
         if kinds == ("noise",) and (self.sigmas or generator.random() < self.white):
             any_sigma = float(np.exp(generator.uniform(*np.log(WHITE_SIGMA))))
             sigma = self.sigmas[generator.integers(len(self.sigmas))] if self.sigmas else any_sigma

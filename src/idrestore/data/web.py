@@ -34,14 +34,15 @@ class Passage(NamedTuple):
     """Whether its colours have half the resolution"""
 
 
-def draw(side: int, rng: np.random.Generator) -> Passage:
-    """Draw what becomes of a photo of which a square of `side` px is to be left."""
+def draw(side: int, rng: np.random.Generator, share: float = 1.0) -> Passage:
+    """Draw what becomes of a photo of which a square of `side` px is to be left; all but a share stay as they are."""
     drawn = larger(side)
     part = int(rng.integers(side, drawn, endpoint=True)) if rng.random() < SHRUNK else side
     top, left = (int(at) for at in rng.integers(drawn - part + 1, size=2))
     softness = rng.uniform(*SOFTNESS) if rng.random() < SOFTENED else 0.0
     quality = int(rng.integers(*QUALITY, endpoint=True)) if rng.random() < COMPRESSED else 0
-    return Passage(top, left, part, softness, quality, bool(rng.random() < 0.5))
+    passage = Passage(top, left, part, softness, quality, bool(rng.random() < 0.5))
+    return passage if rng.random() < share else Passage(0, 0, side, 0.0, 0, False)
 
 
 def larger(side: int) -> int:

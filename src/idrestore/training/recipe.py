@@ -53,11 +53,11 @@ class DataConfig:
     white: float = 0.0
     """Share of the noise samples that are as with `sigmas`, but of any standard deviation from 8 to 60"""
     degraded: float = 0.0
-    """Share of the noise samples that are hazy, dark, rainy or blurred as well, and are to stay so"""
+    """Share of noisy and rainy samples that have something else behind that as well, which is to stay"""
     scenes: bool = False
     """Whether patches show whole scenes, and haze as cameras see it reaches from their sky to their near ground"""
-    web: bool = False
-    """Whether samples are then made smaller, softened and compressed, as photos are that come from the web"""
+    web: float = 0.0
+    """Share of the samples that are then made smaller, softened and compressed, as photos are that come from the web"""
     synthesis: Synthesis = "plain"
     """How photos are degraded: as `idrestore degrade` does, as cameras do, or half of them each way ("both")"""
     held_out: int = 16
@@ -71,7 +71,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, ratios=0, sigmas=0, held_out=0, workers=0)
-        check_shares(self, "white", "degraded")
+        check_shares(self, "white", "degraded", "web")
         if not self.scales or not all(scale > 0 for scale in self.scales):
             raise ValueError(f"scales: got {self.scales}, expected some numbers above 0")
         if self.ratios and not any(self.ratios.values()):

@@ -16,6 +16,8 @@ BRIGHTNESS: Range = (0.03, 0.7)  # at the middle of the brightest streaks
 LENGTH: Range = (12.0, 70.0)  # px
 WIDTH: Range = (0.4, 0.95)  # standard deviation across, px
 NEARNESS: Range = (-0.8, 0.8)  # logarithm of a layer's size
+CLOSE, CLOSENESS = 0.3, (0.2, 1.3)  # share of the draws with all streaks closer still, and logarithm of their size
+MAX_LENGTH = 200.0  # px
 FAINT: Range = (0.4, 0.95)  # brightness falls by up to this much from the nearest drops to the farthest
 SLANT, MAX_SLANT = 16.0, 50.0  # standard deviation and limit from the vertical, degrees
 SPREAD: Range = (1.0, 7.0)  # between the layers, degrees; heavy rain crosses
@@ -60,9 +62,7 @@ def draw(strength: float, rng: np.random.Generator) -> Draw:
     length[3], width[3] = rng.uniform(2, 6), rng.uniform(0.7, 1.6)
     grey = between(BRIGHTNESS, strength) * rng.uniform(0.7, 1.3)
     opacity = VEIL * strength * rng.random() * (rng.random() < VEILED)
-    return {
-        "lines": np.stack((length, width, np.cos(angle), np.sin(angle))),
-        "density": coverage / (2.5 * length * width),
+    drawn: Draw = {
         "faint": rng.uniform(*FAINT),
         "colour": grey * (1 + rng.normal(0, 0.02, 3)),
         "screen": float(rng.choice((0.0, 0.5, 1.0))),
@@ -72,6 +72,11 @@ def draw(strength: float, rng: np.random.Generator) -> Draw:
         "ground": rng.uniform(0.3, 0.9),
         "seed": int(rng.integers(2**62)),
     }
+    scale = np.exp(rng.uniform(*CLOSENESS)) if rng.random() < CLOSE else 1.0
+    length, width = np.minimum(length * scale, MAX_LENGTH), width * scale
+    drawn["lines"] = np.stack((length, width, np.cos(angle), np.sin(angle)))
+    drawn["density"] = coverage / (2.5 * length * width)
+    return drawn
 
 
 def fall(image: Tensor, rain: Rain) -> Tensor:
