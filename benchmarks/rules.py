@@ -47,8 +47,7 @@ OFF: dict[str, dict[str, Any]] = {
     "streaks": {"rainy_odds": 0.0},
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
     "clean": {"clean_shares": (2.0, 3.0)},
-    "haze": {"min_waiting_haze": 2.0},
-    "rain": {"sure_rain_share": 2.0},
+    "rain": {"max_dark_rain": 0.0},
     "noise": {"min_first_noise": 2.0},
     "highlights": {"highlights": (1.0, 2.0)},  # nothing is brighter
     "lights": {"min_lights": 2.0},

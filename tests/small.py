@@ -22,7 +22,6 @@ FAST = dataclasses.replace(
     stem_stride=2,
     double_top=False,
     per_operation_top=True,
-    additive_refiner=2,
     deblurring_refiner=(7, 11),
     blur_kernel_estimator=(3, 9),
     affine_from=(0.3, 0.5),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from idrestore.model import checkpoint
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 
@@ -51,3 +53,16 @@ def test_the_picture_of_the_layers_is_that_of_the_contracts():
     layers = next(c["layers"] for c in contracts if c["type"] == "layers" and c["containers"] == ["idrestore"])
     picture = (ROOT / "CONTRIBUTING.md").read_text().split("## Architecture")[1].split("```")[1]
     assert [re.split(r"\s{2,}", line)[0] for line in picture.strip().splitlines()] == layers
+
+
+def test_the_results_that_the_page_prints_are_those_of_the_models_card():
+    """The card's used to be those of earlier weights."""
+    page = (ROOT / "docs" / "guide" / "models.md").read_text().split("### Results")[1]
+    names = re.findall(r"--data (\w+)=", page)
+    rows = [line.split("|") for line in page.splitlines() if re.match(r"\| (?!photos)\w", line)]
+    card = checkpoint.load("fast").card["results"]["sets"]
+    assert len(rows) == len(names) == len(card)
+    for name, row in zip(names, rows, strict=True):
+        psnr, ssim = (card[name][f"{measure}_restored"] for measure in ("psnr", "ssim"))
+        assert row[3].split("(")[0].strip() == f"{psnr:.2f}", name
+        assert float(row[5]) == round(ssim, 3), name

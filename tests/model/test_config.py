@@ -20,9 +20,9 @@ def budget(config):
 
 def test_fast_stays_within_its_budget():
     millions, kmac = budget(PRESETS["fast"])
-    _, without_denoiser = budget(dataclasses.replace(PRESETS["fast"], denoiser=()))
+    _, without_additive = budget(dataclasses.replace(PRESETS["fast"], additive_refiner=()))
     assert millions <= 8  # 16 MB in 16 bits
-    assert max(without_denoiser, kmac - without_denoiser) <= 200  # one works in place of the other
+    assert max(without_additive, kmac - without_additive) <= 200  # one works in place of the other
 
 
 PARAMETERS = {"2E+1D": 11.85, "3E": 11.21, "3D": 11.85}

@@ -263,8 +263,9 @@ def test_every_part_learns_from_whole_photos():
     output = model.restore_whole(photos(len(NAMES), 64, 64), RULES, truth)
     output.restored.square().mean().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    before_softmax = "blur_kernel_estimator.last.1.bias"  # moves all of a kernel, or only rounds
     others = [name for name in without if ".router." in name or "to_side_image" in name or "_classifier" in name]
-    assert [name for name in without if name not in others] == []
+    assert [name for name in without if name not in (*others, before_softmax)] == []
 
 
 @both

@@ -138,25 +138,26 @@ def test_a_trace_of_darkness_is_noise_where_noise_is_strongest():
         assert RULES.noise_for_darkness(NAMES, kept) is kept
 
 
-def test_haze_waits_until_noise_or_sure_rain_is_gone():
-    for over, share in (("noise", 0.5), ("rain", 0.65)):
-        found = rows(haze=0.3, clean=0.7 - share, **{over: share})
-        assert shares(RULES.what_waits(NAMES, found, None)) == shares(rows(clean=0.7 - share, **{over: share + 0.3}))
-    for kept in (
-        rows(haze=0.5, noise=0.4, clean=0.1),
-        rows(noise=0.98, haze=0.02),
-        rows(rain=0.55, haze=0.35, clean=0.1),
-        rows(blur=0.7, haze=0.3),
-    ):
-        assert RULES.what_waits(NAMES, kept, None) is kept
-
-
-@pytest.mark.parametrize("wanted", [1.0, 0.6])
-def test_all_waits_for_a_denoiser_which_sees_how_much_noise_there_is(wanted):
+@pytest.mark.parametrize("part", [1.0, 0.6])
+def test_all_waits_for_the_additive_refiners_which_see_how_much_there_is(part):
+    wanted = {"noise": part, "rain": part}
     for found in (rows(noise=0.4, blur=0.2, low_light=0.1, clean=0.3), rows(rain=0.6, noise=0.3, clean=0.1)):
-        assert shares(RULES.what_waits(NAMES, found, wanted)) == shares(rows(noise=wanted, clean=1 - wanted))
-    for kept in (rows(noise=0.1, blur=0.9), rows(rain=0.8, noise=0.1, clean=0.1)):
-        assert RULES.what_waits(NAMES, kept, wanted) is kept
+        assert shares(RULES.what_waits(NAMES, found, wanted)) == shares(rows(noise=part, clean=1 - part))
+    for found in (rows(rain=0.4, haze=0.3, clean=0.3), rows(clean=0.6, rain=0.3, blur=0.1), rows(rain=0.7, noise=0.2)):
+        assert shares(RULES.what_waits(NAMES, found, wanted)) == shares(rows(rain=part, clean=1 - part))
+
+
+@pytest.mark.parametrize(
+    "kept", [rows(noise=0.1, blur=0.9), rows(haze=0.5, rain=0.4, clean=0.1), rows(rain=0.6, low_light=0.3, haze=0.1)]
+)
+def test_what_lies_over_nothing_stronger_and_rain_in_the_dark_do_not_come_first(kept):
+    assert RULES.what_waits(NAMES, kept, {"noise": 1.0, "rain": 1.0}) is kept
+
+
+@pytest.mark.parametrize("first", ["noise", "rain"])
+def test_nothing_waits_in_a_model_without_additive_refiners(first):
+    found = rows(haze=0.3, **{first: 0.7})
+    assert RULES.what_waits(NAMES, found, {}) is found
 
 
 @pytest.mark.parametrize(("most", "lift"), [(0.04, 1.0), (0.15, 1.0), (0.175, 0.5), (0.2, 0.0), (0.6, 0.0)])
@@ -300,10 +301,10 @@ def test_what_hardly_changes_stays():
 @pytest.mark.parametrize(
     ("rain", "found", "expected"),
     [
-        (0.5, (0.1, 0.5, 0.1, 0.3), (0.6 / 1.4 * 0.9, 0.5 / 1.4 * 0.9, 0.1, 0.3 / 1.4 * 0.9)),  # six times as likely
-        (1 / 31, (0.1, 0.5, 0.1, 0.3), (0.02 / 0.82 * 0.9, 0.5 / 0.82 * 0.9, 0.1, 0.3 / 0.82 * 0.9)),
+        (0.5, (0.1, 0.5, 0.1, 0.3), (1.5 / 2.3 * 0.9, 0.5 / 2.3 * 0.9, 0.1, 0.3 / 2.3 * 0.9)),  # 15 times as likely
+        (1 / 31, (0.1, 0.5, 0.1, 0.3), (0.05 / 0.85 * 0.9, 0.5 / 0.85 * 0.9, 0.1, 0.3 / 0.85 * 0.9)),
         (1.0, (0.2, 0.5, 0.1, 0.2), (0.63, 0.5 / 0.7 * 0.27, 0.1, 0.2 / 0.7 * 0.27)),  # most_raised
-        (0.01, (0.3, 0.2, 0.1, 0.4), (1.8 / 41.4 * 0.7, 0.2, 0.1, 39.6 / 41.4 * 0.7)),  # rain is first: blur stays
+        (0.01, (0.3, 0.2, 0.1, 0.4), (0.5 / 7.1 * 0.9, 2.2 / 7.1 * 0.9, 0.1, 4.4 / 7.1 * 0.9)),
         (0.9, (0.1, 0.2, 0.4, 0.3), (0.1, 0.2, 0.4, 0.3)),  # noise lies over it, and goes first
         (None, (0.1, 0.5, 0.1, 0.3), (0.1, 0.5, 0.1, 0.3)),
     ],

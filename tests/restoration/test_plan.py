@@ -136,7 +136,7 @@ def test_a_wish_scales_what_is_undone_and_not_what_was_found():
 
 def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
     # Without the rules that would change shares, and so call for another pass.
-    subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traces=(2, 3), min_waiting_haze=2))
+    subject = planner(Rules(grain=(1e8, 1e9), rain_lines=(1e8, 1e9), traces=(2, 3)))
     one, two = (Grid(tiles(64, 80, side, 16), 16) for side in (256, 64))
     assert first(subject, PHOTO, Request(), one).routed is not None
     assert first(subject, PHOTO, Request(), two).routed is None
@@ -144,18 +144,19 @@ def test_a_routed_photo_of_one_tile_is_gone_on_with_and_no_other():
 
 
 @pytest.mark.parametrize(
-    ("wish", "denoiser", "noise", "haze"),
+    ("wish", "refiner", "noise", "haze"),
     [
-        ({}, (), 0.8, 0.0),
+        ({}, (), 0.5, 0.3),
         ({}, (3, 4, 5), 1.0, 0.0),
         ({"only": {"haze"}}, (3, 4, 5), 0.0, 0.3),
-        ({"strength": {"haze": 0.5}}, (), 0.65, 0.0),
+        ({"strength": {"haze": 0.5}}, (), 0.5, 0.15),
+        ({"strength": {"haze": 0.5}}, (3, 4, 5), 1.0, 0.0),
         ({"strength": {"noise": 0.7, "haze": 0.5}}, (3, 4, 5), 0.7, 0.0),
     ],
 )
-def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, denoiser, noise, haze):
+def test_haze_waits_until_noise_is_gone_unless_the_user_keeps_the_noise(wish, refiner, noise, haze):
     logits = torch.tensor([[0.5, 1e-6, 0.3, 1e-6, 1e-6, 0.2]]).log()
-    subject = planner(denoiser=denoiser)
+    subject = planner(additive_refiner=refiner)
     subject.engine.route = lambda crops: Routed([logits] * 3, [], torch.empty(0), torch.empty(0))
     made = first(subject, PHOTO, Request.of(NAMES, 3, **wish), Grid(tiles(64, 80, 256, 96), 16))
     assert made.ingredients[0, 0, [NAMES.index("noise"), NAMES.index("haze")]].tolist() == pytest.approx(

@@ -27,12 +27,8 @@ def photo(dtype=np.uint8, channels=3):
 
 def restorer(**halved):
     """Return a restorer whose routers find blur in a photo of `SIDES`, and such shares at half its size."""
-    subject = Restorer(
-        Model(network(FAST, haze_classifier=(), rain_classifier=()).eval(), {}, Path("small"), ""),
-        "cpu",
-        "fp32",
-        rules=RULES,
-    )
+    model = network(FAST, haze_classifier=(), rain_classifier=()).eval()
+    subject = Restorer(Model(model, {}, Path("small"), ""), "cpu", "fp32", rules=RULES)
     shares = {"blur": 0.6, "noise": 0.39, "clean": 0.01}, halved
     really = subject.engine.route
 
@@ -81,9 +77,11 @@ def test_a_soft_photo_changes_as_its_half_does(dtype, channels):
     if channels == 1:  # grey is the mean of the three
         change = np.repeat(change.mean(axis=2, keepdims=True), 3, axis=2)
     here = Photo.of(result.image).colour.astype(float) - Photo.of(image).colour
-    inside = np.s_[1:-1, 1:-1]  # of four pixels a change is interpolated for, the mean is not quite that of the half
-    means = here[:, :-1].reshape(SIDES[0] // 2, 2, SIDES[1] // 2, 2, 3).mean(axis=(1, 3))
-    assert np.corrcoef(means[inside].ravel(), change[:, :-1][inside].ravel())[0, 1] > 0.95
+    means = here[:, :-1].reshape(SIDES[0] // 2, 2, SIDES[1] // 2, 2, 3).mean(axis=(1, 3))[1:-1, 1:-1]
+    change = change[:, :-1]
+    for axis in (0, 1):  # the mean of pixels that a change is interpolated for has a part of its neighbours' changes
+        change = 0.75 * change + 0.125 * (np.roll(change, 1, axis) + np.roll(change, -1, axis))
+    assert np.corrcoef(means.ravel(), change[1:-1, 1:-1].ravel())[0, 1] > 0.98
     assert subject.find(image) == pytest.approx(expected.ingredients)
     if channels == 4:
         assert (result.image[..., 3] == image[..., 3]).all()

@@ -64,6 +64,14 @@ def test_the_grids_are_the_ablations_of_the_paper_and_more():
     assert len(values["quick"].seeds) > 1  # of one alone, differences of 1.3 dB were chance
 
 
+def test_the_sizes_that_the_page_prints_are_those_of_the_recipes():
+    """A part that the preset was given, and that none of the runs had, used to go unnoticed."""
+    page = (RECIPES.parent / "docs" / "method" / "ablations.md").read_text()
+    for name, recipe in Grid.from_toml(RECIPES / "ablations" / "quick.toml").recipes.items():
+        cost = costs(RestorationNetwork(recipe.model))[-1]
+        assert f"\n| {name} | {cost.parameters:,} | {cost.kmac:.2f} |" in page
+
+
 def test_all_then_a_run_change_what_they_name(tmp_path, photo_folder):
     text = """
     base = "base.toml"

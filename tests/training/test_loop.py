@@ -534,13 +534,18 @@ def test_mixed_weights_start_as_those_of_all(tmp_path):
 
 
 def test_parts_can_be_added_to_what_is_trained_already(tmp_path):
-    plain = dataclasses.replace(MODEL, additive_refiner=0, deblurring_refiner=(), blur_kernel_estimator=())
+    plain = dataclasses.replace(MODEL, deblurring_refiner=(), blur_kernel_estimator=())
     narrow = dataclasses.replace(plain, degradations=("noise", "blur", "haze"))
     before = shaken(RestorationNetwork(narrow), 0.02)
     checkpoint.save(tmp_path / "narrow.safetensors", before, {})
     model = dataclasses.replace(
-        narrow, additive_refiner=2, deblurring_refiner=(3, 4), blur_kernel_estimator=(2, 3), affine_refiner=(3, 4, 5)
+        narrow,
+        additive_refiner=(3, 4, 5),
+        deblurring_refiner=(3, 4),
+        blur_kernel_estimator=(2, 3),
+        affine_refiner=(3, 4, 5),
     )
+
     run = Run(recipe(model=model, start=str(tmp_path / "narrow.safetensors")))
     network = run.network
     assert None not in (
@@ -579,6 +584,22 @@ def test_a_classifier_learns_alone_and_nothing_else_works(kind):
     assert losses[-1] < losses[0] / 3
     changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {f"{kind}_classifier"}
+
+
+@pytest.mark.parametrize("kind", ["noise", "rain"])
+def test_an_additive_refiner_learns_alone_and_nothing_else_works(kind):
+    model = dataclasses.replace(FAST, additive_refiner=(4, 6, 9))
+    run, works = Run(recipe(model=model, learn=(f"additive_refiner.{kind}",), optimizer=OptimizerConfig(0.01))), []
+    other = run.network.additive_refiner[{"noise": "rain", "rain": "noise"}[kind]]
+    for part in (run.network.stem, other):
+        part.register_forward_hook(lambda *_: works.append(1))
+    clean = torch.rand(2, 3, 32, 32)
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    losses = [float(run.learn(Batch(clean / 2, clean, one_hot(kind, 2)), TOLD)["loss"][0]) for _ in range(45)]
+    assert not works
+    assert losses[-1] < losses[0] / 1.5
+    changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert {".".join(name.split(".")[:2]) for name in changed} == {f"additive_refiner.{kind}"}
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

@@ -6,6 +6,7 @@ No pickle is read here: a model file can hold numbers and text, nothing that run
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ RENAMED = {
 BEFORE = {"operations_by": "degradation", "affine_from": (0.3, 0.5)}
 """Settings of models made before there was a choice."""
 HUBS = ("prior", "ingredient")
+FORMER = re.compile(r"additive_refiner\.\d+\.")
+"""Tensors of residual blocks before the top, a number of which was the additive refiner until version 0.2: left out."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             text = (file.metadata() or {}).get(METADATA_KEY)
             if text is None:
                 raise CheckpointError(f"{path}: not written by idrestore (no {METADATA_KEY!r} entry)")
-            tensors = {_renamed(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = {name: _renamed(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {new: file.get_tensor(name) for name, new in names.items() if not FORMER.match(new)}
         header = json.loads(text)
     except CheckpointError:
         raise
@@ -143,6 +147,8 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
         settings = {RENAMED.get(name, name): value for name, value in header["config"].items()}
+        if isinstance(settings.get("additive_refiner"), int):
+            settings.pop("additive_refiner")
         config = ModelConfig.from_mapping(BEFORE | settings)
         network = RestorationNetwork(config)
         if header["hub"] == "ingredient":

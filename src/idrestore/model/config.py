@@ -32,7 +32,6 @@ MOST_BLOCKS, MOST_CHANNELS = 64, 4096
 MOST: dict[str, int] = {
     "dim": 1024,
     "refinement": MOST_BLOCKS,
-    "additive_refiner": MOST_BLOCKS,
     "stem_stride": 16,
     "query_stride": 64,
     "num_priors": 8 * 1024,
@@ -64,11 +63,9 @@ class ModelConfig:
     """Decoder level 1 and what follows have weights of their own for each operation, mixed by the ingredients
     (`model/per_operation.py`), and look at the photo again instead of at what encoder level 1 saw; for
     `convolution` only."""
-    additive_refiner: int = 0
-    """Residual blocks between decoder level 2 and level 1 that only noise and rain, which lie over the photo, use."""
-    denoiser: tuple[int, ...] = ()
-    """Channels, at a half, a quarter and an eighth of the photo's size, of what restores photos that are noisy and
-    nothing else, in place of all the rest (`model/refiners/denoiser.py`); empty: none."""
+    additive_refiner: tuple[int, ...] = ()
+    """Channels, at a half, a quarter and an eighth of the photo's size, of what takes noise off a photo, and of what
+    takes off rain, in place of all the rest where nothing else is wrong (`model/refiners/additive.py`); empty: none."""
     deblurring_refiner: tuple[int, ...] = ()
     """Channels, at a quarter and at an eighth of the photo's size, of what refines blurred photos
     (`model/refiners/convolutive.py`); empty: none."""
@@ -127,7 +124,7 @@ class ModelConfig:
         for field in fields(self):
             value = tuples(getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-            least = 0 if field.name in ("refinement", "additive_refiner", "num_priors") else 1
+            least = 0 if field.name in ("refinement", "num_priors") else 1
             most = MOST.get(field.name, MOST_CHANNELS)
             if field.type is int and (type(value) is not int or not least <= value <= most):
                 raise ValueError(f"{field.name}: got {value!r}, expected a whole number from {least} to {most}")
@@ -154,7 +151,7 @@ class ModelConfig:
         """Check what is for a single degradation, or kind of them."""
         if not 0 <= self.affine_from[0] < self.affine_from[1] <= 1:
             raise ValueError(f"affine_from: got {self.affine_from!r}, expected two rising numbers in [0, 1]")
-        sizes = dict.fromkeys(("denoiser", "affine_refiner", "haze_classifier", "rain_classifier"), 3)
+        sizes = dict.fromkeys(("additive_refiner", "affine_refiner", "haze_classifier", "rain_classifier"), 3)
         sizes |= {"deblurring_refiner": 2, "blur_kernel_estimator": 2}
         for name, number in sizes.items():
             value = getattr(self, name)
@@ -225,6 +222,12 @@ class ModelConfig:
             tuple(float(kind == self.operation_of(name)) for kind in self.operation_kinds) for name in self.known
         )
 
+    @property
+    def taken_off(self) -> tuple[str, ...]:
+        """The known degradations for which there is an additive refiner."""
+        additive = (name for name in self.known if name != "clean" and self.operation_of(name) == "additive")
+        return tuple(additive) if self.additive_refiner else ()
+
     def operation_of(self, name: str) -> Operation:
         """Return what undoes a degradation: by its physics, or all in the same way (ablation)."""
         if self.operations == "additive":
@@ -260,7 +263,7 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         per_operation_top=True,
-        denoiser=(48, 80, 112),
+        additive_refiner=(40, 64, 92),
         deblurring_refiner=(32, 64),
         blur_kernel_estimator=(24, 48),
         affine_refiner=(24, 48, 80),
@@ -279,7 +282,6 @@ PRESETS: dict[str, ModelConfig] = {
         stem_stride=2,
         double_top=False,
         per_operation_top=True,
-        additive_refiner=1,
         deblurring_refiner=(6, 10),
         blur_kernel_estimator=(4, 6),
         affine_refiner=(6, 8, 10),

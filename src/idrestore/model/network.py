@@ -15,7 +15,7 @@ from idrestore.model.config import ModelConfig
 from idrestore.model.outputs import NetworkOutput, ReadBlur, Routed
 from idrestore.model.per_operation import per_operation, through
 from idrestore.model.published import PublishedNetwork, last_in_force
-from idrestore.model.refiners.additive import AdditiveRefiner
+from idrestore.model.refiners.additive import AdditiveRefiner, additive_part
 from idrestore.model.refiners.affine import AffineRefiner, Colours, refine
 from idrestore.model.refiners.blur_kernel import (
     REACH,
@@ -26,11 +26,9 @@ from idrestore.model.refiners.blur_kernel import (
     wiener_filter,
 )
 from idrestore.model.refiners.convolutive import DeblurringRefiner
-from idrestore.model.refiners.denoiser import Denoiser, noise_part
 
 CLASSIFIERS = "haze_classifier", "rain_classifier"
 REFINERS = (
-    "denoiser",
     "additive_refiner",
     "deblurring_refiner",
     "blur_kernel_estimator",
@@ -60,8 +58,8 @@ class RestorationNetwork(PublishedNetwork):
     """The published network and its refiners; behind the last meta-prior block, each operation may have its weights."""
 
     skip_unused = False
-    """Whether the additive and the deblurring refiner are left out where their shares are 0, the denoiser where noise
-    is not most of what is wrong, and all else where it is all."""
+    """Whether refiners are left out where their shares are 0, the additive ones where noise and rain are not most of
+    what is wrong, and all else where they are all."""
     only_classify = ""
     """Which of the `CLASSIFIERS` alone works where whole photos are restored, for it to learn; empty: all does."""
     additive: Tensor
@@ -72,8 +70,8 @@ class RestorationNetwork(PublishedNetwork):
         super().__init__(config)
         for operation in get_args(Operation):
             self.register_buffer(operation, torch.tensor(self._marks(operation)).float(), persistent=False)
-        self.denoiser: Denoiser | None = None
-        self.additive_refiner: AdditiveRefiner | None = None
+        self.additive_refiner: nn.ModuleDict | None = None
+        """One for each degradation that lies over a photo"""
         self.deblurring_refiner: DeblurringRefiner | None = None
         self.blur_kernel_estimator: BlurKernelEstimator | None = None
         self.affine_refiner: AffineRefiner | None = None
@@ -97,12 +95,12 @@ class RestorationNetwork(PublishedNetwork):
         `read_blur`), used where blur has a share; the `colours` come afterwards. `routed` is what `route` made
         of the same photo: the way goes on from there, so ingredients must be those that the routers found.
         """
-        if ingredients is not None and self._is_denoised_alone(ingredients):
-            return self._denoised_alone(tiles, ingredients, routed)
+        if ingredients is not None and self._is_additive_alone(ingredients):
+            return self._refined_alone(tiles, ingredients, routed)
         output, shares = self._undo(tiles, ingredients, routed)
         unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
         restored = self._deblur(tiles, output.restored, shares, unblurred)
-        return output._replace(restored=self._denoise(tiles, restored, shares))
+        return output._replace(restored=self._take_off(tiles, restored, shares))
 
     def restore_whole(self, photos: Tensor, decisions: Decisions, ingredients: Tensor | None = None) -> NetworkOutput:
         """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; `ingredients` as in `forward`.
@@ -111,12 +109,12 @@ class RestorationNetwork(PublishedNetwork):
         """
         if self.only_classify:
             return self._classified(photos)
-        if ingredients is not None and self._is_denoised_alone(ingredients):
-            return self._denoised_alone(photos, ingredients)
+        if ingredients is not None and self._is_additive_alone(ingredients):
+            return self._refined_alone(photos, ingredients)
         output, shares = self._undo(photos, ingredients)
         blur = self._read_each(photos, shares, decisions)
         restored = self._deblur(photos, output.restored, shares, *self._unblurred(photos, blur))
-        restored = self._denoise(photos, restored, shares)
+        restored = self._take_off(photos, restored, shares)
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
@@ -138,31 +136,37 @@ class RestorationNetwork(PublishedNetwork):
         classifier = self._learning_classifier()
         return presence(degraded, clean, self.named(classifier.degradation, ingredients), classifier.errors)
 
-    def _noise_part(self, shares: Tensor) -> Tensor:
-        """Return how far noise is all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""
-        if self.denoiser is None:
+    def _additive_part(self, shares: Tensor) -> Tensor:
+        """Return how far noise and rain are all that is wrong, (B,) in [0, 1], with photos of ingredients (B, K)."""
+        if self.additive_refiner is None:
             return shares.new_zeros(len(shares))
-        return noise_part(self.named("noise", shares), self.named("clean", shares))
+        return additive_part(self.share(AdditiveRefiner.kind, shares), self.named("clean", shares))
 
-    def _denoised(self, photos: Tensor, shares: Tensor) -> Tensor:
-        """Return photos (B, 3, H, W) of ingredients (B, K) without their noise, as far as they are not clean."""
-        assert self.denoiser is not None
-        return photos + (1 - self.named("clean", shares))[:, None, None, None] * self.denoiser(photos)
+    def _without_additive(self, photos: Tensor, shares: Tensor) -> Tensor:
+        """Return photos (B, 3, H, W) of ingredients (B, K) without noise and rain, as far as they are not clean."""
+        assert self.additive_refiner is not None
+        wanted = (1 - self.named("clean", shares)) / self.share(AdditiveRefiner.kind, shares).clamp_min(1e-6)
+        restored = photos
+        for name, refiner in self.additive_refiner.items():
+            share = self.named(name, shares)
+            if not self.skip_unused or bool(share.any()):
+                restored = restored + (wanted * share)[:, None, None, None] * refiner(photos)
+        return restored
 
-    def _denoise(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
-        """Let the denoiser's result take the place of what was made of photos, as far as these are only noisy."""
-        part = self._noise_part(shares)
-        if self.denoiser is None or (self.skip_unused and not bool(part.any())):
+    def _take_off(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
+        """Let what additive refiners make take the place of all else's, as far as noise and rain are all."""
+        part = self._additive_part(shares)
+        if self.additive_refiner is None or (self.skip_unused and not bool(part.any())):
             return restored
-        return restored.lerp(self._denoised(photos, shares), part[:, None, None, None])
+        return restored.lerp(self._without_additive(photos, shares), part[:, None, None, None])
 
-    def _is_denoised_alone(self, ingredients: Tensor) -> bool:
-        """Tell whether photos of given ingredients are noisy and nothing else, and what is unused is left out."""
-        return self.skip_unused and bool(self._noise_part(last_in_force(ingredients)).eq(1).all())
+    def _is_additive_alone(self, ingredients: Tensor) -> bool:
+        """Tell whether photos of given ingredients are noisy and rainy, no more, and what is unused is left out."""
+        return self.skip_unused and bool(self._additive_part(last_in_force(ingredients)).eq(1).all())
 
-    def _denoised_alone(self, photos: Tensor, ingredients: Tensor, routed: Routed | None = None) -> NetworkOutput:
-        """Return what the denoiser makes of such photos, and what is known of them already."""
-        restored = self._denoised(photos, last_in_force(ingredients))
+    def _refined_alone(self, photos: Tensor, ingredients: Tensor, routed: Routed | None = None) -> NetworkOutput:
+        """Return what additive refiners make of such photos, and what is known of them already."""
+        restored = self._without_additive(photos, last_in_force(ingredients))
         if routed is not None:
             return NetworkOutput.of(restored, routed.logits, routed.outputs)
         rows = ingredients.new_zeros(len(photos), self.config.num_rows, ingredients.shape[-1])
@@ -236,12 +240,10 @@ class RestorationNetwork(PublishedNetwork):
     def _into_top(
         self, degraded: Tensor, encoder1: Tensor, decoder2: Tensor, ingredients: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As that of `PublishedNetwork`, the additive refiner having worked.
+        """As that of `PublishedNetwork`.
 
         Per-operation convolutions look at the photo again instead of at `encoder1`: it is known by now what to undo.
         """
-        if self.additive_refiner is not None and (share := self._share(AdditiveRefiner.kind, ingredients)) is not None:
-            decoder2 = decoder2.lerp(self.additive_refiner(decoder2), share[:, None, None, None].to(decoder2.dtype))
         if self.config.per_operation_top:
             photo = F.pixel_unshuffle(degraded, self.config.stem_stride)
             encoder1 = self._top(ingredients)(self.detail, photo)
@@ -294,10 +296,9 @@ class RestorationNetwork(PublishedNetwork):
             self._split_top()
         missing = [name for name in REFINERS if getattr(wanted, name) and not getattr(self.config, name)]
         self.config = dataclasses.replace(self.config, **{name: getattr(wanted, name) for name in missing})
-        if "denoiser" in missing and "noise" in self.config.known:
-            self.denoiser = Denoiser(*self.config.denoiser)
-        if "additive_refiner" in missing and any(self._marks(AdditiveRefiner.kind)):
-            self.additive_refiner = AdditiveRefiner(2 * self.config.dim, self.config.additive_refiner)
+        if "additive_refiner" in missing and (names := self.config.taken_off):
+            refiners = {name: AdditiveRefiner(*self.config.additive_refiner) for name in names}
+            self.additive_refiner = nn.ModuleDict(refiners)
         if "deblurring_refiner" in missing and any(self._marks(DeblurringRefiner.kind)):
             self.deblurring_refiner = DeblurringRefiner(*self.config.deblurring_refiner)
         if "blur_kernel_estimator" in missing and self.deblurring_refiner is not None:

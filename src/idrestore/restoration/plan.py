@@ -84,13 +84,13 @@ class Planner(NamedTuple):
     rules: Rules
 
     @property
-    def denoises(self) -> bool:
-        """Whether the network has a denoiser, which takes noise off before all else"""
-        return "noise" in self.engine.names and bool(self.engine.network.config.denoiser)
+    def taken_off(self) -> tuple[str, ...]:
+        """What the network takes off before all else, by additive refiners"""
+        return self.engine.network.config.taken_off
 
     def in_turn(self, request: Request) -> tuple[Request, ...]:
         """Return the wishes of one pass after the other, as far as the user tells what is wrong."""
-        return request.in_turn(self.engine.names) if self.denoises else (request,)
+        return request.in_turn(self.engine.names) if self.taken_off else (request,)
 
     def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
         """Decide what is done to a photo of which nothing is known yet."""
@@ -181,8 +181,8 @@ class Planner(NamedTuple):
             ingredients = scale_shares(names, found, request.factors)
         how = self._tone(photo, request, found, seen, lift)
         if may_wait and how is None:
-            denoised = request.part(names.index("noise")) if self.denoises else None
-            ingredients = rules.what_waits(names, ingredients, denoised)
+            wanted = {name: request.part(names.index(name)) for name in self.taken_off}
+            ingredients = rules.what_waits(names, ingredients, wanted)
         if rules.is_nothing(names, ingredients):
             strength = 0.0
         darkness = rules.darkness(names, ingredients)

@@ -80,16 +80,16 @@ class Request:
         return replace(self, strength=1.0, factors=factors, ingredients=rows)
 
     def in_turn(self, names: Sequence[str]) -> "tuple[Request, ...]":
-        """Return the wishes of one pass after the other: what was told, noise first, and rain before haze."""
+        """Return the wishes of one pass after the other: what was told, noise first, then rain, then all else."""
         wish, turns = self, []
-        for first, behind in (("noise", set(names)), ("rain", {"haze"})):
-            if (split := wish._split(names, first, behind - {first, "clean"})) is not None:
+        for first in ("noise", "rain"):
+            if (split := wish._split(names, first)) is not None:
                 alone, wish = split
                 turns.append(alone)
         return (*turns, wish)
 
-    def _split(self, names: Sequence[str], first: str, behind: Collection[str]) -> "tuple[Request, Request] | None":
-        """Return the wishes for one degradation that was told, and for all others; None if it hides none of `behind`.
+    def _split(self, names: Sequence[str], first: str) -> "tuple[Request, Request] | None":
+        """Return the wishes for one degradation that was told, and for all others; None if there is no other.
 
         As much is left as was told to be `clean`.
         """
@@ -97,7 +97,8 @@ class Request:
             return None
         told = self.ingredients.mean(dim=(0, 1))
         wanted = told if self.factors is None else told * self.factors
-        if not wanted[names.index(first)] or not any(wanted[names.index(name)] for name in behind if name in names):
+        behind = set(names) - {first, "clean"}
+        if not wanted[names.index(first)] or not any(wanted[names.index(name)] for name in behind):
             return None
         alone, clean = one_hot(names, first), one_hot(names, "clean")
         rest = dict(zip(names, (told * (1 - alone - clean)).tolist(), strict=True))

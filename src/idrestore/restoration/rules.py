@@ -71,7 +71,7 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    rainy_odds: float = 6.0
+    rainy_odds: float = 15.0
     """How many times as likely it rains in a photo as the routers and the rain classifier believe, who learned from
     rain that is easier to tell; 0: the classifier is not asked."""
     hazy_odds: tuple[float, float, float] = (0.4, 0.06, 0.025)
@@ -122,12 +122,10 @@ class Rules:
     """... and the share of `clean` is then at most this; in a third pass, over what noise and rain hid, that from which
     less would be changed."""
     min_first_noise: float = 0.3
-    """Share of noise from which a denoiser takes it off before anything else is looked at, as it does where noise has
-    the largest share."""
-    min_waiting_haze: float = 0.03
-    """Share of haze from which it waits for the second pass, where noise has the largest, or rain ..."""
-    sure_rain_share: float = 0.6
-    """... of at least this share. Where the model has a denoiser, all else waits for it."""
+    """Share of noise from which an additive refiner takes it off before anything else is looked at, as it does where
+    noise has the largest share. It takes off rain alike where that has the largest ..."""
+    max_dark_rain: float = 0.25
+    """... unless low light has at least this share: rain in the dark is undone with the dark."""
     min_hiding_noise: float = 6 / 255
     """Removing noise must have changed a photo by this much (root mean square) for blur to have hidden behind it."""
     min_hidden_blur_share: float = 0.3
@@ -226,13 +224,13 @@ class Rules:
         """Weigh rain against `clean` and blur in rows (1, M, K) by what the rain classifier says of the photo.
 
         Routers take most real rain for clean or blurred. It is asked of photos as they came where neither noise, which
-        goes first, nor darkness is the largest of what is wrong. Blur keeps its share where rain is: `is_soft`.
+        goes first, nor darkness is the largest of what is wrong.
         """
         first = largest(mean_shares(names, rows))
         is_asked = self.rainy_odds and first not in ("noise", "low_light") and not seen.undone
         if not is_asked or not {"rain", "clean"} <= set(names) or seen.rain is None:
             return rows
-        others = ("clean",) if first == "rain" else ("clean", "blur")
+        others = "clean", "blur"
         return self._weighed(names, rows, "rain", self.rainy_odds * odds(seen.rain), others, others)
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
@@ -303,23 +301,22 @@ class Rules:
             return rows
         return scale_shares(names, rows, 1 - one_hot(names, "low_light"), "noise")
 
-    def what_waits(self, names: Sequence[str], rows: Tensor, denoised: float | None) -> Tensor:
-        """Give haze's share in rows (1, M, K) to noise or sure rain where that is the largest.
+    def what_waits(self, names: Sequence[str], rows: Tensor, wanted: Mapping[str, float]) -> Tensor:
+        """Return rows (1, M, K) of noise or rain alone, where that comes off before all else; others as they are.
 
-        How hazy a photo is shows once what lies over it is gone. Where a model has a denoiser, that alone works first,
-        and sees for itself how much noise there is: `denoised` is how much of it the user wants gone, in [0, 1]; None:
-        there is no denoiser. Rows of which nothing changes are returned themselves.
+        What else is wrong with a photo shows once what lies over it is gone. How much of that there is, additive
+        refiners see for themselves: `wanted` is how much of what each of them takes off the user wants gone, in [0, 1];
+        empty: the model has none, and all is undone at once.
         """
         shares = mean_shares(names, rows)
-        is_noisy = largest(shares) == "noise" or shares.get("noise", 0.0) >= self.min_first_noise
-        if denoised is not None and is_noisy:
-            row = denoised * one_hot(names, "noise") + (1 - denoised) * one_hot(names, "clean")
-            return row.to(rows).expand_as(rows)
-        first, share = next(iter(shares.items()))
-        is_over = first == "noise" or (first == "rain" and share >= self.sure_rain_share)
-        if not is_over or shares.get("haze", 0.0) < self.min_waiting_haze:
+        first = largest(shares)
+        if shares.get("noise", 0.0) >= self.min_first_noise:
+            first = "noise"
+        is_dark = first == "rain" and shares.get("low_light", 0.0) >= self.max_dark_rain
+        if first not in ("noise", "rain") or first not in wanted or is_dark:
             return rows
-        return scale_shares(names, rows, 1 - one_hot(names, "haze"), first)
+        part = wanted[first]
+        return (part * one_hot(names, first) + (1 - part) * one_hot(names, "clean")).to(rows).expand_as(rows)
 
     def is_nothing(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) leave nothing to undo."""

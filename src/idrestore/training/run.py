@@ -56,7 +56,7 @@ class Run:
                 self.teacher = start.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.learn:
             self._freeze_all_but(set(config.learn))
-            self.network.skip_unused = config.learn == ("denoiser",)
+            self.network.skip_unused = all(part.startswith("additive_refiner") for part in config.learn)
             if len(config.learn) == 1 and config.learn[0] in CLASSIFIERS:
                 self.network.only_classify = config.learn[0]
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
