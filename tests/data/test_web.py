@@ -62,5 +62,5 @@ def test_all_that_may_happen_does_happen_and_fits():
 def test_all_but_a_share_stay_as_they_are():
     rng = np.random.default_rng(0)
     stay = sum(web.draw(16, rng, 0.4) == PLAIN for _ in range(400))
-    assert 400 * 0.6 < stay < 400 * 0.75  # to some of the others nothing happens either
+    assert 400 * 0.53 < stay < 400 * 0.67
     assert all(web.draw(16, rng, 0.0) == PLAIN for _ in range(20))

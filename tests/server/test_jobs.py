@@ -201,10 +201,10 @@ def test_what_is_kept_is_bounded_in_number_and_in_bytes(restorer):
 
 
 def test_a_result_for_which_there_is_no_room_is_a_failure_and_nothing_more(restorer):
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    small = image.encode(pixels, "a.jpg", image.Photo(pixels), quality=5)[0]
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[:, None], (256, 1, 3))  # as a PNG next to nothing, and restored much
+    small = image.encode(ramp, "a.png", image.Photo(ramp))[0]
     with serving({"tiny": restorer}, max_storage=5 * len(small)) as (url, _), client(url) as http:
-        job = finished(http, small, "a.jpg")
+        job = finished(http, small, "a.png")
         assert job["state"] == "failed"
         assert "bytes are taken" in job["error"]
         assert http.get(f"/jobs/{job['id']}/result").status_code == 409
