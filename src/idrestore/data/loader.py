@@ -38,7 +38,10 @@ WHITE_SIGMA = 8.0, 60.0
 """Standard deviations of the noise of benchmarks, in 8-bit units; drawn evenly on a logarithmic scale."""
 
 
-UNDER = {"noise": ("rain", "haze", "blur", "low_light"), "rain": ("haze", "blur", "low_light")}
+UNDER: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("noise",): ("rain", "haze", "blur", "low_light"),
+    ("rain",): ("haze", "blur", "low_light"),
+}
 """What may be wrong with a photo before a sensor adds noise to it, or behind drops."""
 
 
@@ -206,7 +209,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
                 degraded, clean = _crops(images, self.side, generator)
                 return _Start(kinds, clean, degraded)
         crop = self.photos.crop(self.side, generator)
-        under = UNDER.get("+".join(kinds), ())
+        under = UNDER.get(kinds, ())
         if under and self.degraded and generator.random() < self.degraded:
             crop = sample(crop, (str(generator.choice(under)),), int(generator.integers(2**31))).degraded
         if kinds == ("noise",) and (self.sigmas or generator.random() < self.white):
