@@ -1,4 +1,4 @@
-"""How well haze, or rain, is told: by the routers, by the classifier, and by both together.
+"""How well haze, or rain, is told: by the routers, by the classifier, and by what is made of both.
 
     python benchmarks/classifiers.py haze clean=FOLDER:clean weak_haze=FOLDER:degrade=haze@0.25 rainy=FOLDER:clean
     python benchmarks/classifiers.py rain clean=FOLDER:clean weak_rain=FOLDER:degrade=rain@0.25 real_rain=FOLDER:clean
@@ -17,19 +17,19 @@ from idrestore.data.pairs import SetSpec, parse_data
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.restorer import Restorer, load
 
-COLUMNS = "routers", "classifier", "both"
+COLUMNS = "routers", "classifier", "corrected"
 
 
 def read(restorer: Restorer, spec: SetSpec, kind: str) -> NDArray[np.float64]:
-    """Return how far each photo of a set shows a kind, (photos, 3): by the routers, the classifier, and both."""
+    """Return how far each photo of a set shows a kind, (photos, 3): by routers, classifier, and the rule for both."""
     planner, names, rules = restorer._planner, restorer.names, restorer.rules
-    weigh = {"haze": rules.haze_of_scene, "rain": rules.rain_of_streaks}[kind]
+    correct = {"haze": rules.haze_of_scene, "rain": rules.rain_of_streaks}[kind]
     rows = []
     for index, pair in enumerate(spec.find().matched[: spec.limit]):
         photo = Photo.of(spec.read(pair, index)[0])
         seen = planner._evidence(photo, restorer._grid(photo))
         shares = restorer.engine.route(seen.crops).logits.softmax(dim=2)
-        found = [float(each[..., names.index(kind)].mean()) for each in (shares, weigh(names, shares, seen))]
+        found = [float(each[..., names.index(kind)].mean()) for each in (shares, correct(names, shares, seen))]
         rows.append([found[0], getattr(seen, kind) or 0.0, found[1]])
     return np.array(rows)
 

@@ -36,15 +36,15 @@ MIDDLE, QUALITY = 340, 88
 MOST = 60.0
 """PSNR that stands for no difference, dB."""
 OFF: dict[str, dict[str, Any]] = {
-    "soft": {"min_soft_share": 2.0},  # more than any share
+    "soft": {"min_soft_share": 2.0, "coarser_rain": 1e9},  # more than any
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
     "grainy": {"min_grainy_rain": 2.0},
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
     "sharp": {"sharp_kernels": (2.0, 3.0)},  # no sum of squares is as large
     "traces": {"traces": (2.0, 3.0)},
-    "classifiers": {"min_change": 2.0},  # more than shares can change
-    "streaks": {"rainy_odds": 0.0},
+    "scene": {"min_change": 2.0},  # more than shares can change
+    "streaks": {"likely_rain": 2.0},
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
     "clean": {"clean_shares": (2.0, 3.0)},
     "rain": {"max_dark_rain": 0.0},

@@ -11,6 +11,7 @@ from small import FAST, network
 from idrestore.degradations import NAMES
 from idrestore.model.checkpoint import Model
 from idrestore.restoration import pixels
+from idrestore.restoration.evidence import Evidence
 from idrestore.restoration.pixels import Photo
 from idrestore.restoration.restorer import SOFT, Restorer
 from idrestore.restoration.rules import Rules
@@ -41,25 +42,47 @@ def restorer(**halved):
     return subject
 
 
+def seen(rain=None):
+    """Return what a photo says in which it is so likely to rain."""
+    return Evidence(Photo.of(photo()), look=lambda: None, read_rain=lambda: rain)
+
+
 @pytest.mark.parametrize(
     ("found", "halved", "expected"),
     [
-        ({"blur": 0.6, "clean": 0.4}, {"rain": 0.6, "blur": 0.2, "clean": 0.2}, True),
-        ({"rain": 0.6, "blur": 0.3}, {"rain": 0.9, "blur": 0.1}, True),
         ({"blur": 0.6, "clean": 0.4}, {"noise": 0.75, "blur": 0.15, "clean": 0.1}, True),
         ({"blur": 0.6, "clean": 0.4}, {"noise": 0.65, "blur": 0.1, "clean": 0.25}, False),
-        ({"blur": 0.6, "clean": 0.4}, {"rain": 0.6, "blur": 0.31}, False),  # blurred all the same
+        ({"blur": 0.6, "clean": 0.4}, {"noise": 0.7, "blur": 0.3}, False),  # blurred all the same
         ({"blur": 0.6, "clean": 0.4}, {"clean": 0.6, "rain": 0.2, "blur": 0.2}, False),
         ({"blur": 0.6, "clean": 0.4}, {"blur": 0.28, "rain": 0.2}, False),
+        ({"blur": 0.6, "clean": 0.4}, {"rain": 0.6, "blur": 0.2, "clean": 0.2}, False),  # by the routers alone
     ],
 )
 def test_what_is_blurred_at_full_size_alone_is_soft(found, halved, expected):
-    assert RULES.may_be_soft(found)
-    assert RULES.is_soft(found, halved) == expected
+    assert RULES.may_be_soft(found, seen())
+    assert RULES.is_soft(found, seen(), halved, seen()) == expected
 
 
-def test_little_blur_is_no_reason_to_look_at_half_the_size():
-    assert not RULES.may_be_soft({"noise": 0.8, "blur": 0.2})
+@pytest.mark.parametrize(
+    ("rain", "at_half", "expected"),
+    [
+        (0.2, 0.4, False),
+        (0.3, 0.6, True),
+        (0.7, 0.85, False),
+        (0.7, 0.95, True),
+        (0.95, 0.97, False),
+        (0.9, 0.5, False),
+    ],
+)
+def test_rain_is_undone_where_its_streaks_are_seen_best(rain, at_half, expected):
+    """Streaks three times as wide as usual are not seen at full size, but at half."""
+    found, halved = {"rain": 0.7, "blur": 0.3}, {"rain": 0.7, "blur": 0.3}
+    assert RULES.is_soft(found, seen(rain), halved, seen(at_half)) == expected
+
+
+def test_little_blur_is_no_reason_to_look_at_half_the_size_but_rain_is():
+    assert not RULES.may_be_soft({"noise": 0.8, "blur": 0.2}, seen(0.5))
+    assert RULES.may_be_soft({"haze": 0.8, "blur": 0.2}, seen(0.6))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, float])
@@ -133,3 +156,23 @@ def test_what_is_softer_still_is_worked_on_at_a_quarter_of_its_size():
     assert result.notes == (SOFT.format(4),)
     assert result.image.shape == image.shape
     assert (result.image != image).any()
+
+
+def test_rain_is_told_by_the_half_of_close_ups_that_look_rainier():
+    """A pale sky, before which no drop shows, used to hide the rain below it."""
+    subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32")
+    crops = []
+
+    def classify_rain(seen):
+        crops.append(seen)
+        return torch.tensor([-4.0, 3.0, 1.0, -6.0]) if len(crops) == 1 else torch.tensor([1.0])
+
+    subject.engine.network.classify_rain = classify_rain
+    values = np.zeros((300, 700, 3), np.uint8)
+    assert subject._planner._evidence(Photo.of(values), subject._grid(Photo.of(values))).rain == pytest.approx(
+        torch.tensor(2.0).sigmoid().item()
+    )
+    assert crops[0].shape == (16, 3, 256, 256)
+    assert subject.engine.rain(np.zeros((1, 32, 32, 3), np.float32)) == pytest.approx(
+        torch.tensor(1.0).sigmoid().item()
+    )

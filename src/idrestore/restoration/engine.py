@@ -1,7 +1,6 @@
 """The network as restoring sees it: arrays (N, H, W, 3) in [0, 1] in, at a place and in a precision of its own."""
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -65,16 +64,18 @@ class Engine:
 
         In fp32.
         """
-        return self._likely(self.network.classify_haze, thumbnails)
+        with torch.inference_mode():
+            logits = self.network.classify_haze(self.placed(thumbnails))
+            return None if logits is None else float(logits.mean().sigmoid())
 
     def rain(self, crops: Floats) -> float | None:
-        """Tell from crops of one photo how likely it rains in it, as `haze` does."""
-        return self._likely(self.network.classify_rain, crops)
+        """Tell from crops of one photo how likely it rains in it, as `haze` does.
 
-    def _likely(self, classify: Callable[[Tensor], Tensor | None], photos: Floats) -> float | None:
+        The half of the crops that look rainier tell: drops show before what is dark, not before a pale sky.
+        """
         with torch.inference_mode():
-            logits = classify(self.placed(photos))
-            return None if logits is None else float(logits.mean().sigmoid())
+            logits = self.network.classify_rain(self.placed(crops))
+            return None if logits is None else float(logits.topk(-(-len(logits) // 2)).values.mean().sigmoid())
 
     def read_blur(self, crops: Floats) -> Blur | None:
         """Read from crops of one photo how it was blurred, in fp32; None if the network has nothing to read it by."""

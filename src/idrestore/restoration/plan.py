@@ -231,18 +231,21 @@ class Planner(NamedTuple):
             return self.engine.haze(self._thumbnail(photo, classifiers.SIDE).permute(0, 2, 3, 1).numpy())
 
         def read_rain() -> float | None:
-            return None if is_small else self.engine.rain(seen.crops)
+            return None if is_small else self.engine.rain(self._close_up(photo, grid))
 
         is_small = min(photo.colour.shape[:2]) < evidence.SMALLEST
-        seen = Evidence(photo, look, undone, read_blur, read_haze, read_rain)
-        return seen
+        return Evidence(photo, look, undone, read_blur, read_haze, read_rain)
 
     def _crops(self, photo: Photo, grid: Grid) -> Floats:
         """Return from where a photo is judged (N, h, w, 3): the whole of a small one, or crops of a large one."""
-        colour = photo.colour
-        if len(grid.tiles) == 1 or math.prod(colour.shape[:2]) <= grid.num_crops * ROUTING_CROP**2:
-            return pixels.scaled(colour[None], photo.white)
-        return pixels.scaled(pixels.crops(colour, ROUTING_CROP, ROUTING_CROPS)[: grid.num_crops], photo.white)
+        if len(grid.tiles) == 1 or math.prod(photo.colour.shape[:2]) <= grid.num_crops * ROUTING_CROP**2:
+            return pixels.scaled(photo.colour[None], photo.white)
+        return self._close_up(photo, grid)
+
+    @staticmethod
+    def _close_up(photo: Photo, grid: Grid) -> Floats:
+        """Return crops of a photo, (N, h, w, 3)."""
+        return pixels.scaled(pixels.crops(photo.colour, ROUTING_CROP, ROUTING_CROPS)[: grid.num_crops], photo.white)
 
     def _colours(self, photo: Photo, ingredients: Tensor, certainty: Tensor, darkness: float) -> Colours | None:
         """Look at a thumbnail of the whole photo for what its brightness and colours need."""

@@ -197,12 +197,14 @@ class Restorer:
         known = self._planner.find(photo, request, self._grid(photo))
         found = self._planner.shares(known.rows)
         is_told = request.ingredients is not None
-        if is_told or not self.rules.may_be_soft(found) or min(photo.colour.shape[:2]) < 2 * pixels.SMALLEST_HALVED:
+        is_small = min(photo.colour.shape[:2]) < 2 * pixels.SMALLEST_HALVED
+        if is_told or is_small or not self.rules.may_be_soft(found, known.seen):
             return [photo], known
         halves, of_half = self._sizes(photo.halved(), request.of_half)
         halved = self._planner.shares(of_half.rows)
         is_wanted = request.wants(self.names.index(next(iter(halved))))
-        return ([photo, *halves], of_half) if is_wanted and self.rules.is_soft(found, halved) else ([photo], known)
+        is_soft = is_wanted and self.rules.is_soft(found, known.seen, halved, of_half.seen)
+        return ([photo, *halves], of_half) if is_soft else ([photo], known)
 
     def _at_full_size(self, sizes: list[Photo], result: Result, request: Request) -> Result:
         """Change a photo as the smallest of its halves was."""

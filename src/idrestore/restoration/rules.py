@@ -40,7 +40,7 @@ class Rules:
     soft_rest: float = 0.5
     """... at which it is worked on if less than this part of that share is left ..."""
     sure_soft_share: float = 0.7
-    """... and rain comes first, or something else with such a share."""
+    """... and something else has such a share."""
     grain: tuple[float, float] = (0.4, 0.8)
     """Grain (`pixels.grain`, in 8-bit levels) from which blur is taken for noise in part, and as a whole."""
     smoothed_grain: tuple[float, float] = (1.6, 1.9)
@@ -71,15 +71,16 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    rainy_odds: float = 15.0
-    """How many times as likely it rains in a photo as the routers and the rain classifier believe, who learned from
-    rain that is easier to tell; 0: the classifier is not asked."""
+    likely_rain: float = 0.6
+    """How likely the rain classifier must find rain, in a photo or at half its size, for that to come first."""
+    coarser_rain: float = 4.0
+    """How many times as high the odds of rain must be at half the size for a rainy photo to be worked on there."""
     hazy_odds: tuple[float, float, float] = (0.4, 0.06, 0.025)
     """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
     from, of which two in five are: as it came, and where rain was undone, or anything else."""
     most_raised: float = 0.7
-    """Part of haze, `clean` and blur up to which that may raise the share of haze, and so with rain: surer, photos are
-    overdone."""
+    """Part of haze, `clean` and blur up to which that may raise the share of haze: surer, photos are overdone. Rain
+    that is found has such a share of all."""
     min_change: float = 0.02
     """Change of shares by what that says up to which they stay as the routers found them, and what was worked out for
     them is used."""
@@ -139,19 +140,30 @@ class Rules:
         """Return how much of the change is kept, in [0, 1]: the less, the surer a photo is clean."""
         return ramp(clean_share, self.clean_shares[::-1])
 
-    def may_be_soft(self, found: Mapping[str, float]) -> bool:
-        """Tell whether what is called blurred in a photo of such shares may be softness at the scale of a pixel."""
-        return found.get("blur", 0.0) >= self.min_soft_share
+    def may_be_soft(self, found: Mapping[str, float], seen: Evidence) -> bool:
+        """Tell whether a photo of such shares is to be looked at at half its size as well.
 
-    def is_soft(self, found: Mapping[str, float], halved: Mapping[str, float]) -> bool:
-        """Tell from what is found in a photo, and at half its size, the largest first, if it is soft, not blurred.
+        What is called blurred may be softness at the scale of a pixel, and streaks of rain may be larger than usual.
+        """
+        return found.get("blur", 0.0) >= self.min_soft_share or self.is_rainy(seen)
+
+    def is_soft(
+        self, found: Mapping[str, float], seen: Evidence, halved: Mapping[str, float], half_seen: Evidence
+    ) -> bool:
+        """Tell from a photo, and its half, if it is soft, not blurred: shares, the largest first, and what they say.
 
         Photos that were enlarged, or come from sensors finer than their lenses, have nothing at the scale of a pixel,
         and what is wrong with them, streaks and grain, is coarser than any that models learn from.
         """
         name, share = next(iter(halved.items()))
-        is_something = name == "rain" or (name not in ("blur", "clean") and share >= self.sure_soft_share)
-        return is_something and halved["blur"] < self.soft_rest * found["blur"]
+        if seen.rain is not None and half_seen.rain is not None and name == "rain" and self.is_rainy(half_seen):
+            return not self.is_rainy(seen) or odds(half_seen.rain) >= self.coarser_rain * odds(seen.rain)
+        is_sure = name not in ("blur", "clean", "rain") and share >= self.sure_soft_share
+        return is_sure and halved["blur"] < self.soft_rest * found["blur"]
+
+    def is_rainy(self, seen: Evidence) -> bool:
+        """Tell whether the rain classifier finds rain in a photo."""
+        return seen.rain is not None and seen.rain >= self.likely_rain
 
     def darkness(self, names: Sequence[str], rows: Tensor) -> float:
         """Return how far a photo of ingredients (1, M, K) counts as dark, in [0, 1]."""
@@ -221,17 +233,16 @@ class Rules:
         return scale_shares(names, scale_shares(names, rows, kept, grainy), 1 - smoothed * blur)
 
     def rain_of_streaks(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
-        """Weigh rain against `clean` and blur in rows (1, M, K) by what the rain classifier says of the photo.
+        """Let rain come first in rows (1, M, K) where the rain classifier finds it.
 
-        Routers take most real rain for clean or blurred. It is asked of photos as they came where neither noise, which
-        goes first, nor darkness is the largest of what is wrong.
+        Routers take most real rain for clean or blurred, and coarse streaks for haze. It is asked of photos as they
+        came where neither noise, which goes first, nor darkness is the largest of what is wrong.
         """
-        first = largest(mean_shares(names, rows))
-        is_asked = self.rainy_odds and first not in ("noise", "low_light") and not seen.undone
-        if not is_asked or not {"rain", "clean"} <= set(names) or seen.rain is None:
+        shares = mean_shares(names, rows)
+        is_noisy = shares.get("noise", 0.0) >= self.min_first_noise
+        if "rain" not in names or is_noisy or largest(shares) == "low_light" or seen.undone or not self.is_rainy(seen):
             return rows
-        others = "clean", "blur"
-        return self._weighed(names, rows, "rain", self.rainy_odds * odds(seen.rain), others, others)
+        return raise_share(names, rows, "rain", self.most_raised)
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
@@ -257,33 +268,19 @@ class Rules:
 
         Routers see too little of a scene to tell haze from pale colours. Their odds of haze are multiplied by those of
         the haze classifier, as those of two that know nothing of each other. It is asked where neither noise, rain nor
-        darkness is the largest of what is wrong: what lies over haze is undone first. Blur speaks against haze in a
-        photo as it came; one of which something was undone is soft for that. Haze is raised to `most_raised` only: the
+        darkness is the largest of what is wrong: what lies over haze is undone first. Blur speaks against haze, but not
+        in a photo of which anything but rain was undone: it is soft for that. Haze is raised to `most_raised` only: the
         refiners learned from shares as routers give them, and overdo surer ones.
         """
         first = largest(mean_shares(names, rows))
         if not {"haze", "clean"} <= set(names) or first not in ("haze", "blur") or seen.haze is None:
             return rows
-        others = "clean", "blur"
-        against = others[:1] if seen.undone else others
+        speaks = ("clean",) if seen.undone not in (None, "rain") else ("clean", "blur")
         before = self.hazy_odds[0 if not seen.undone else 1 if seen.undone == "rain" else 2]
-        return self._weighed(names, rows, "haze", before * odds(seen.haze), against, others)
-
-    def _weighed(
-        self,
-        names: Sequence[str],
-        rows: Tensor,
-        name: str,
-        factor: float,
-        against: Sequence[str],
-        others: Sequence[str],
-    ) -> Tensor:
-        """Multiply the odds of a degradation in rows (1, M, K) against some shares by a factor.
-
-        Its share and those of the others keep their sum; it is raised to `most_raised` of that only.
-        """
-        it, speaks, gives = (sum(one_hot(names, each) for each in group) for group in ((name,), against, others))
-        for_it, not_it = factor * (rows @ it), rows @ speaks  # (1, M) each
+        it, against, gives = (
+            sum(one_hot(names, name) for name in group) for group in (("haze",), speaks, ("clean", "blur"))
+        )
+        for_it, not_it = before * odds(seen.haze) * (rows @ it), rows @ against  # (1, M) each
         doubt = rows @ (it + gives)
         most = ((rows @ it) / doubt.clamp_min(1e-9)).clamp_min(self.most_raised)
         belief = (for_it / (for_it + not_it).clamp_min(1e-9)).minimum(most)[..., None]
