@@ -165,7 +165,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     @property
     def side(self) -> int:
         """Of what is cut out of photos, px."""
-        return web.larger(self.patch) if self.from_web else self.patch
+        return web.larger(self.patch, self.from_web)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return degraded and clean (3, h, w) in [0, 1] and ingredients (K,) of sample `index`."""

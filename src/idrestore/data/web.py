@@ -45,9 +45,9 @@ def draw(side: int, rng: np.random.Generator, share: float = 1.0) -> Passage:
     return passage if rng.random() < share else Passage(0, 0, side, 0.0, 0, False)
 
 
-def larger(side: int) -> int:
-    """Return the side of the photos from which squares of such a side are left, px."""
-    return round(LARGER * side)
+def larger(side: int, share: float = 1.0) -> int:
+    """Return the side of photos from which squares of such a side are left, px, if a share of them is handed on."""
+    return round(LARGER * side) if share else side
 
 
 def hand_on(photos: Tensor, passages: Sequence[Passage], side: int) -> Tensor:

@@ -83,14 +83,9 @@ class Planner(NamedTuple):
     engine: Engine
     rules: Rules
 
-    @property
-    def taken_off(self) -> tuple[str, ...]:
-        """What the network takes off before all else, by additive refiners"""
-        return self.engine.network.config.taken_off
-
     def in_turn(self, request: Request) -> tuple[Request, ...]:
         """Return the wishes of one pass after the other, as far as the user tells what is wrong."""
-        return request.in_turn(self.engine.names) if self.taken_off else (request,)
+        return request.in_turn(self.engine.names) if self.engine.network.config.taken_off else (request,)
 
     def first(self, photo: Photo, request: Request, grid: Grid) -> Plan:
         """Decide what is done to a photo of which nothing is known yet."""
@@ -175,18 +170,17 @@ class Planner(NamedTuple):
         may_wait: bool = False,
     ) -> Plan:
         """Decide what follows from what was found."""
-        names, rules = self.engine.names, self.rules
+        names, rules, network = self.engine.names, self.rules, self.engine.network
         ingredients = found
         if request.factors is not None:
             ingredients = scale_shares(names, found, request.factors)
         how = self._tone(photo, request, found, seen, lift)
         if may_wait and how is None:
-            wanted = {name: request.part(names.index(name)) for name in self.taken_off}
+            wanted = {name: request.part(names.index(name)) for name in network.config.taken_off}
             ingredients = rules.what_waits(names, ingredients, wanted)
         if rules.is_nothing(names, ingredients):
             strength = 0.0
         darkness = rules.darkness(names, ingredients)
-        network = self.engine.network
         share = network.share("affine", ingredients[:, -1])
         certainty = rules.affine_certainty(share, network.config.affine_from)
         return Plan(

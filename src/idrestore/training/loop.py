@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from idrestore.data import web
 from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos, validation_batch
 from idrestore.data.pairs import PairedPhotos
 from idrestore.device import find_device
@@ -31,7 +32,7 @@ def make_samples(config: TrainConfig, stage: StageConfig, photos: Photos, seed: 
         if pair.degradation not in known:
             raise TrainingError(f"data.pairs: got {pair.degradation!r}, expected a name among {sorted(known)}")
     data = config.data
-    side = data.side(stage.patch) if stage.steps else 0
+    side = web.larger(stage.patch, data.web) if stage.steps else 0
     pairs = [(_large_enough(PairedPhotos(Path(p.folder)), side), p.degradation, p.share) for p in data.pairs]
     how = data.sigmas, data.white, data.synthesis, data.degraded, data.scenes, data.web
     return Samples(photos, config.model.degradations, ratios, stage.patch, seed, pairs, *how)
@@ -97,7 +98,8 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
     """Take all steps of both stages that are left, or those until a time of the monotonic clock."""
     config = run.config
     paths = find_photos([Path(source) for source in config.data.photos])
-    smallest = config.data.side(max(stage.patch for stage in (config.collect, config.integrate) if stage.steps))
+    largest = max(stage.patch for stage in (config.collect, config.integrate) if stage.steps)
+    smallest = web.larger(largest, config.data.web)
     spacing = max(1, len(paths) // max(1, config.data.held_out))
     held = paths[::spacing][: config.data.held_out]
     photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)

@@ -10,7 +10,6 @@ from typing import Any, Literal, Self, TypeVar, get_type_hints
 
 from idrestore.configuration import check_at_least, check_kind, check_known, check_shares, tuples
 from idrestore.data.loader import Synthesis
-from idrestore.data.web import larger
 from idrestore.device import Precision
 from idrestore.model import checkpoint
 from idrestore.model.config import ModelConfig
@@ -64,10 +63,6 @@ class DataConfig:
     """Photos kept for validation, spread evenly over the list"""
     workers: int = 1
     """Processes that make samples; the samples do not depend on it"""
-
-    def side(self, patch: int) -> int:
-        """Return the side of what is cut out of photos for samples of such a side, px."""
-        return larger(patch) if self.web else patch
 
     def __post_init__(self) -> None:
         check_at_least(self, ratios=0, sigmas=0, held_out=0, workers=0)
