@@ -67,7 +67,7 @@ def test_what_is_blurred_at_full_size_alone_is_soft(found, halved, expected):
     ("rain", "at_half", "expected"),
     [
         (0.2, 0.4, False),
-        (0.3, 0.6, True),
+        (0.3, 0.66, True),
         (0.7, 0.85, False),
         (0.7, 0.95, True),
         (0.95, 0.97, False),
@@ -82,7 +82,7 @@ def test_rain_is_undone_where_its_streaks_are_seen_best(rain, at_half, expected)
 
 def test_little_blur_is_no_reason_to_look_at_half_the_size_but_rain_is():
     assert not RULES.may_be_soft({"noise": 0.8, "blur": 0.2}, seen(0.5))
-    assert RULES.may_be_soft({"haze": 0.8, "blur": 0.2}, seen(0.6))
+    assert RULES.may_be_soft({"haze": 0.8, "blur": 0.2}, seen(0.7))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, float])

@@ -1,6 +1,6 @@
 """What can be read from a photo itself, without a network, for or against what the routers find."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -49,15 +49,15 @@ class Evidence:
     """What a photo says for or against what the routers find in it; each is read when it is first asked for.
 
     `look` returns `crops` (N, H, W, 3) in [0, 1], what the routers see of the photo, `read_blur` by what it was
-    blurred, `read_haze` how likely it is hazy and `read_rain` rainy, if they can. `undone` is what was undone in it
-    most of all, None in a photo as it came. Restoring smooths noise: afterwards grain is read at full size alone.
+    blurred, `read_haze` how likely it is hazy and `read_rain` rainy, if they can. `undone` is what each pass so far
+    undid most of all; nothing in a photo as it came. Restoring smooths noise: then grain is read at full size alone.
     """
 
     def __init__(
         self,
         photo: Photo,
         look: Callable[[], Floats],
-        undone: str | None = None,
+        undone: Sequence[str] = (),
         read_blur: Callable[[], Blur | None] = lambda: None,
         read_haze: Callable[[], float | None] = lambda: None,
         read_rain: Callable[[], float | None] = lambda: None,

@@ -120,7 +120,7 @@ class Planner(NamedTuple):
         """
         rules, names = self.rules, self.engine.names
         last, undone = plans[-1], largest(self.shares(plans[-1].ingredients))
-        found, routed, seen = self.route(after, grid, undone or "clean")
+        found, routed, seen = self.route(after, grid, [largest(self.shares(p.ingredients)) or "clean" for p in plans])
         shares = self.shares(found)
         lift = 0.0
         if (raised := rules.hidden(names, undone, found, seen)) is not found:
@@ -196,7 +196,7 @@ class Planner(NamedTuple):
             routed if ingredients is found else None,
         )
 
-    def route(self, photo: Photo, grid: Grid, undone: str | None = None) -> tuple[Tensor, Routed | None, Evidence]:
+    def route(self, photo: Photo, grid: Grid, undone: Sequence[str] = ()) -> tuple[Tensor, Routed | None, Evidence]:
         """Return what is found in a photo, (1, M, K), what to go on from if it is one tile, and what speaks for it.
 
         What to go on from is None if the routers were corrected. `undone` is as in `Evidence`. Raise `NotFiniteError`.
@@ -209,7 +209,7 @@ class Planner(NamedTuple):
         found = self.rules.corrected(self.engine.names, rows, seen)
         return found, routed if found is rows and len(grid.tiles) == 1 else None, seen
 
-    def _evidence(self, photo: Photo, grid: Grid, undone: str | None = None) -> Evidence:
+    def _evidence(self, photo: Photo, grid: Grid, undone: Sequence[str] = ()) -> Evidence:
         """Return what can be read from a photo."""
 
         def look() -> Floats:

@@ -71,7 +71,7 @@ class Rules:
     """Lines unlike rain (`evidence.lines_unlike_rain`) from which rain is not believed in part, and not at all."""
     min_rain_share: float = 0.1
     """Share of rain below which lines are not looked at."""
-    likely_rain: float = 0.6
+    likely_rain: float = 0.65
     """How likely the rain classifier must find rain, in a photo or at half its size, for that to come first."""
     coarser_rain: float = 4.0
     """How many times as high the odds of rain must be at half the size for a rainy photo to be worked on there."""
@@ -236,11 +236,12 @@ class Rules:
         """Let rain come first in rows (1, M, K) where the rain classifier finds it.
 
         Routers take most real rain for clean or blurred, and coarse streaks for haze. It is asked of photos as they
-        came where neither noise, which goes first, nor darkness is the largest of what is wrong.
+        came, where neither noise goes first nor darkness has much of a share.
         """
         shares = mean_shares(names, rows)
-        is_noisy = shares.get("noise", 0.0) >= self.min_first_noise
-        if "rain" not in names or is_noisy or largest(shares) == "low_light" or seen.undone or not self.is_rainy(seen):
+        is_noisy = largest(shares) == "noise" or shares.get("noise", 0.0) >= self.min_first_noise
+        is_dark = shares.get("low_light", 0.0) >= self.max_dark_rain
+        if "rain" not in names or is_noisy or is_dark or seen.undone or not self.is_rainy(seen):
             return rows
         return raise_share(names, rows, "rain", self.most_raised)
 
@@ -275,8 +276,8 @@ class Rules:
         first = largest(mean_shares(names, rows))
         if not {"haze", "clean"} <= set(names) or first not in ("haze", "blur") or seen.haze is None:
             return rows
-        speaks = ("clean",) if seen.undone not in (None, "rain") else ("clean", "blur")
-        before = self.hazy_odds[0 if not seen.undone else 1 if seen.undone == "rain" else 2]
+        speaks = ("clean",) if {*seen.undone} - {"rain"} else ("clean", "blur")
+        before = self.hazy_odds[0 if not seen.undone else 1 if seen.undone[-1] == "rain" else 2]
         it, against, gives = (
             sum(one_hot(names, name) for name in group) for group in (("haze",), speaks, ("clean", "blur"))
         )
