@@ -239,9 +239,8 @@ class Rules:
         came, where neither noise goes first nor darkness has much of a share.
         """
         shares = mean_shares(names, rows)
-        is_noisy = largest(shares) == "noise" or shares.get("noise", 0.0) >= self.min_first_noise
-        is_dark = shares.get("low_light", 0.0) >= self.max_dark_rain
-        if "rain" not in names or is_noisy or is_dark or seen.undone or not self.is_rainy(seen):
+        is_asked = "rain" in names and not seen.undone and not self.noise_is_first(shares)
+        if not is_asked or self.is_dark_rain(shares) or not self.is_rainy(seen):
             return rows
         return raise_share(names, rows, "rain", self.most_raised)
 
@@ -307,14 +306,19 @@ class Rules:
         empty: the model has none, and all is undone at once.
         """
         shares = mean_shares(names, rows)
-        first = largest(shares)
-        if shares.get("noise", 0.0) >= self.min_first_noise:
-            first = "noise"
-        is_dark = first == "rain" and shares.get("low_light", 0.0) >= self.max_dark_rain
-        if first not in ("noise", "rain") or first not in wanted or is_dark:
+        first = "noise" if self.noise_is_first(shares) else largest(shares)
+        if first not in ("noise", "rain") or first not in wanted or (first == "rain" and self.is_dark_rain(shares)):
             return rows
         part = wanted[first]
         return (part * one_hot(names, first) + (1 - part) * one_hot(names, "clean")).to(rows).expand_as(rows)
+
+    def noise_is_first(self, shares: Mapping[str, float]) -> bool:
+        """Tell whether noise is to be taken off a photo of such shares, the largest first, before all else."""
+        return largest(shares) == "noise" or shares.get("noise", 0.0) >= self.min_first_noise
+
+    def is_dark_rain(self, shares: Mapping[str, float]) -> bool:
+        """Tell whether rain in a photo of such shares is undone with the dark."""
+        return shares.get("low_light", 0.0) >= self.max_dark_rain
 
     def is_nothing(self, names: Sequence[str], rows: Tensor) -> bool:
         """Tell whether rows (1, M, K) leave nothing to undo."""
