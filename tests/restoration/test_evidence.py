@@ -14,7 +14,7 @@ from idrestore.model.checkpoint import Model
 from idrestore.restoration import evidence
 from idrestore.restoration.pixels import Grain, Photo
 from idrestore.restoration.restorer import Restorer
-from idrestore.restoration.rules import Rules
+from idrestore.restoration.rules import Rules, mean_shares
 
 RULES = Rules()
 
@@ -302,8 +302,9 @@ def test_what_hardly_changes_stays():
 @pytest.mark.parametrize(
     ("rain", "found", "expected"),
     [
-        (0.65, (0.1, 0.5, 0.1, 0.3), (0.7, 0.5 / 3, 0.1 / 3, 0.1)),
-        (0.99, (0.8, 0.1, 0.0, 0.1), (0.8, 0.1, 0.0, 0.1)),  # sure already
+        (0.65, (0.1, 0.5, 0.1, 0.3), (0.5, 0.4, 0.1, 0.0)),  # what came first has its share in turn
+        (0.65, (0.1, 0.1, 0.1, 0.7), (0.8, 0.1, 0.1, 0.0)),
+        (0.99, (0.8, 0.2, 0.0, 0.0), (0.8, 0.2, 0.0, 0.0)),  # first already
         (0.64, (0.1, 0.5, 0.1, 0.3), (0.1, 0.5, 0.1, 0.3)),
         (0.9, (0.1, 0.2, 0.4, 0.3), (0.1, 0.2, 0.4, 0.3)),  # noise lies over it, and goes first
         (None, (0.1, 0.5, 0.1, 0.3), (0.1, 0.5, 0.1, 0.3)),
@@ -317,6 +318,15 @@ def test_rain_comes_first_where_streaks_are_seen(rain, found, expected):
     assert RULES.rain_of_streaks(names, routed, seen("noise", rain=rain)) is routed
     never = dataclasses.replace(RULES, likely_rain=2.0)
     assert never.rain_of_streaks(names, routed, seen(rain=rain)) is routed
+
+
+def test_noise_behind_rain_and_haze_is_as_likely_as_it_was():
+    """Rain of 0.7 left so little noise that it was not believed behind the rain, and haze stayed behind that noise."""
+    routed, seen_of = rows(haze=0.64, rain=0.22, noise=0.11, clean=0.03), seen(rain=0.98)
+    found = RULES.rain_of_streaks(NAMES, routed, seen_of)
+    assert shares(found) == shares(rows(rain=0.64, haze=0.25, noise=0.11))
+    behind = {"noise": 0.74, "haze": 0.18, "blur": 0.08, "clean": 0.0}
+    assert RULES.needs_second_pass([mean_shares(NAMES, found)], "rain", behind, seen("rain"))
 
 
 def test_streaks_are_not_looked_for_in_the_dark_and_lines_speak_against_them():

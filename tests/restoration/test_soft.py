@@ -56,11 +56,11 @@ def seen(rain=None):
         ({"blur": 0.6, "clean": 0.4}, {"clean": 0.6, "rain": 0.2, "blur": 0.2}, False),
         ({"blur": 0.6, "clean": 0.4}, {"blur": 0.28, "rain": 0.2}, False),
         ({"blur": 0.6, "clean": 0.4}, {"rain": 0.6, "blur": 0.2, "clean": 0.2}, False),  # by the routers alone
+        ({"blur": 0.2, "noise": 0.8}, {"haze": 0.8, "clean": 0.2}, False),  # looked at for its streaks
     ],
 )
 def test_what_is_blurred_at_full_size_alone_is_soft(found, halved, expected):
-    assert RULES.may_be_soft(found, seen())
-    assert RULES.is_soft(found, seen(), halved, seen()) == expected
+    assert RULES.is_soft(found, halved) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,13 @@ def test_what_is_blurred_at_full_size_alone_is_soft(found, halved, expected):
 )
 def test_rain_is_undone_where_its_streaks_are_seen_best(rain, at_half, expected):
     """Streaks three times as wide as usual are not seen at full size, but at half."""
-    found, halved = {"rain": 0.7, "blur": 0.3}, {"rain": 0.7, "blur": 0.3}
-    assert RULES.is_soft(found, seen(rain), halved, seen(at_half)) == expected
+    assert RULES.is_coarse_rain({"rain": 0.7, "blur": 0.3}, seen(rain), seen(at_half)) == expected
+    assert not RULES.is_coarse_rain({"noise": 0.7, "rain": 0.3}, seen(rain), seen(at_half))
 
 
 def test_little_blur_is_no_reason_to_look_at_half_the_size_but_rain_is():
     assert not RULES.may_be_soft({"noise": 0.8, "blur": 0.2}, seen(0.5))
+    assert RULES.may_be_soft({"clean": 0.75, "blur": 0.25}, seen())
     assert RULES.may_be_soft({"haze": 0.8, "blur": 0.2}, seen(0.7))
 
 

@@ -202,9 +202,9 @@ class Restorer:
             return [photo], known
         halves, of_half = self._sizes(photo.halved(), request.of_half)
         halved = self._planner.shares(of_half.rows)
+        is_soft = self.rules.is_soft(found, halved) or self.rules.is_coarse_rain(halved, known.seen, of_half.seen)
         is_wanted = request.wants(self.names.index(next(iter(halved))))
-        is_soft = is_wanted and self.rules.is_soft(found, known.seen, halved, of_half.seen)
-        return ([photo, *halves], of_half) if is_soft else ([photo], known)
+        return ([photo, *halves], of_half) if is_soft and is_wanted else ([photo], known)
 
     def _at_full_size(self, sizes: list[Photo], result: Result, request: Request) -> Result:
         """Change a photo as the smallest of its halves was."""

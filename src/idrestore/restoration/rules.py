@@ -1,12 +1,12 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
 A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is dark
-all the same (`lift`), how much of the change is kept (`kept_change`), if it is soft, not blurred (`is_soft`), what
-waits for a second pass (`what_waits`), if there is nothing to do (`is_nothing`), how far brightness and colours are
-changed, which takes haze and darkness away (`affine_certainty`) and as which of the two (`haziness`, `darkness`), if a
-dark photo was exposed for its lights (`has_lights`), whether blur is filtered away (`is_deconvolved`), and, once the
-photo is restored, if it needs a second pass (`may_hide_something`, `hidden`, `needs_second_pass`, `may_hide_blur`,
-`is_blurring`).
+all the same (`lift`), how much of the change is kept (`kept_change`), if the photo is worked on at half its size
+(`is_soft`, `is_coarse_rain`), what waits for a second pass (`what_waits`), if there is nothing to do (`is_nothing`),
+how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and as which of the
+two (`haziness`, `darkness`), if a dark photo was exposed for its lights (`has_lights`), whether blur is filtered away
+(`is_deconvolved`), and, once the photo is restored, if it needs a second pass (`may_hide_something`, `hidden`,
+`needs_second_pass`, `may_hide_blur`, `is_blurring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,8 +79,7 @@ class Rules:
     """How many times as likely a photo is hazy, before it is looked at, as those were that the haze classifier learned
     from, of which two in five are: as it came, and where rain was undone, or anything else."""
     most_raised: float = 0.7
-    """Part of haze, `clean` and blur up to which that may raise the share of haze: surer, photos are overdone. Rain
-    that is found has such a share of all."""
+    """Part of haze, `clean` and blur up to which that may raise the share of haze: surer, photos are overdone."""
     min_change: float = 0.02
     """Change of shares by what that says up to which they stay as the routers found them, and what was worked out for
     them is used."""
@@ -147,19 +146,22 @@ class Rules:
         """
         return found.get("blur", 0.0) >= self.min_soft_share or self.is_rainy(seen)
 
-    def is_soft(
-        self, found: Mapping[str, float], seen: Evidence, halved: Mapping[str, float], half_seen: Evidence
-    ) -> bool:
-        """Tell from a photo, and its half, if it is soft, not blurred: shares, the largest first, and what they say.
+    def is_soft(self, found: Mapping[str, float], halved: Mapping[str, float]) -> bool:
+        """Tell from shares in a photo and in its half, the largest first, if what is called blurred is only soft.
 
         Photos that were enlarged, or come from sensors finer than their lenses, have nothing at the scale of a pixel,
-        and what is wrong with them, streaks and grain, is coarser than any that models learn from.
+        and what is wrong with them is coarser than any that models learn from.
         """
         name, share = next(iter(halved.items()))
-        if seen.rain is not None and half_seen.rain is not None and name == "rain" and self.is_rainy(half_seen):
-            return not self.is_rainy(seen) or odds(half_seen.rain) >= self.coarser_rain * odds(seen.rain)
         is_sure = name not in ("blur", "clean", "rain") and share >= self.sure_soft_share
-        return is_sure and halved["blur"] < self.soft_rest * found["blur"]
+        is_blurred = found.get("blur", 0.0) >= self.min_soft_share
+        return is_sure and is_blurred and halved.get("blur", 0.0) < self.soft_rest * found["blur"]
+
+    def is_coarse_rain(self, halved: Mapping[str, float], seen: Evidence, half_seen: Evidence) -> bool:
+        """Tell whether streaks, which come first in the half of a photo, are seen better there."""
+        if seen.rain is None or half_seen.rain is None or largest(halved) != "rain" or not self.is_rainy(half_seen):
+            return False
+        return not self.is_rainy(seen) or odds(half_seen.rain) >= self.coarser_rain * odds(seen.rain)
 
     def is_rainy(self, seen: Evidence) -> bool:
         """Tell whether the rain classifier finds rain in a photo."""
@@ -242,7 +244,7 @@ class Rules:
         is_asked = "rain" in names and not seen.undone and not self.noise_is_first(shares)
         if not is_asked or self.is_dark_rain(shares) or not self.is_rainy(seen):
             return rows
-        return raise_share(names, rows, "rain", self.most_raised)
+        return put_first(names, rows, "rain")
 
     def nothing_for_rain(self, names: Sequence[str], rows: Tensor, seen: Evidence) -> Tensor:
         """Give the share of rain in rows (1, M, K) to `clean`, as far as lines speak against rain."""
@@ -430,6 +432,18 @@ def raise_share(names: Sequence[str], rows: Tensor, name: str, least: float) -> 
     scaled = rows * ((1 - raised) / (1 - rows[..., index]).clamp(min=1e-6))[..., None]
     scaled[..., index] = raised
     return scaled
+
+
+def put_first(names: Sequence[str], rows: Tensor, name: str) -> Tensor:
+    """Give what is called clean in rows (1, M, K) to a degradation, and, as far as needed, the largest share to it.
+
+    What had that gets its share in turn, so that all others are as likely as before.
+    """
+    order = list(names)
+    given = scale_shares(names, rows, 1 - one_hot(names, "clean"), name)
+    first = next(iter(mean_shares(names, given)))
+    order[names.index(name)], order[names.index(first)] = first, name
+    return given[..., [names.index(each) for each in order]]
 
 
 def all_blur(names: Sequence[str], rows: Tensor) -> Tensor:
