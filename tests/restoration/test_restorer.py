@@ -295,9 +295,8 @@ def test_photos_that_are_too_small_for_it_have_no_kernel():
     image = np.random.default_rng(0).integers(0, 256, (48, 200, 3), dtype=np.uint8)
     subject = restorer()
     request = subject.request(ingredients={"blur": 0.8})
-    small, large = (
-        subject._planned(pixels.Photo.of(each), request)[1] for each in (image, np.repeat(image, 2, axis=0))
-    )
+    photos = [pixels.Photo.of(each) for each in (image, np.repeat(image, 2, axis=0))]
+    small, large = (subject._planner.first(photo, request, subject._grid(photo)) for photo in photos)
     assert small.deconvolution is None
     assert large.deconvolution.shape == (1, 97, 97)
     assert subject.restore(image, ingredients={"blur": 0.8}).image.shape == image.shape

@@ -12,8 +12,9 @@ from idrestore.degradations import NAMES
 from idrestore.model.checkpoint import Model
 from idrestore.restoration import pixels
 from idrestore.restoration.evidence import Evidence
+from idrestore.restoration.halves import SOFT
 from idrestore.restoration.pixels import Photo
-from idrestore.restoration.restorer import SOFT, Restorer
+from idrestore.restoration.restorer import Restorer
 from idrestore.restoration.rules import Rules
 
 RULES = dataclasses.replace(Rules(), min_second_share=2.0, grain=(1e8, 1e9))

@@ -5,7 +5,6 @@ import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -21,11 +20,11 @@ from idrestore.model.config import PLACEMENTS
 from idrestore.model.outputs import NetworkOutput
 from idrestore.model.prior_block import Latents
 from idrestore.model.refiners import affine
-from idrestore.restoration import evidence, guard, memory, pixels, tiling, tone
+from idrestore.restoration import evidence, finish, halves, memory, pixels, tiling, tone
 from idrestore.restoration.engine import Engine, NotFiniteError
 from idrestore.restoration.guard import Mask
 from idrestore.restoration.pixels import Photo
-from idrestore.restoration.plan import ROUTING_CROP, ROUTING_CROPS, THUMBNAIL, Found, Grid, Plan, Planner
+from idrestore.restoration.plan import ROUTING_CROP, ROUTING_CROPS, THUMBNAIL, Grid, Plan, Planner
 from idrestore.restoration.request import Request
 from idrestore.restoration.results import Explanation, LatentMaps, Result
 from idrestore.restoration.rules import Rules
@@ -46,7 +45,6 @@ BAND = 2 * 3 * 4
 WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
-SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
 TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
 MOST_PASSES = 3
 """Passes over a photo: noise lies over rain, and rain over haze."""
@@ -167,8 +165,10 @@ class Restorer:
         return work._replace(result=replace(work.result, notes=(*work.result.notes, IN_FP32)))
 
     def _work(self, photo: Photo, request: Request, progress: Progress, look: Look | None) -> Work:
-        sizes, plan = self._planned(photo, request)
+        first_wish = self._planner.in_turn(request)[0]
+        sizes, known = halves.sizes(photo, first_wish, self._planner, self._grid)
         seen, wish = sizes[-1], request if len(sizes) == 1 else request.of_half
+        plan = self._planner.decide(seen, first_wish, known)
         planes = None
         if plan.strength or look is not None:
             first, planes = self.run(seen, plan, wish, progress, look)
@@ -181,47 +181,7 @@ class Restorer:
             is_told = request.ingredients is not None
             notes = (TOO_SMALL,) if evidence.is_too_small(seen) and not is_told else ()
             result = Result(seen.array.copy(), self._found([plan], request)[0], None, False, notes, self.arithmetic)
-        return Work(self._at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
-
-    def _planned(self, photo: Photo, request: Request) -> tuple[list[Photo], Plan]:
-        """Return a photo and, if it is soft at the scale of a pixel, its halves, and a plan for the smallest."""
-        first = self._planner.in_turn(request)[0]
-        sizes, known = self._sizes(photo, first)
-        return sizes, self._planner.decide(sizes[-1], first, known)
-
-    def _sizes(self, photo: Photo, request: Request) -> tuple[list[Photo], Found]:
-        """Return a photo and, if it is soft at the scale of a pixel, its halves down to what is worked on.
-
-        And what was found in the smallest.
-        """
-        known = self._planner.find(photo, request, self._grid(photo))
-        found = self._planner.shares(known.rows)
-        is_told = request.ingredients is not None
-        is_small = min(photo.colour.shape[:2]) < 2 * pixels.SMALLEST_HALVED
-        if is_told or is_small or not self.rules.may_be_soft(found, known.seen):
-            return [photo], known
-        halves, of_half = self._sizes(photo.halved(), request.of_half)
-        halved = self._planner.shares(of_half.rows)
-        is_soft = self.rules.is_soft(found, halved) or self.rules.is_coarse_rain(halved, known.seen, of_half.seen)
-        is_wanted = request.wants(self.names.index(next(iter(halved))))
-        return ([photo, *halves], of_half) if is_soft and is_wanted else ([photo], known)
-
-    def _at_full_size(self, sizes: list[Photo], result: Result, request: Request) -> Result:
-        """Change a photo as the smallest of its halves was."""
-        for photo, half in reversed(list(pairwise(sizes))):
-            result = self._as_half(photo, half, result, request if photo is sizes[0] else request.of_half)
-        return result if len(sizes) == 1 else replace(result, notes=(*result.notes, SOFT.format(2 ** (len(sizes) - 1))))
-
-    def _as_half(self, photo: Photo, half: Photo, result: Result, request: Request) -> Result:
-        """Change a photo as its half was."""
-        height, width = photo.colour.shape[:2]
-        restored = np.empty(photo.colour.shape, photo.array.dtype)
-        for top in range(0, height, pixels.ROWS):
-            rows = slice(top, min(height, top + pixels.ROWS))
-            band = photo.colour[rows] + pixels.enlarged(half.colour, result.image, rows, width)
-            restored[rows] = self._to_pixels(band / np.float32(photo.white), photo, request, rows)
-        image = self._whole(restored, photo, request)
-        return replace(result, image=image, changed=not pixels.is_equal(image, photo.array))
+        return Work(halves.at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
 
     def restore_all(self, images: Iterable[pixels.Picture], **steering: Any) -> list[Result]:
         """Restore photos of any sizes, one after the other; `steering` is that of `restore`, the same for all."""
@@ -237,7 +197,8 @@ class Restorer:
 
         The arguments are those of `restore`: darkness that is to stay is not looked for behind what a photo is called.
         """
-        return self._planner.shares(self._sizes(Photo.of(image), self.request(strength, only))[1].rows)
+        _, known = halves.sizes(Photo.of(image), self.request(strength, only), self._planner, self._grid)
+        return self._planner.shares(known.rows)
 
     def explain(
         self, image: pixels.Picture, progress: Progress = lambda done, total: None, protect: Mask | None = None
@@ -313,21 +274,13 @@ class Restorer:
         top = 0
         for band in tiling.blend(plan.grid.tiles, work):
             rows = slice(top, top + len(band))
-            restored[rows] = self._to_pixels(band[..., :3], photo, request, rows)
+            restored[rows] = finish.to_values(band[..., :3], photo, request, rows)
             if look is not None:
                 planes.append(band[..., 3:].copy())
             top += len(band)
             del band  # a row of tiles in floats is large: let go before the next is made
-        whole = self._whole(restored, photo, request)
+        whole = finish.whole(restored, photo, request)
         return Pass(whole, None if look is None else np.concatenate(planes))
-
-    @staticmethod
-    def _whole(restored: NDArray[Any], photo: Photo, request: Request) -> NDArray[Any]:
-        """Bring RGB back to a photo's channels, and what is protected exactly, whatever sums and rounding did."""
-        whole = pixels.merge_channels(restored, photo.alpha, photo.array)
-        if request.protect is not None:
-            whole[request.protect] = photo.array[request.protect]
-        return whole
 
     def _restore_tile(
         self, photo: Photo, tile: Tile, plan: Plan, looked_at: bool
@@ -363,17 +316,6 @@ class Restorer:
         place = photo.colour.shape[:2], (tile.rows.start, tile.columns.start)
         lifted = tone.lift(torch.from_numpy(patch).permute(2, 0, 1)[None], how, *place)
         return lifted[0].permute(1, 2, 0).numpy()
-
-    @staticmethod
-    def _to_pixels(band: NDArray[np.float32], photo: Photo, request: Request, rows: slice) -> NDArray[np.float32]:
-        """Turn rows of floats, in place, into values of the photo's kind, what is protected faded in."""
-        scaled = np.clip(band, 0, 1, out=band)
-        scaled *= photo.white
-        if request.protect is not None:
-            scaled += guard.keep(request.protect, rows.start, rows.stop) * (photo.colour[rows] - scaled)
-        if photo.array.dtype.kind == "u":
-            scaled.round(out=scaled)
-        return scaled
 
     def _finish(self, photo: Photo, first: NDArray[Any], plan: Plan, request: Request, progress: Progress) -> Result:
         """Take further passes if something was hidden, and keep as much of the change as the plan says."""
