@@ -243,8 +243,19 @@ def test_streaks_are_steep_and_lie_in_the_range() -> None:
     assert drops.diff(dim=3).abs().mean() > 1.5 * drops.diff(dim=2).abs().mean()
 
 
+def drawn_lines() -> tuple[np.ndarray, np.ndarray]:
+    """Return lengths and widths of 400 draws of rain, (400, 2, 3), and which of them are snow, (400,)."""
+    lines = np.array([rain.draw(0.6, np.random.default_rng(index))["lines"][:2, :3] for index in range(400)])
+    return lines, (lines[:, 0] / lines[:, 1] <= rain.DRIFT[1] + 1e-6).all(axis=1)
+
+
+def test_some_rain_is_snow_whose_flakes_are_short() -> None:
+    assert abs(drawn_lines()[1].mean() - rain.SNOWY) < 0.05
+
+
 def test_some_streaks_are_close_and_thick() -> None:
-    widths = np.array([rain.draw(0.6, np.random.default_rng(index))["lines"][1, :3].max() for index in range(400)])
+    lines, is_snow = drawn_lines()
+    widths = lines[~is_snow, 1].max(axis=1)
     usual = rain.WIDTH[1] * np.exp(rain.NEARNESS[1] / 2)
     assert 0.1 < (widths > usual).mean() < rain.CLOSE
     assert widths.max() < usual * np.exp(rain.CLOSENESS[1])

@@ -1,4 +1,4 @@
-"""Rain: thick and thin streaks near and far, a veil that varies, splashes on the ground."""
+"""Rain and snow: streaks or flakes, thick and thin, near and far, a veil that varies, splashes on the ground."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,10 @@ MAX_LENGTH = 200.0  # px
 FAINT: Range = (0.4, 0.95)  # brightness falls by up to this much from the nearest drops to the farthest
 SLANT, MAX_SLANT = 16.0, 50.0  # standard deviation and limit from the vertical, degrees
 SPREAD: Range = (1.0, 7.0)  # between the layers, degrees; heavy rain crosses
+SNOWY = 0.15  # share of the draws with flakes in place of streaks
+FLAKE: Range = (0.7, 2.5)  # standard deviation across, px
+DRIFT: Range = (1.5, 6.0)  # length of a flake, in its widths
+SNOW_SLANT, SNOW_COVERAGE = 2.0, 0.6  # of snow, relative to rain
 VEIL = 0.35  # largest opacity of the mist in the strongest rain
 VEILED, SPLASHING = 0.5, 0.3  # shares of the draws
 MIN_PLANE = 64  # px; streaks wrap around their plane, which must not be shorter than they are
@@ -55,8 +59,12 @@ def draw(strength: float, rng: np.random.Generator) -> Draw:
     near = np.exp(rng.uniform(*NEARNESS, LAYERS))
     length, width = rng.uniform(*LENGTH) * near, rng.uniform(*WIDTH) * np.sqrt(near)
     slant = np.clip(rng.normal(0, SLANT), -MAX_SLANT, MAX_SLANT)
+    if is_snow := rng.random() < SNOWY:
+        width = rng.uniform(*FLAKE) * near
+        length, slant = width * rng.uniform(*DRIFT), slant * SNOW_SLANT
     angle = np.radians(slant + rng.normal(0, 1, LAYERS) * between(SPREAD, strength))
     coverage = log_between(COVERAGE, strength) * rng.dirichlet(np.full(LAYERS, 2.0))
+    coverage *= SNOW_COVERAGE if is_snow else 1.0
     coverage[:3] *= np.arange(3) < rng.integers(1, 4)
     coverage[3] *= 0.4 * (rng.random() < SPLASHING)
     length[3], width[3] = rng.uniform(2, 6), rng.uniform(0.7, 1.6)
