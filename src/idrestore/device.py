@@ -31,7 +31,8 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: got {name!r}, which this machine or this torch does not have") from error
+        expected = "expected auto, cpu or cuda"
+        raise ValueError(f"device: got {name!r}, which this machine or this torch does not have; {expected}") from error
     return device
 
 

@@ -185,6 +185,30 @@ def test_an_unwritable_folder_is_said(tmp_path, model):
     assert f"the folder {tmp_path / 'out'} cannot be written (Permission denied): check its permissions" in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["restore", "{tmp}/a.png", "-o", "{tmp}/out/b.png"],
+        ["evaluate", "--data", "a={tmp}:clean", "-o", "{tmp}/out/r.json"],
+        ["explain", "{tmp}/a.png", "-o", "{tmp}/out"],
+        ["degrade", "{tmp}/a.png", "-o", "{tmp}/out", "--kind", "haze"],
+        ["train", "recipes/smoke.toml", "-o", "{tmp}/out", "--photos", "{tmp}"],
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, arguments):
+    """`evaluate` used to measure all photos first, and then lost the figures."""
+    photo(tmp_path / "a.png")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("idrestore.atomic.check_writable", refused)
+    code, out, err = run(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
+    assert (code, out) == (2, "")
+    line = f"--out: the folder {tmp_path / 'out'} cannot be written (Permission denied): check its permissions"
+    assert err == f"idrestore: {line}\n"
+
+
 def test_degrade_makes_pairs_that_evaluate_reads(tmp_path, model):
     for name in ("in/a.png", "in/b/c.jpg"):
         photo(tmp_path / name)

@@ -108,7 +108,7 @@ def test_a_check_restores_nothing_and_says_what_is_wrong(pairs):
     ("arguments", "message"),
     [
         (["--data", "a=PAIRS", "--shard", "1/2"], "--shard: got 1/2 without --out"),
-        (["-o", "r.json"], "data: got no set"),
+        (["-o", "r.json"], "--data: got no set"),
         (["--check"], "--data: got no set"),
         (["--data", "a=PAIRS", "-o", "r.json", "--protocol", "exact"], "--protocol: got 'exact', expected one of full"),
         (["--data", "a=PAIRS", "-o", "r.json", "--versus", "x"], "--versus: got 'x', expected NAME=FOLDER"),

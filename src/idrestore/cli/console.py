@@ -240,10 +240,16 @@ def plan_into(photos: list[Path], out: Path, writes_photos: bool = True) -> "tup
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results, or refuse."""
+    """Make a folder for results, or refuse, before any work, one that cannot be made or written."""
+    from idrestore.atomic import check_writable
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not folder.is_dir():
             raise NotADirectoryError
     except OSError as error:
         refuse(f"--out: {folder} cannot be made or written ({error.strerror or 'not a folder'})")
+    try:
+        check_writable(folder / "results")
+    except OSError as error:
+        refuse(f"--out: the folder {folder} cannot be written ({error.strerror}): check its permissions")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, out_console, plan_into, refuse
+from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, make_folder, out_console, plan_into, refuse
 
 
 def degrade_command(
@@ -36,6 +36,7 @@ def degrade_command(
         refuse(f"--kind: {error}")
     jobs, problems = plan_into(clean, out / "degraded")
     failed = len(problems)
+    make_folder(out)
     for index, job in enumerate(jobs):
         try:
             degraded = job.target.with_suffix(".png")

@@ -71,6 +71,8 @@ def evaluate_command(
 
     try:
         sets = parse_data(data or [])
+        if not sets and not merge:
+            refuse("--data: got no set, expected at least one")
         if check:
             _check(sets)
         if out is None and shard != "1/1":
@@ -113,6 +115,7 @@ def _finish(report: Report, out: Path | None, gallery: Gallery | None = None) ->
     """Print a report, write it and the figures' page if they are asked for, and leave."""
     from idrestore.atomic import replacing
 
+    out_console.print(report.to_markdown(), markup=False)
     if out:
         make_folder(out.parent)
         for path, text in ((out, report.to_json()), (out.with_suffix(".md"), report.to_markdown())):
@@ -120,7 +123,6 @@ def _finish(report: Report, out: Path | None, gallery: Gallery | None = None) ->
                 file.write(text.encode())
     if gallery:
         gallery.finish("idrestore: comparison", report.to_markdown())
-    out_console.print(report.to_markdown(), markup=False)
     for failure in report.failures:
         complain(f"{failure.set}: {failure.file}: {failure.message}")
     raise typer.Exit(SOME_FAILED if report.failures else DONE)
@@ -130,8 +132,6 @@ def _check(sets: Mapping[str, SetSpec]) -> NoReturn:
     """Say what is wrong with data sets, and leave."""
     from idrestore.data.pairs import check
 
-    if not sets:
-        refuse("--data: got no set, expected at least one")
     faults = 0
     for name, spec in sets.items():
         with Bar(1) as bar:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import Bar, ModelOption, out_console, refuse
+from idrestore.cli.console import Bar, ModelOption, make_folder, out_console, refuse
 
 
 def extend_command(
@@ -41,6 +41,7 @@ def extend_command(
     try:
         made = [out / f"{stem}.safetensors" for stem in (name, "start", "last", "best")]
         check_free(made, advice="choose another folder")
+        make_folder(out)
         if degrade:
             extend.make_pairs(extend.load_function(degrade), list_photos(pairs), out / "pairs")
             pairs = out / "pairs"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import SOME_FAILED, Bar, complain, out_console, refuse
+from idrestore.cli.console import SOME_FAILED, Bar, complain, make_folder, out_console, refuse
 
 
 def train_command(
@@ -35,6 +35,7 @@ def train_command(
             check_free([out / "best.safetensors", out / "last.safetensors"], advice="choose another folder")
         if photos:
             config = with_photos(config, photos)
+        make_folder(out)
         with Bar(config.steps, speaks) as bar:
             best = training.train(config, out, resume, bar.step, finish, minutes)
     except TrainingStoppedError as error:
