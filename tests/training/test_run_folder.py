@@ -130,7 +130,6 @@ def test_a_signal_to_all_processes_of_a_run_loses_no_step(tmp_path, photo_folder
 
 def test_the_command_says_how_an_interrupted_run_goes_on(tmp_path, photo_folder, monkeypatch):
     def interrupt(config, folder, *_):
-        folder.mkdir()
         (folder / "state.pt").touch()
         raise KeyboardInterrupt
 
