@@ -59,7 +59,8 @@ NAMES: tuple[str, ...] = tuple(degradation.name for degradation in DEGRADATIONS)
 FIVE: tuple[str, ...] = NAMES[:5]
 """The paper's five."""
 
-_CANONICAL = {word: degradation.name for degradation in DEGRADATIONS for word in degradation.also}
+ALIASES = {word: degradation.name for degradation in DEGRADATIONS for word in degradation.also}
+"""What people call them besides, and the name of each."""
 
 
 def canonical(word: str) -> str:
@@ -69,7 +70,7 @@ def canonical(word: str) -> str:
     ('haze', 'low_light', 'scratches')
     """
     name = word.strip().lower().replace("-", "_").replace(" ", "_")
-    return _CANONICAL.get(name, name)
+    return ALIASES.get(name, name)
 
 
 def check_known(names: Collection[str], what: str, got: Collection[str]) -> None:

@@ -96,8 +96,10 @@ def test_names_that_are_no_text_are_found_again(tmp_path):
 
 
 def test_a_folder_without_manifest_or_in_use_is_refused(folder, tmp_path):
-    with pytest.raises(ManifestError, match="has no manifest"):
+    with pytest.raises(ManifestError, match="no such folder"):
         verify(tmp_path / "none")
+    with pytest.raises(ManifestError, match="has no manifest"):
+        verify(folder)
     assert not (tmp_path / "none").exists()
     with Manifest(folder / "out"), pytest.raises(ManifestError, match="another run is at work"):
         verify(folder / "out")

@@ -553,7 +553,7 @@ def test_explain_wants_photos_or_priors(tmp_path, model):
         (["a.png", "--low-light", "--only", "haze"], "--low-light: got --only too"),
         (
             ["a.png", *(f"--no-{name}" for name in ("noise", "rain", "haze", "blur", "low-light"))],
-            "--noise: got an amount of 0 for all there is to remove, expected one to be left",
+            "--no-blur, --no-haze, --no-low-light, --no-noise, --no-rain: with these nothing is left to remove",
         ),
         (["degrade", "a.png", "-o", "out", "--kind", "rain+rain@0.9"], "got rain twice"),
         (["degrade", "a.png", "-o", "out", "--kind", "rain", "--seed=-1"], "--seed"),

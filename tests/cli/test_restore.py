@@ -88,6 +88,24 @@ def test_a_folder_that_may_not_be_written_is_said_in_plain_words(model, monkeypa
         assert (refused.exit_code, refused.stderr) == (2, "idrestore: " + words.format(folder))
 
 
+def test_a_photo_that_may_not_be_read_stops_no_other(model, monkeypatch):
+    """Root may read all, so the system is made to refuse."""
+    for name in ("a.png", "b.png"):
+        photo(name)
+    access, read = os.access, Path.read_bytes
+
+    def reading(self):
+        if self.name == "a.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(os, "access", lambda path, *mode: Path(path).name != "a.png" and access(path, *mode))
+    done = run(model, "a.png", "b.png")
+    assert (done.exit_code, Path("b-restored.png").exists()) == (1, True)
+    assert "a.png cannot be read (Permission denied)" in done.stderr
+
+
 def test_what_is_replaced_is_said(model):
     photo("a.png")
     photo("a-restored.png")

@@ -135,9 +135,9 @@ def test_clean_returns_the_image() -> None:
     assert torch.equal(mix(image, {"clean": 0.5}, 0), image)
 
 
-@pytest.mark.parametrize("name", ["nois", "low-light", "Blur"])
+@pytest.mark.parametrize("name", ["nois", "low-light", "Blur", "fogg"])
 def test_unknown_kind_names_the_nearest(name: str) -> None:
-    nearest = {"nois": "noise", "low-light": "low_light", "Blur": "blur"}[name]
+    nearest = {"nois": "noise", "low-light": "low_light", "Blur": "blur", "fogg": "haze"}[name]
     with pytest.raises(ValueError, match=f"unknown kind '{name}', nearest is '{nearest}'"):
         mix(photo(8, 8), {name: 0.5}, 0)
 

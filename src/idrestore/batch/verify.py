@@ -25,6 +25,8 @@ def verify(out: Path) -> Iterator[Verdict]:
     Each file is read twice: for its hash, and decoded to the last pixel. Raise `ManifestError`, before the first, if
     there is no manifest, or one that cannot be read.
     """
+    if not out.exists():
+        raise ManifestError(f"{out}: no such folder, expected one that restore wrote results to")
     if not list((out / FOLDER).glob("manifest*.sqlite")):
         raise ManifestError(f"{out} has no manifest: expected a folder that restore wrote results to")
     known = latest(entries_of_others(out / FOLDER))

@@ -9,7 +9,7 @@ from idrestore.cli.console import DONE, SOME_FAILED, OutFolder, complain, make_f
 
 
 def degrade_command(
-    clean: Annotated[list[Path], typer.Argument(help="Clean photos, or folders of them.")],
+    clean: Annotated[list[Path], typer.Argument(readable=False, help="Clean photos, or folders of them.")],
     out: OutFolder,
     kind: Annotated[str, typer.Option(help="noise, rain, haze, blur, low_light, under_display; or haze+noise@0.3")],
     strength: Annotated[

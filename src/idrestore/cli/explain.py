@@ -27,7 +27,7 @@ from idrestore.extras import how_to_install
 
 
 def explain_command(
-    photos: Annotated[list[Path] | None, typer.Argument(help="Photos, or folders of photos.")] = None,
+    photos: Annotated[list[Path] | None, typer.Argument(readable=False, help="Photos, or folders of photos.")] = None,
     out: OutFolder = Path("explained"),
     latents: Annotated[
         bool, typer.Option("--latents", help="Show what each router says, and latent pictures.")

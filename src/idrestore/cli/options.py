@@ -178,7 +178,8 @@ def insisted(amounts: Mapping[str, float], wish: Mapping[str, Any], names: Colle
     if not there:
         left = (wish["only"] or {*names} - {"clean"}) - spared
         if spared and not left:
-            raise ValueError(f"{first}: got an amount of 0 for all there is to remove, expected one to be left")
+            flags = ", ".join(f"--no-{name.replace('_', '-')}" for name in sorted(spared))
+            raise ValueError(f"{flags}: with these nothing is left to remove, expected fewer of them")
         return {"only": left} if spared else {}
     if wish["ingredients"] or wish["only"]:
         other = "ingredients" if wish["ingredients"] else "only"

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 @with_options
 def restore_command(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - reads one from a pipe.")],
+    photos: Annotated[
+        list[Path], typer.Argument(readable=False, help="Photos, or folders of photos; - reads one from a pipe.")
+    ],
     options: Options,
     out: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from torch import Tensor
 from idrestore.configuration import nearest
 from idrestore.data.jpeg import jpeg
 from idrestore.data.physics.chance import normal
-from idrestore.degradations import SYNTHESISED, canonical
+from idrestore.degradations import ALIASES, SYNTHESISED, canonical
 
 Effect = Callable[[Tensor, float, np.random.Generator], Tensor]
 """(image, strength, random numbers) to image, not clipped; all chance comes from the generator."""
@@ -123,6 +123,7 @@ def check_strengths(strengths: Mapping[str, float]) -> None:
     """Raise `ValueError` for a kind that cannot be made or a strength outside [0, 1]."""
     for kind, strength in strengths.items():
         if kind not in KINDS:
-            raise ValueError(f"unknown kind {kind!r}, nearest is {nearest(kind, KINDS)!r}; one of {', '.join(KINDS)}")
+            close = canonical(nearest(kind, (*KINDS, *ALIASES)))
+            raise ValueError(f"unknown kind {kind!r}, nearest is {close!r}; one of {', '.join(KINDS)}")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength of {kind}: got {strength:g}, expected 0 to 1")
