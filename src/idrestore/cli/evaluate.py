@@ -82,14 +82,15 @@ def evaluate_command(
         if figures and (figures / "index.html").exists():
             refuse(f"--figures: {figures} holds figures already; name another folder")
         check_free([out, out.with_suffix(".md")] if out else [], overwrite, merge or [])
-        if merge:
-            _finish(reports.merge([_results_in(path) for path in merge]), out)
         if protocol not in reports.PROTOCOLS:
             refuse(f"--protocol: got {protocol!r}, expected one of {', '.join(reports.PROTOCOLS)}")
         others = _named_folders(versus or [])
         part = Shard.parse(shard)
+        merged = reports.merge([_results_in(path) for path in merge]) if merge else None
         if out:
             make_folder(out.parent)
+        if merged:
+            _finish(merged, out)
         restorer = load_model(model, device, precision)
         gallery = Gallery(figures, figures_limit) if figures else None
         with Bar(1) as bar:
@@ -117,7 +118,6 @@ def _finish(report: Report, out: Path | None, gallery: Gallery | None = None) ->
 
     out_console.print(report.to_markdown(), markup=False)
     if out:
-        make_folder(out.parent)
         for path, text in ((out, report.to_json()), (out.with_suffix(".md"), report.to_markdown())):
             with replacing(path) as file:
                 file.write(text.encode())
