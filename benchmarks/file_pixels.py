@@ -82,13 +82,15 @@ def of_png() -> Iterator[Case]:
         yield Case("PNG", "transparency", f"grey {name}", png(np.dstack([pixels[..., 1], alpha])), ".png", both)
     for colours in (2, 4, 16, 200):
         palette = Image.fromarray(PIXELS).quantize(colours)
-        yield Case("PNG", "palette", str(colours), saved(palette, "PNG"), ".png", np.asarray(palette.convert("RGB")))
+        yield Case(
+            "PNG", "palette colours", str(colours), saved(palette, "PNG"), ".png", np.asarray(palette.convert("RGB"))
+        )
         clear = np.asarray(palette.convert("RGBA")).copy()
         clear[np.asarray(palette) == 0, 3] = 0
         data = saved(palette, "PNG", transparency=0)
-        yield Case("PNG", "palette", f"{colours} and one clear", data, ".png", clear)
+        yield Case("PNG", "palette colours", f"{colours} and one clear", data, ".png", clear)
     black = Image.fromarray(GREY > 90)
-    yield Case("PNG", "1 bit", "", saved(black, "PNG"), ".png", three(np.asarray(black.convert("L"))))
+    yield Case("PNG", "1 bit a pixel", "", saved(black, "PNG"), ".png", three(np.asarray(black.convert("L"))))
 
 
 def of_webp() -> Iterator[Case]:
@@ -126,11 +128,11 @@ def of_tiff() -> Iterator[Case]:
         yield Case("TIFF", "8 bits", compression, data, ".tif", PIXELS)
     yield Case("TIFF", "8 bits", "JPEG", saved(PIXELS, "TIFF", compression="jpeg"), ".tif", PIXELS, LOSSY)
     palette = Image.fromarray(PIXELS).quantize(64)
-    yield Case("TIFF", "palette", "", saved(palette, "TIFF"), ".tif", np.asarray(palette.convert("RGB")))
+    yield Case("TIFF", "palette colours", "", saved(palette, "TIFF"), ".tif", np.asarray(palette.convert("RGB")))
     black = Image.fromarray(GREY > 90)
     for packed in (None, "group4"):
         data = saved(black, "TIFF", compression=packed)
-        yield Case("TIFF", "1 bit", str(packed), data, ".tif", three(np.asarray(black.convert("L"))))
+        yield Case("TIFF", "1 bit a pixel", str(packed), data, ".tif", three(np.asarray(black.convert("L"))))
     cmyk = Image.fromarray(PIXELS).convert("CMYK")
     yield Case("TIFF", "CMYK", "", saved(cmyk, "TIFF"), ".tif", None, note="CMYK was converted")
     yield from unusual_tiffs()
@@ -236,8 +238,8 @@ def of_others() -> Iterator[Case]:
     for colours in (2, 16, 256):
         palette = Image.fromarray(PIXELS).quantize(colours)
         expected = np.asarray(palette.convert("RGB"))
-        yield Case("GIF", "palette", str(colours), saved(palette, "GIF"), ".gif", expected)
-        yield Case("BMP", "palette", str(colours), saved(palette, "BMP"), ".bmp", expected)
+        yield Case("GIF", "palette colours", str(colours), saved(palette, "GIF"), ".gif", expected)
+        yield Case("BMP", "palette colours", str(colours), saved(palette, "BMP"), ".bmp", expected)
     clear = np.dstack([PIXELS, np.where(GREY > 90, 255, 0)]).astype(np.uint8)
     data = saved(Image.fromarray(clear), "GIF")
     shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
@@ -249,7 +251,7 @@ def of_others() -> Iterator[Case]:
     )
     yield Case("BMP", "grey", "", saved(GREY, "BMP"), ".bmp", three(GREY))
     black = Image.fromarray(GREY > 90)
-    yield Case("BMP", "1 bit", "", saved(black, "BMP"), ".bmp", three(np.asarray(black.convert("L"))))
+    yield Case("BMP", "1 bit a pixel", "", saved(black, "BMP"), ".bmp", three(np.asarray(black.convert("L"))))
     both = np.dstack([PIXELS, ALPHA])
     yield Case("BMP", "8 bits", "32 of a pixel", saved(both, "BMP"), ".bmp", PIXELS)
     for bare in (False, True):
