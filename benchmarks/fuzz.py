@@ -143,7 +143,7 @@ def every_page(data: bytes) -> None:
 
     pages.number(data, "the picture", MAX_PIXELS)
     each = ((page, image.read(page, MAX_PIXELS)) for page in pages.alone(data))
-    pages.joined((image.encode(photo.pixels, "a.tif", photo)[0], page) for page, photo in each)
+    pages.joined((image.encode(photo.pixels, "a.tif", photo)[0], pages.kept(page)) for page, photo in each)
 
 
 def go_on(photo: Any) -> None:

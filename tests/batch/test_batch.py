@@ -315,6 +315,12 @@ def test_two_photos_never_meet_in_one_file(tmp_path):
     assert problems[0].source == second
 
 
+def test_a_photo_that_is_named_and_found_is_restored_once(tmp_path):
+    source = write(tmp_path / "in/sub/a.png")
+    jobs, problems = plan([tmp_path / "in", source, tmp_path / "in/../in/sub/a.png"], tmp_path / "out")
+    assert (jobs, problems) == ([Job(source, tmp_path / "out/sub/a.png")], [])
+
+
 def test_missing_and_empty_inputs_are_problems_and_the_rest_goes_on(tmp_path):
     source = write(tmp_path / "a.png")
     (tmp_path / "empty").mkdir()
@@ -348,6 +354,36 @@ def test_an_earlier_result_is_kept_unless_told_otherwise(tmp_path):
     (replaced,) = restore_files(Brightener(), [job], Settings(overwrite=True))
     assert replaced.error == ""
     assert (image.read(target).pixels == 101).all()
+
+
+def test_a_link_that_leads_nowhere_and_a_folder_are_kept(tmp_path):
+    source, link, folder = write(tmp_path / "a.png"), tmp_path / "link.png", tmp_path / "folder.png"
+    link.symlink_to(tmp_path / "elsewhere.png")
+    folder.mkdir()
+    (kept,) = restore_files(Brightener(), [Job(source, link)])
+    assert link.is_symlink() and kept.error.endswith(f"{link} exists already: pass --overwrite to replace it")
+    (refused,) = restore_files(Brightener(), [Job(source, folder)], Settings(overwrite=True))
+    assert refused.error.endswith(f"{folder} is a folder: expected another place for the result")
+
+
+def test_an_earlier_result_that_may_not_be_read_stops_no_other(tmp_path, monkeypatch):
+    """Root may read all, so the system is made to refuse."""
+    sources = [write(tmp_path / name) for name in ("a.png", "b.png")]
+    jobs = [Job(source, tmp_path / "out" / source.name) for source in sources]
+    with Manifest(tmp_path / "out") as manifest:
+        list(restore_files(Brightener(), jobs, manifest=manifest))
+        refused = jobs[0].target, jobs[1].target.read_bytes()
+        before = Path.open
+
+        def opening(self, *arguments, **options):
+            if self == refused[0]:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+            return before(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", opening)
+        settings = Settings(overwrite=True, strength=0.5)
+        outcomes = list(restore_files(Brightener(), jobs, settings, manifest=manifest))
+    assert [outcome.status for outcome in outcomes] == ["failed", "done"]
 
 
 def test_too_large_a_photo_is_refused(tmp_path):

@@ -85,7 +85,7 @@ def test_exif_and_profile_of_each_page_stay():
     block = exif.packed({exif.EXIF_POINTER: {34855: exif.Value(3, 1, b"\x20\3")}})
     photo = image.Photo(PAGES[0], format="TIFF", metadata={"icc-profile-data": _profile(), "exif-data": block})
     one, _ = image.encode(PAGES[0], "a.tif", photo)
-    made = restored(pages.joined([(one, one), (one, one)]))
+    made = restored(pages.joined([(one, pages.kept(one))] * 2))
     with Image.open(io.BytesIO(made.data)) as picture:
         for number in range(2):
             picture.seek(number)

@@ -56,12 +56,21 @@ def test_what_cannot_be_done_is_raised_in_one_line(photo, restorer):
 
 def test_paths_photos_and_arrays_are_restored_alike(photo, restorer):
     read = idrestore.read(photo)
-    results = restorer.restore_all([photo, str(photo), read, read.pixels], ingredients={"haze": 1.0})
+    results = [restorer.restore(each, ingredients={"haze": 1.0}) for each in (photo, str(photo), read, read.pixels)]
     for result in results:
         np.testing.assert_array_equal(result.image, results[0].image)
     assert restorer.find(photo) == pytest.approx(restorer.find(read.pixels))
     clear = image.Photo(read.pixels, np.full((36, 40), 7, np.uint8))
     assert (restorer.restore(clear).image[..., 3] == 7).all()
+
+
+def test_what_restoring_returns_is_written_with_its_transparency(restorer, tmp_path):
+    pixels, alpha = np.full((36, 40, 3), 90, np.uint8), np.full((36, 40), 7, np.uint8)
+    read = image.Photo(pixels, alpha)
+    result = restorer.restore(read).image
+    idrestore.write(result, tmp_path / "a.png", read)
+    again = idrestore.read(tmp_path / "a.png")
+    assert (again.pixels == result[..., :3]).all() and (again.alpha == 7).all()
 
 
 def test_notes_name_arguments_not_flags(restorer, tmp_path):

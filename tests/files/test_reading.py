@@ -15,7 +15,9 @@ import pyvips
 import tifffile
 
 from idrestore.files import image
+from idrestore.files.containers import DamagedError
 from idrestore.files.image import ImageError
+from idrestore.files.jpeg import mended
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow makes the files")
 
@@ -271,3 +273,9 @@ def test_a_complaint_that_is_no_text_does_not_spoil_the_next_photo():
     with pytest.raises(ImageError, match="damaged or cut short"):
         image.read(jpeg()[:500])
     np.testing.assert_array_equal(image.read(png()).pixels, PIXELS)
+
+
+def test_a_complaint_of_which_nothing_is_left_is_damage_too():
+    """Another thread may have read what libvips had to say."""
+    with pytest.raises(DamagedError, match="its data are wrong"):
+        mended(io.BytesIO(), "")

@@ -265,6 +265,12 @@ def test_what_the_whole_photo_says_of_haze_multiplies_its_odds(haze, found, expe
     assert weighed[0, 0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
+def test_rules_work_where_the_rows_are():
+    """Rows of another device, or of another type, which the processor can tell too."""
+    found = rows(haze=0.5, clean=0.4, blur=0.1).double()
+    assert RULES.haze_of_scene(NAMES, found, seen(haze=0.9)).dtype == torch.float64
+
+
 @pytest.mark.parametrize(("found", "expected"), [(0.5, 0.7), (0.6, 0.7), (0.8, 0.8), (0.95, 0.95)])
 def test_what_the_whole_photo_says_makes_haze_no_surer_than_the_network_learned_it(found, expected):
     weighed = RULES.haze_of_scene(NAMES, rows(haze=found, clean=1 - found), seen(haze=0.99))

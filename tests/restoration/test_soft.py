@@ -87,6 +87,10 @@ def test_little_blur_is_no_reason_to_look_at_half_the_size_but_rain_is():
     assert RULES.may_be_soft({"haze": 0.8, "blur": 0.2}, seen(0.7))
 
 
+def test_a_soft_photo_that_stays_as_it_is_is_not_said_to_be_worked_on():
+    assert restorer(noise=0.8, clean=0.1, blur=0.1).restore(photo(np.uint8, 3), strength=0).notes == ()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, float])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_soft_photo_changes_as_its_half_does(dtype, channels):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from idrestore.batch.job import Encoded, Job, is_short_of_memory, kind_of
 from idrestore.batch.settings import Settings
 from idrestore.files import image, pages
+from idrestore.files.exif import Directory
 from idrestore.files.formats import format_named
 from idrestore.files.image import ImageError
 from idrestore.files.provenance import add_provenance
@@ -101,7 +102,7 @@ class _Pages:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.files: list[tuple[bytes, bytes]] = []
+        self.files: list[tuple[bytes, Directory]] = []
         self.notes: dict[str, list[int]] = {}
         self.shares: list[Mapping[str, float]] = []
         self.arithmetic = ""
@@ -110,7 +111,7 @@ class _Pages:
     def add(self, restored: Restored, original: bytes) -> None:
         """Encode the next page, and drop its pixels."""
         data, lost = image.encode(restored.photo.pixels, "page.tif", restored.photo)
-        self.files.append((data, original))
+        self.files.append((data, pages.kept(original)))
         self.changed |= not restored.unchanged
         self.arithmetic = restored.arithmetic or self.arithmetic
         if restored.ingredients:

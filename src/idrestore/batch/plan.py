@@ -51,7 +51,8 @@ def plan(
             photos, wrong = [], [Problem(source, _unreadable(source, error))]
         found += photos
         problems += wrong
-    found = list(dict.fromkeys(found))  # a photo named twice is one photo
+    # A photo that is named twice, or named and found in a folder, is one photo.
+    found = list({path.parent.resolve() / path.name: (path, place) for path, place in reversed(found)}.values())[::-1]
     is_photo = len(inputs) == 1 and inputs[0].is_file()
     if found and _is_named_like_a_file(out, is_photo):
         if len(found) > 1:

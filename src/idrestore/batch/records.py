@@ -1,6 +1,7 @@
 """What a run knows and records of its photos: what is done again, and what may be written."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -120,9 +121,10 @@ class Records:
         digest = hashlib.sha256(made.data).hexdigest()
         status: Literal["done", "unchanged"] = "unchanged" if made.unchanged else "done"
         known = self.known(job)
-        replaces = _replaced(job, known)
-        outcome = Outcome(job, status, "", made.ingredients, made.notes, seconds, made.arithmetic, replaces)
+        self._started.setdefault(job, known)
+        outcome = Outcome(job, status, "", made.ingredients, made.notes, seconds, made.arithmetic)
         try:
+            outcome = replace(outcome, replaces=_replaced(job, known))
             with atomic.replacing(job.target, atomic.mode_of(job.source)) as file:
                 file.write(made.data)
                 self._check_replaceable(job, known)
@@ -185,7 +187,9 @@ class Records:
         other = self._made.get(identity(job.target) or (0, 0))
         if other:  # a disk that does not tell large letters from small ones
             raise ImageError(f"{job.target} is the result of {other} already: restore them apart")
-        if self.settings.overwrite or not job.target.exists():
+        if job.target.is_dir():
+            raise ImageError(f"{job.target} is a folder: expected another place for the result")
+        if self.settings.overwrite or not os.path.lexists(job.target):
             return
         if not known or not known.output_sha256:
             raise ImageError(f"{job.target} exists already: pass --overwrite to replace it")
@@ -225,7 +229,7 @@ def clean_up(jobs: Iterable[Job]) -> None:
 
 def _replaced(job: Job, known: Entry | None) -> str:
     """Say what a result takes the place of."""
-    if not job.target.exists():
+    if not os.path.lexists(job.target):
         return ""
     is_ours = known and known.output_sha256 and _sha256_of(job.target) in {known.output_sha256, known.replaced_sha256}
     return "the earlier result" if is_ours else "the file that was there"

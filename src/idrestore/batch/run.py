@@ -43,8 +43,8 @@ def restore_files(
     records = Records(settings, restorer.model.sha256, manifest, (job.source for job in jobs))
     records.plan(jobs)
     clean_up(jobs)
-    suspects = [job for job in jobs if records.is_suspect(job)]
-    trusted = [job for job in jobs if job not in set(suspects)]
+    suspects = dict.fromkeys(job for job in jobs if records.is_suspect(job))
+    trusted = [job for job in jobs if job not in suspects]
     pool = ThreadPoolExecutor(settings.workers, "idrestore")
     try:
         for part in (trusted, *([job] for job in suspects)):

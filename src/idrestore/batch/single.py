@@ -60,6 +60,8 @@ def in_python(text: str) -> str:
 
     >>> in_python("--no-guard restores all, --max-pixels is the limit: pass --overwrite")
     'guard=False restores all, max_pixels is the limit: pass overwrite=True'
+    >>> in_python("trip--paris.jpg cannot be read")
+    'trip--paris.jpg cannot be read'
     """
     switches = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, bool)}
 
@@ -67,4 +69,4 @@ def in_python(text: str) -> str:
         name = flag[2].replace("-", "_")
         return f"{name}={not flag[1]}" if name in switches else name
 
-    return re.sub(r"--(no-)?([a-z]+(?:-[a-z]+)*)", named, text)
+    return re.sub(r"(?<![\w/.-])--(no-)?([a-z]+(?:-[a-z]+)*)", named, text)

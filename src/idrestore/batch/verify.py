@@ -22,8 +22,8 @@ class Verdict(NamedTuple):
 def verify(out: Path) -> Iterator[Verdict]:
     """Look at every result that the manifests of a folder know, and at what runs were to make and did not.
 
-    Each file is read twice: for its hash, and decoded to the last pixel. Raise `ManifestError`, before the first, if
-    there is no manifest, or one that cannot be read.
+    Each file is read twice: for its hash, and decoded to the last pixel (of several pages, the first). Raise
+    `ManifestError`, before the first, if there is no manifest, or one that cannot be read.
     """
     if not out.exists():
         raise ManifestError(f"{out}: no such folder, expected one that restore wrote results to")

@@ -14,7 +14,10 @@ def accompany(source: Path, target: Path, keep_dates: bool) -> tuple[str, ...]:
 
     A sidecar is IMG_1.xmp or IMG_1.jpg.xmp beside IMG_1.jpg. One that is there with other contents is never replaced.
     """
-    notes = tuple(filter(None, (_copied(sidecar, source, target) for sidecar in sidecars(source))))
+    try:
+        notes = tuple(filter(None, (_copied(sidecar, source, target) for sidecar in sidecars(source))))
+    except OSError as error:
+        notes = (f"sidecars were not looked for ({error.strerror})",)
     if keep_dates:
         try:
             dates = source.stat()

@@ -224,7 +224,8 @@ def mended(file: BinaryIO, complaint: str) -> tuple[BinaryIO, str]:
             raise DamagedError("its last scans are missing")
         return io.BytesIO(data.removesuffix(b"\xff") + _END), "warning"
     if not re.search("|".join(_HARMLESS), complaint):
-        raise DamagedError(complaint.strip().splitlines()[-1].removeprefix("VipsJpeg: "))
+        lines = complaint.strip().splitlines() or ["its data are wrong"]  # another thread may have read libvips' words
+        raise DamagedError(lines[-1].removeprefix("VipsJpeg: "))
     return file, "error"
 
 

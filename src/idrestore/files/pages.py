@@ -60,16 +60,16 @@ def is_mask(data: bytes) -> bool:
     return bool(page.integer(tiff.SUBFILE, 0) & _MASK)
 
 
-def joined(results: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return one file of the pages of several, as `image.encode` makes them, each with the page that it came from.
+def joined(results: Iterable[tuple[bytes, exif.Directory]]) -> bytes:
+    """Return one file of the pages of several, as `image.encode` makes them, each with the tags that are `kept`.
 
     Raise `ImageError` where it would have more than 4 GiB.
     """
     whole, link = bytearray(), 4
-    for result, original in results:
+    for result, own in results:
         start = len(whole)
         whole += result + bytes(len(result) % 2)
-        tags = _moved(result, start) | _kept(original)
+        tags = _moved(result, start) | own
         place = len(whole)
         whole += exif.laid_out(tags, "<", place)
         whole += bytes(len(whole) % 2)
@@ -89,7 +89,8 @@ def _moved(result: bytes, start: int) -> exif.Directory:
     return tags
 
 
-def _kept(original: bytes) -> exif.Directory:
+def kept(original: bytes) -> exif.Directory:
+    """Return the tags of a file's first page that say what it is among others."""
     page = next(tiff.directories(io.BytesIO(original)))
     found = {tag: page.entries[tag] for tag in _KEPT if tag in page.entries}
     values = {tag: exif.Value(entry.type, entry.number, page.bytes(tag)) for tag, entry in found.items()}

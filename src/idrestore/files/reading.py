@@ -98,9 +98,14 @@ def read(source: Path | str | bytes, max_pixels: int = MAX_PIXELS, name: str = "
 
 
 def thumbnail(source: Path | bytes, side: int, quality: int = 60) -> bytes:
-    """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`."""
+    """Return a WebP of a photo, upright, in sRGB, without metadata, at most `side` px; raise `ImageError`.
+
+    A picture of more than `MAX_PIXELS` is refused, as by `read`.
+    """
     with _opened(source) as (row, file, contents):
-        image, _ = colour.as_rgb(_decoded(contents, row.open(file)))
+        opened = row.open(file)
+        _check_size(opened, MAX_PIXELS)
+        image, _ = colour.as_rgb(_decoded(contents, opened))
         image = image.thumbnail_image(side, size="down", export_profile="srgb")
         return bytes(image.webpsave_buffer(Q=quality, keep=pyvips.enums.ForeignKeep.NONE))
 

@@ -1,5 +1,6 @@
 """A photo into a file: whole or not at all, with the alpha and metadata of the one it came from."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def write(
     quality: int | None = None,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Write `pixels` with the alpha and metadata of `like`; return what was lost, in words.
+    """Write `pixels`, RGB, with the alpha and metadata of `like`, or RGBA; return what was lost, in words.
 
     The suffix of `path` decides the format: PNG and TIFF are lossless; `quality` (1 to 100) is by
     default about that of `like` for JPEG from JPEG, with its chroma sampling and progressive as it was, else 95
@@ -46,7 +47,7 @@ def write(
     ()
     """
     path = Path(path)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise ImageError(f"{path} already exists: choose another name, or allow overwriting")
     data, losses = encode(pixels, path, like, quality)
     try:
@@ -62,6 +63,8 @@ def encode(pixels: Pixels, path: Path | str, like: Photo, quality: int | None = 
     target = _target(Path(path))
     if quality is not None and not 1 <= quality <= 100:
         raise ImageError(f"quality is {quality}: expected 1 to 100")
+    if like.alpha is not None and pixels.ndim == 3 and pixels.shape[2] == 4:
+        like, pixels = replace(like, alpha=pixels[..., 3]), pixels[..., :3]
     photo = replace(like, pixels=pixels)
     block = metadata.exif_block(photo, target)
     try:

@@ -38,7 +38,8 @@ def at_full_size(photos: list[Photo], result: Result, request: Request) -> Resul
     """Change the first of `sizes` as the last was."""
     for photo, half in reversed(list(pairwise(photos))):
         result = _as_half(photo, half, result, request if photo is photos[0] else request.of_half)
-    return result if len(photos) == 1 else replace(result, notes=(*result.notes, SOFT.format(2 ** (len(photos) - 1))))
+    is_told = len(photos) > 1 and result.changed
+    return replace(result, notes=(*result.notes, SOFT.format(2 ** (len(photos) - 1)))) if is_told else result
 
 
 def _as_half(photo: Photo, half: Photo, result: Result, request: Request) -> Result:

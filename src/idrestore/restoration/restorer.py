@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -182,10 +182,6 @@ class Restorer:
             notes = (TOO_SMALL,) if evidence.is_too_small(seen) and not is_told else ()
             result = Result(seen.array.copy(), self._found([plan], request)[0], None, False, notes, self.arithmetic)
         return Work(halves.at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
-
-    def restore_all(self, images: Iterable[pixels.Picture], **steering: Any) -> list[Result]:
-        """Restore photos of any sizes, one after the other; `steering` is that of `restore`, the same for all."""
-        return [self.restore(image, **steering) for image in images]
 
     def find(
         self,

@@ -280,7 +280,7 @@ class Rules:
         speaks = ("clean",) if {*seen.undone} - {"rain"} else ("clean", "blur")
         before = self.hazy_odds[0 if not seen.undone else 1 if seen.undone[-1] == "rain" else 2]
         it, against, gives = (
-            sum(one_hot(names, name) for name in group) for group in (("haze",), speaks, ("clean", "blur"))
+            sum(one_hot(names, name).to(rows) for name in group) for group in (("haze",), speaks, ("clean", "blur"))
         )
         for_it, not_it = before * odds(seen.haze) * (rows @ it), rows @ against  # (1, M) each
         doubt = rows @ (it + gives)
