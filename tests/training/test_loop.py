@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from idrestore.metrics import psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
-from idrestore.model.network import RestorationNetwork
+from idrestore.model.network import CLASSIFIERS, RestorationNetwork
 from idrestore.training.loop import held_out_batch, train
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 from idrestore.training.run import RULES, Run, TrainingError, TrainingStoppedError
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), affine_refiner=())
+FAST = dataclasses.replace(FAST, haze_classifier=(), rain_classifier=())  # they learn alone
 COLLECT, INTEGRATE = 3, 3
 TOLD = StageConfig(told=1.0)
 
@@ -409,6 +412,16 @@ def test_validation_is_the_same_at_every_call(photo_folder):
     assert run.validate(one) == table
 
 
+def test_samples_of_validation_are_like_those_that_a_recipe_learns_from(photo_folder, monkeypatch):
+    made = []
+    monkeypatch.setattr("idrestore.data.loader.Samples.__init__", lambda self, *_, **how: made.append(how))
+    monkeypatch.setattr("idrestore.data.loader.Samples.batch", lambda *_: Batch(*[torch.zeros(1)] * 3))
+    data = DataConfig((str(photo_folder),), scenes=True, synthesis="both", web=0.5)
+    held_out_batch(recipe(data=data), Photos(list_photos(photo_folder)[:1], (1.0,), 16))
+    assert made
+    assert all(how == {"synthesis": "both", "scenes": True, "from_web": 0.5} for how in made)
+
+
 def test_one_stage_is_enough(tmp_path, photo_folder):
     collected = recipe(photo_folder, integrate=StageConfig(0, patch=16), save_every=99)
     model = checkpoint.load(train(collected, tmp_path / "collect"))
@@ -568,7 +581,9 @@ def test_only_the_named_parts_learn():
 
 @pytest.mark.parametrize("kind", ["haze", "rain"])
 def test_a_classifier_learns_alone_and_nothing_else_works(kind):
-    run, works = Run(recipe(model=FAST, learn=(f"{kind}_classifier",), optimizer=OptimizerConfig(0.01, 0.01))), []
+    name, works = f"{kind}_classifier", []
+    model = dataclasses.replace(FAST, **{name: (4, 10, 14)})
+    run = Run(recipe(model=model, learn=(name,), optimizer=OptimizerConfig(0.01, 0.01, ema=0.5)))
     run.network.stem.register_forward_hook(lambda *_: works.append(1))
     run.average.stem.register_forward_hook(lambda *_: works.append(1))
     clean = torch.rand(6, 3, 32, 32)
@@ -579,11 +594,38 @@ def test_a_classifier_learns_alone_and_nothing_else_works(kind):
         float(run.learn(batch, StageConfig(loss=LossWeights(0.0, presence=1.0, classification=0.0)))["loss"][0])
         for _ in range(45)
     ]
-    run.validate(batch)
+    table = run.validate(batch)
     assert not works
     assert losses[-1] < losses[0] / 3
+    assert {row: table[row]["right"] for row in table} == {kind: 1.0, "clean": 1.0}
+    assert run.score(table) == 1
+    assert run.score({kind: {"right": 0.25, "output": 9.0}, "clean": {"right": 1.0, "output": 60.0}}) == 0.625
     changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {f"{kind}_classifier"}
+
+
+@pytest.mark.parametrize("name", ["haze_classifier", "rain_classifier"])
+def test_a_classifier_that_would_stay_untrained_is_refused(tmp_path, name):
+    model = dataclasses.replace(FAST, **{name: (4, 10, 14)})
+    message = rf"model.{name}: it would not learn with the rest; .* \(recipes/{name}.toml\)"
+    for learn in ((), ("stem",), (name, "stem")):
+        with pytest.raises(TrainingError, match=message):
+            Run(recipe(model=model, learn=learn))
+    known = tmp_path / "known.safetensors"
+    checkpoint.save(known, RestorationNetwork(model), {})
+    Run(recipe(model=model, start=str(known)))  # it stays as it is
+    assert all((RECIPES / f"{each}.toml").is_file() for each in CLASSIFIERS)
+
+
+@pytest.mark.parametrize("learn", [("output",), ("output", "hub"), ("output", "hub.left_map")])
+def test_what_does_not_learn_does_not_behind_the_boundary_either(learn):
+    before = tuple(part for part in learn if part != "hub.left_map")
+    run = Run(recipe(learn=before))
+    run.config = dataclasses.replace(run.config, learn=learn)
+    run.integrate()
+    learning = {name for name, p in run.network.named_parameters() if p.requires_grad and name.startswith("hub")}
+    hub = {f"hub.{name}" for name in dict(run.network.hub.named_parameters())}
+    assert learning == {name for name in hub if name in learn or "hub" in learn}
 
 
 @pytest.mark.parametrize("kind", ["noise", "rain"])

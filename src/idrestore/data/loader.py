@@ -296,12 +296,28 @@ def _outlive_signals(_: int) -> None:
 
 
 def validation_batch(
-    photos: Photos, degradations: Sequence[str], patch: int, seed: int, each: int, synthesis: Synthesis = "plain"
+    photos: Photos,
+    degradations: Sequence[str],
+    patch: int,
+    seed: int,
+    each: int,
+    synthesis: Synthesis = "plain",
+    scenes: bool = False,
+    from_web: float = 0.0,
 ) -> Batch:
     """Return `each` samples of every degradation that can be synthesised, and of mixtures: a function of the seed."""
     parts = []
     for name in (*(name for name in degradations if name in NAMES), MIXTURE):
-        samples = Samples(photos, degradations, {name: 1.0}, patch, seed, synthesis=synthesis)
+        samples = Samples(
+            photos,
+            degradations,
+            {name: 1.0},
+            patch,
+            seed,
+            synthesis=synthesis,
+            scenes=scenes,
+            from_web=from_web,
+        )
         parts.append(samples.batch(range(each)))
     return Batch(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

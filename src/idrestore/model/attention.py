@@ -22,9 +22,10 @@ class Intensified(NamedTuple):
 class SupervisedDegradationAttention(nn.Module):
     """SDAM: gate features by a side image that must look like the degraded photo (supplement, Sec. 2).
 
-    It has the shape of MPRNet's supervised attention and another purpose. Gradients stop at its input, so it cannot
-    disturb the backbone. `kind="clean"` is the released research code's way: the degraded photo is added to the side
-    image, whose target is then the clean photo (with `degraded` as target that sum would be solved by zero).
+    It has the shape of MPRNet's supervised attention and another purpose. With `stop_gradient`, gradients stop at its
+    input, so it cannot disturb the backbone. `kind="clean"` is the released research code's way: the degraded photo is
+    added to the side image, whose target is then the clean photo (with `degraded` as target that sum would be solved
+    by zero).
     """
 
     def __init__(self, dim: int, kind: Attention, stop_gradient: bool) -> None:

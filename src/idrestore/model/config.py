@@ -105,7 +105,7 @@ class ModelConfig:
     routing: Routing = "learned"
     """`even` has no routers: all degradations have the same share unless ingredients are given (ablation)."""
     predictor: Predictor = "separate"
-    """One parameter predictor a degradation (paper), or one trunk with a light head each."""
+    """One parameter predictor an operation (paper), or one trunk with a light head each."""
     query_stride: int = 1
     """Hub attention asks one query per this many pixels of a level, each way; 1 is the paper's."""
     integration: Integration = "pca"
@@ -293,4 +293,4 @@ PRESETS: dict[str, ModelConfig] = {
         pooling="mean_and_deviation",
     ),
 }
-"""`paper` for fidelity, `fast` for machines without a GPU (the default), `tiny` for tests."""
+"""`paper` for fidelity (the defaults of `ModelConfig`), `fast` for machines without a GPU, `tiny` for tests."""

@@ -22,8 +22,8 @@ def prepare(network: RestorationNetwork, half: bool = False) -> RestorationNetwo
 
     Operations and refiners of a share of 0 are not computed, and routers not asked where ingredients are given. `half`
     stores convolutions' weights in bf16, for use under `torch.autocast`, which would convert them at every call; those
-    of the blur-kernel estimator and of the haze classifier, which work in fp32, and those that are mixed, more exactly
-    so, stay in fp32. What is decided by ingredients alone is kept: the tiles of a photo have the same.
+    of the blur-kernel estimator and of the classifiers, which work in fp32, and those that are mixed, more exactly so,
+    stay in fp32. What is decided by ingredients alone is kept: the tiles of a photo have the same.
     """
     prepared = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(prepared.hub, IngredientHub):

@@ -179,7 +179,8 @@ def fit_routers(network: RestorationNetwork, recipe: TrainConfig) -> None:
     """Let the newest routers tell their degradation from all others.
 
     Nothing else changes any more, so each router is fitted to pooled vectors that are computed once: of samples of the
-    new degradation, told that it is there, and of all old ones and their mixtures, as the old routers see them.
+    new degradation, told that it is there, and of those that the network was first made for and their mixtures, as the
+    old routers see them.
     """
     config = network.config
     new = _look(network, recipe, {config.degradations[-1]: 1.0}, NUM_NEW)

@@ -50,7 +50,8 @@ def _large_enough(photos: PairedPhotos, side: int) -> PairedPhotos:
 def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
     """Return the same few samples of every degradation that can be synthesised, and mixtures, at every call."""
     patch = (config.integrate if config.integrate.steps else config.collect).patch
-    return validation_batch(photos, config.model.degradations, patch, config.seed + 1, each, config.data.synthesis)
+    how = config.data.synthesis, config.data.scenes, config.data.web
+    return validation_batch(photos, config.model.degradations, patch, config.seed + 1, each, *how)
 
 
 def train(

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from idrestore.metrics import psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import CLASSIFIERS, RestorationNetwork
+from idrestore.model.outputs import NetworkOutput
 from idrestore.restoration.rules import Rules
 from idrestore.training import distributed
 from idrestore.training.losses import Confusions, Typical, losses
@@ -49,8 +50,9 @@ class Run:
         self.network = RestorationNetwork.from_seed(config.model, config.seed)
         self.teacher: RestorationNetwork | None = None
         """The model that the run starts from, where something of it is distilled or kept"""
-        if config.start:
-            start = checkpoint.load(config.start).network
+        start = checkpoint.load(config.start).network if config.start else None
+        self._check_classifiers(start)
+        if start is not None:
             self._start_from(start)
             if config.is_taught:
                 self.teacher = start.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -66,6 +68,16 @@ class Run:
         self.confusions = Confusions(len(config.model.degradations))
         self.best = -math.inf
         self.optimizer = self._make_optimizer()
+
+    def _check_classifiers(self, start: RestorationNetwork | None) -> None:
+        """Refuse a classifier that would be shipped untrained: it learns alone."""
+        for name in CLASSIFIERS:
+            known = start is not None and getattr(start.config, name)
+            if getattr(self.config.model, name) and not known and self.config.learn != (name,):
+                raise TrainingError(
+                    f"model.{name}: it would not learn with the rest; leave it out, and train it afterwards "
+                    f"(recipes/{name}.toml)"
+                )
 
     def _start_from(self, other: RestorationNetwork) -> None:
         """Take over the parameters, and the hub of the stage that they were trained for."""
@@ -84,10 +96,10 @@ class Run:
         """Let only the parameters and parts of these names learn."""
         parameters = dict(self.network.named_parameters())
         for part in sorted(learning):
-            if not any(f"{name}.".startswith(f"{part}.") for name in parameters):
+            if not any(_is_part(name, [part]) for name in parameters):
                 raise TrainingError(f"learn: got {part!r}, expected parameters of the network, or parts of it")
         for name, parameter in parameters.items():
-            parameter.requires_grad_(f"{name}.".startswith(tuple(f"{part}." for part in learning)))
+            parameter.requires_grad_(_is_part(name, learning))
 
     def _make_optimizer(self, previous: torch.optim.Optimizer | None = None) -> torch.optim.Optimizer:
         """Make an optimiser, keeping the moments of the parameters that `previous` had already."""
@@ -108,6 +120,9 @@ class Run:
         before = self.network.hub
         assert isinstance(before, PriorHub)
         self.network.hub = integrate(before, self.config.model.integration, self.config.seed)
+        if self.config.learn:
+            for name, parameter in self.network.hub.named_parameters(prefix="hub"):
+                parameter.requires_grad_(parameter.requires_grad and _is_part(name, self.config.learn))
         distributed.share(self.network)
         self.average.hub = copy.deepcopy(self.network.hub).requires_grad_(False)
         self.optimizer = self._make_optimizer(self.optimizer)
@@ -131,7 +146,7 @@ class Run:
         present = self.network.presence(batch.degraded, batch.clean, batch.ingredients)
         terms = losses(output, *truth, stage.loss, config.model.attention, decided, present)
         loss = terms.total(self.weights(batch.ingredients))
-        seen = _observe(batch, output.restored, output.logits[:, :1])  # the others may be told
+        seen = _observe(batch, output._replace(logits=output.logits[:, :1]), present)  # the others may be told
         seen["found"] = output.logits[:, 0].detach().softmax(dim=1)
         seen["counted"] = (~wrong).float()
         seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
@@ -173,7 +188,7 @@ class Run:
         for k, draw in enumerate(chance.random(len(told))):
             if draw < stage.wrong and mistakes[k].any():
                 told[k] = alone[chance.choice(len(alone), p=mistakes[k] / mistakes[k].sum())]
-            elif kept[k] and draw > 0.5:  # as the first of two passes is, of which the other is to come as before
+            elif kept[k] and draw > 0.5:  # a first pass undoes one degradation and leaves the others to the second
                 told[k] = alone[chance.choice(ingredients[k].nonzero()[:, 0].tolist())]
         return told
 
@@ -249,15 +264,32 @@ class Run:
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> dict[str, Any]:
-        """Restore held-out samples with the averaged weights, the routers deciding, and return the log's table."""
+        """Restore held-out samples with the averaged weights, the routers deciding, and return the log's table.
+
+        Where a classifier learns alone, `right` is how often it is.
+        """
         seen: dict[str, list[Tensor]] = defaultdict(list)
         for start in range(0, len(batch.degraded), 8):
             part = self._placed(Batch(*(tensor[start : start + 8] for tensor in batch)))
             with self._autocast():
                 output = self.average.restore_whole(part.degraded, RULES)
-            for name, values in _observe(part, output.restored, output.logits).items():
+            present = self.average.presence(part.degraded, part.clean, part.ingredients)
+            for name, values in _observe(part, output, present).items():
                 seen[name].append(values)
         return table({name: torch.cat(values) for name, values in seen.items()}, self.config)
+
+    def score(self, table: Mapping[str, Mapping[str, float]]) -> float:
+        """Return by what the best model is chosen, from a table of `validate`: PSNR (dB), or how often a classifier is
+        right.
+
+        The PSNR of clean photos does not count: that of one that is left alone has no bound, and would outweigh the
+        others.
+        """
+        if self.network.only_classify:
+            counted = [row["right"] for row in table.values()]
+        else:
+            counted = [row["output"] for name, row in table.items() if name != "clean"] or [60.0]
+        return sum(counted) / len(counted)
 
     def finish(self, steps: int) -> None:
         """End the second stage in so many steps, the learning rate falling from here on; raise `ValueError`."""
@@ -299,19 +331,30 @@ class Run:
         self.step, self.best = state["step"], state["best"]
 
 
+def _is_part(name: str, parts: Iterable[str]) -> bool:
+    """Tell whether a parameter is one of these, or belongs to one of these parts."""
+    return any(f"{name}.".startswith(f"{part}.") for part in parts)
+
+
 def _turned(photo: Tensor, way: int) -> Tensor:
     """Return a photo (3, H, H) turned by quarters, way 0 to 3, or mirrored and turned, 4 to 7."""
     return torch.rot90(photo.flip(2) if way >= 4 else photo, way % 4, (1, 2))
 
 
-def _observe(batch: Batch, restored: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    """Return per-sample numbers: ingredients (B, K), input and output PSNR (B,), is the first ingredient right (B,)."""
-    first = logits.detach().softmax(dim=2).mean(dim=1).argmax(dim=1, keepdim=True)
+def _observe(batch: Batch, output: NetworkOutput, present: Tensor | None) -> dict[str, Tensor]:
+    """Return per-sample numbers: ingredients (B, K), input and output PSNR (B,), is what is named right (B,).
+
+    That is the first ingredient, or what a classifier that learns alone says of what is `present` (B,).
+    """
+    first = output.logits.detach().softmax(dim=2).mean(dim=1).argmax(dim=1, keepdim=True)
+    right = batch.ingredients.gather(1, first)[:, 0] > 0
+    if output.classified is not None and present is not None:
+        right = (output.classified > 0) == (present > 0.5)
     return {
         "ingredients": batch.ingredients,
         "input": psnr_batch(batch.degraded, batch.clean).clamp(max=60),
-        "output": psnr_batch(restored.detach().float().clamp(0, 1), batch.clean).clamp(max=60),
-        "right": (batch.ingredients.gather(1, first)[:, 0] > 0).float(),
+        "output": psnr_batch(output.restored.detach().float().clamp(0, 1), batch.clean).clamp(max=60),
+        "right": right.float(),
     }
 
 

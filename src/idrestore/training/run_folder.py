@@ -72,15 +72,11 @@ class RunFolder:
                 file.write(json.dumps({"step": self.run.step, **entry}) + "\n")
 
     def save_model(self, validation: Batch) -> None:
-        """Validate, and write the averaged weights as the last model, and as the best if they are.
-
-        Clean photos do not count: the PSNR of one that is left alone has no bound, and would outweigh the others.
-        """
+        """Validate, and write the averaged weights as the last model, and as the best if they are."""
         if not self.writes:
             return
         table = self.run.validate(validation)
-        counted = [row["output"] for name, row in table.items() if name != "clean"] or [60.0]
-        mean = sum(counted) / len(counted)
+        mean = self.run.score(table)
         self.log(event="validation", mean=round(mean, 3), degradations=table)
         card = {"step": self.run.step, "recipe": plain(self.run.config), "validation": table}
         checkpoint.save(self.path / "last.safetensors", self.run.average, card)
