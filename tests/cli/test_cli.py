@@ -193,6 +193,8 @@ def test_an_unwritable_folder_is_said(tmp_path, model):
         ["explain", "{tmp}/a.png", "-o", "{tmp}/out"],
         ["degrade", "{tmp}/a.png", "-o", "{tmp}/out", "--kind", "haze"],
         ["train", "recipes/smoke.toml", "-o", "{tmp}/out", "--photos", "{tmp}"],
+        ["ablate", "recipes/ablations/clean.toml", "-o", "{tmp}/out", "--photos", "{tmp}", "--data", "a={tmp}:clean"],
+        ["pack", "{tmp}", "-o", "{tmp}/out"],
     ],
 )
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, arguments):

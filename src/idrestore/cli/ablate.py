@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import SOME_FAILED, Bar, complain, out_console, refuse
+from idrestore.cli.console import SOME_FAILED, Bar, complain, make_folder, out_console, refuse
 
 
 def ablate_command(
@@ -26,6 +26,7 @@ def ablate_command(
         if not any(out.glob("*/*/log.jsonl")):  # else it is the same command going on
             check_free([out / "table.md", out / "table.json"], advice="choose another folder")
         plan = ablate.Grid.from_toml(grid, base, photos or [])
+        make_folder(out)
         with Bar(1) as bar:
             table = ablate.ablate(plan, parse_data(data), out, bar.step)
     except (ValueError, OSError, ImportError) as error:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import out_console, refuse
+from idrestore.cli.console import make_folder, out_console, refuse
 
 
 def pack_command(
@@ -23,6 +23,7 @@ def pack_command(
         found = find_photos(photos)
         if not found:
             refuse("photos: got none, expected folders of photos")
+        make_folder(out)
         side = pack(found, out, megabytes)
     except (ValueError, OSError) as error:
         refuse(str(error))
