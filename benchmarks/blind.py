@@ -3,10 +3,10 @@
     python benchmarks/blind.py sheets OUT FOLDER... [--seed 0] [--side 512] [--model fast]
     python benchmarks/blind.py count OUT ANSWERS.json        count the answers
 
-`sheets` restores the middle of every photo of the folders (`--side` pixels at most) and draws it beside what it was
+`sheets` restores every photo of the folders and draws its middle (`--side` pixels at most) beside that of what it was
 made from, left or right by chance (seeded), with a detail of each enlarged: OUT/FIRST-LAST.png, `ACROSS` photos side by
-side, and OUT/key.json, not for the judge's eyes.
-Answers are `{"1": "left", "2": "same", ...}`: which side looks better.
+side, and OUT/key.json, not for the judge's eyes. Answers are `{"1": "left", "2": "same", ...}`: which side looks
+better. `count` counts them by the photos' folders.
 """
 
 import argparse
@@ -36,14 +36,16 @@ def sheets(out: Path, folders: list[Path], model: str, seed: int, side: int) -> 
     out.mkdir(parents=True)
     key, page = {}, []
     for number, path in enumerate(photos, 1):
-        degraded = middle(read_8_bit(path), side)
-        result = restorer.restore(degraded)
+        photo = read_8_bit(path)
+        result = restorer.restore(photo)
+        degraded, restored = middle(photo, side), middle(result.image, side)
         restored_on = chance.choice(SIDES)
-        pair = [degraded, result.image] if restored_on == "right" else [result.image, degraded]
-        box = most_different(degraded, result.image, degraded)
+        pair = [degraded, restored] if restored_on == "right" else [restored, degraded]
+        box = most_different(degraded, restored, degraded)
         panels = [Panel(f"{number} {name}", pixels, "") for name, pixels in zip(SIDES, pair, strict=True)]
         page.append(draw(panels, box))
-        key[str(number)] = {"photo": path.name, "restored": restored_on, "found": next(iter(result.ingredients))}
+        found = next(iter(result.ingredients))
+        key[str(number)] = {"folder": path.parent.name, "photo": path.name, "restored": restored_on, "found": found}
         if len(page) == ACROSS or number == len(photos):
             write(out / f"{number - len(page) + 1:02}-{number:02}.png", page)
             page = []
@@ -64,18 +66,18 @@ def write(path: Path, figures: list[Pixels8]) -> None:
 
 
 def count(out: Path, answers: Path) -> None:
-    """Print how often the restored photo was called better, the same and worse, by what was found in it."""
+    """Print how often the restored photo was called better, the same and worse, by the folder of the photos."""
     key, said = json.loads((out / "key.json").read_text()), json.loads(answers.read_text())
     if set(said) != set(key):
         raise SystemExit(f"{answers}: expected an answer for each of 1 to {len(key)}, got {len(said)}")
     counts: dict[str, Counter[str]] = {}
     for number, row in key.items():
         verdict = {row["restored"]: "better", "same": "same"}.get(said[number], "worse")
-        for group in (row["found"], "all"):
+        for group in (row["folder"], "all"):
             counts.setdefault(group, Counter())[verdict] += 1
         if verdict == "worse":
             print(f"worse: {row['photo']} ({row['found']}), sheet {number}")
-    print("| found first | better | same | worse |\n|---|---|---|---|")
+    print("| folder | better | same | worse |\n|---|---|---|---|")
     for group in sorted(counts, key=lambda name: name == "all"):
         print(
             f"| {group} | " + " | ".join(str(counts[group][verdict]) for verdict in ("better", "same", "worse")) + " |"

@@ -4,21 +4,26 @@
 
 Measures the sets in `SETS` that the folder has, those that are named besides, as `idrestore evaluate --data` has them,
 clean photos, which must come back, and pictures of one colour. PSNR is taken after the best tone curve. `by itself` and
-`told` are mean changes in dB, told the one degradation that the set has; `lose` counts photos that lose more than 0.3
-dB by itself. A set's numbers are written to OUT as soon as they are there, and not measured again: an interrupted
-run goes on where it was. `--limit` takes so many photos of each set, evenly spread.
+`told` are mean changes in dB, told the one degradation that the set has, and `lacks` is what the first lacks to the
+second; `lose` counts photos that lose more than 0.3 dB by itself, and those that lose more than 0.5 are named. Of clean
+photos it also says how they come back when told each degradation in turn. A set's numbers are written to OUT as soon as
+they are there, and not measured again: an interrupted run goes on where it was. `--limit` takes so many photos of each
+set, evenly spread.
 """
 
 import argparse
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from idrestore.data.pairs import SetSpec, parse_set
+from idrestore.degradations import FIVE
+from idrestore.device import Precision
 from idrestore.evaluation.evaluate import evaluate
 from idrestore.evaluation.report import LOSS, Report, Row, Summary
 from idrestore.restoration.restorer import Restorer, load
@@ -35,7 +40,11 @@ SETS = {
 }
 """Folders of pairs, and what is wrong with the photos in them."""
 CLEAN = "cbsd68"
-SIDE = 96
+HARM = 0.5
+"""How much no photo should lose, dB."""
+LEAST = 30.0
+"""PSNR with which no clean photo should come back, dB."""
+SIDES = (40, 96)
 """Of pictures of one colour, px."""
 LEVELS = (0, 12, 60, 128, 200, 255)
 """Levels of red, green and blue that pictures of one colour have; 24 of their combinations are tried."""
@@ -57,9 +66,10 @@ def main() -> None:
     parser.add_argument("--out", "-o", type=Path, required=True)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--model", "-m", default="fast")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    restorer = load(given.model)
+    restorer = load(given.model, precision=given.precision)
     wanted = find_sets(given.folder, given.sets)
     reports = {
         name: measure(restorer, name, each, given.out / f"{name}.json", given.limit) for name, each in wanted.items()
@@ -82,18 +92,18 @@ def find_sets(folder: Path, texts: list[str]) -> dict[str, Set]:
 
 def measure(restorer: Restorer, name: str, wanted: Set, path: Path, limit: int | None) -> Report:
     """Return a set's report: read it where it was written before, else make and write it."""
-    about = {"sha256": restorer.model.sha256, "limit": limit}
+    about = {"sha256": restorer.model.sha256, "limit": limit, "arithmetic": restorer.arithmetic}
     if path.exists():
         report = Report.from_json(path.read_text())
         if report.about != about:
-            raise SystemExit(f"{path}: was measured with another model or limit; name another folder")
+            raise SystemExit(f"{path}: was measured with another model, limit or precision; name another folder")
         return report
     number = len(wanted.spec.find().matched)
     report = evaluate(
         restorer,
         {name: wanted.spec},
         lambda done, total: print(f"\r{name}: {done} of {total} ", end="", flush=True),
-        told=[wanted.told] if wanted.told else [],
+        told=[wanted.told] if wanted.told else FIVE,
         tone_matched=wanted.told is not None,
         shard=(1, max(1, -(-number // (limit or number)))),
         about=about,
@@ -104,28 +114,39 @@ def measure(restorer: Restorer, name: str, wanted: Set, path: Path, limit: int |
 
 
 def print_pairs(reports: Mapping[str, Report], sets: Mapping[str, Set]) -> None:
-    """Print the table of pairs."""
-    print(f"| set | photos | input | by itself | told | what | lose > {LOSS} | worst | named first |\n|" + "---|" * 9)
+    """Print the table of pairs, and the photos that lose."""
+    header = f"set | photos | input | by itself | told | what | lacks | lose > {LOSS} | worst | named first"
+    print(f"| {header} |\n|" + "---|" * 10)
     for name, report in reports.items():
-        told = [row.others[f"told {sets[name].told}"].psnr - row.psnr_input for row in report.rows]
+        told = np.mean([row.others[f"told {sets[name].told}"].psnr - row.psnr_input for row in report.rows])
         summary: Summary = report.summaries()[name]
+        alone = summary.gain.value
         worst = f"{Path(summary.worst.file).stem} {summary.worst.gain:+.2f}" if summary.worst else "–"
-        numbers = f"{summary.psnr_input.value:.2f} | {summary.gain.value:+.2f} | {np.mean(told):+.2f}"
-        cells = (name, summary.num_photos, numbers, sets[name].told, summary.losers, worst, named(report.rows))
+        changes = f"{alone:+.2f} | {told:+.2f} | {sets[name].told} | {told - alone:.2f}"
+        before = f"{summary.psnr_input.value:.2f}"
+        cells = (name, summary.num_photos, before, changes, summary.losers, worst, named(report.rows))
         print(f"| {' | '.join(map(str, cells))} |")
+    rows = [row for report in reports.values() for row in report.rows]
+    lost = [f"{row.set}/{Path(row.file).stem} {row.gain:+.2f}" for row in rows if row.gain < -HARM]
+    print(f"\n{len(lost)} of {len(rows)} photos lose more than {HARM} dB: {', '.join(lost) or 'none'}.")
 
 
 def print_clean(reports: Mapping[str, Report]) -> None:
-    """Print the table of clean photos."""
-    print("\n| clean photos | number | unchanged | PSNR of the others | worst | below 30 dB | named first |")
+    """Print the table of clean photos: by itself, and told what is not there."""
+    print(f"\n| clean photos | number | unchanged | PSNR of the others | worst | under {LEAST:.0f} dB | named first |")
     print("|" + "---|" * 7)
     for name, report in reports.items():
-        summary = report.summaries()[name]
-        worst = f"{Path(summary.worst.file).stem} {summary.worst.psnr:.2f}" if summary.worst else "–"
-        below = sum(row.psnr_restored < 30 for row in report.rows)
-        mean = summary.psnr_restored
-        cells = (name, summary.num_photos, mean.left_out, f"{mean.value:.2f}", worst, below, named(report.rows))
-        print(f"| {' | '.join(map(str, cells))} |")
+        print_kept(name, [row.psnr_restored for row in report.rows], named(report.rows))
+        for kind in FIVE:
+            print_kept(f"{name}, told {kind}", [row.others[f"told {kind}"].psnr for row in report.rows], "–")
+
+
+def print_kept(name: str, psnrs: Sequence[float], first: str) -> None:
+    """Print how clean photos come back, by their PSNR in dB."""
+    changed = [psnr for psnr in psnrs if psnr < math.inf]
+    mean, worst = (f"{f(changed):.2f}" if changed else "–" for f in (np.mean, min))
+    cells = (name, len(psnrs), len(psnrs) - len(changed), mean, worst, sum(psnr < LEAST for psnr in psnrs), first)
+    print(f"| {' | '.join(map(str, cells))} |")
 
 
 def named(rows: Sequence[Row]) -> str:
@@ -137,7 +158,7 @@ def named(rows: Sequence[Row]) -> str:
 def change_of_colours(restorer: Restorer) -> list[int]:
     """Return by how many levels pictures of one colour are changed at most, for each."""
     colours = np.random.default_rng(0).permutation(list(itertools.product(LEVELS, repeat=3)))[:24]
-    pictures = [np.full((SIDE, SIDE, 3), colour, np.uint8) for colour in colours]
+    pictures = [np.full((side, side, 3), colour, np.uint8) for side in SIDES for colour in colours]
     return [int(np.abs(restorer.restore(each).image.astype(int) - each).max()) for each in pictures]
 
 

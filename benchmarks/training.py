@@ -3,8 +3,8 @@
     python benchmarks/training.py RECIPE.toml --photos FOLDER [--steps 20] [--threads 2] [-o training.json]
 
 For each stage that the recipe has, takes some steps on samples made beforehand, then makes as many samples in this
-process alone, three times in turn; prints medians with the smallest and the largest. A share above 15 % would be felt
-where the worker that makes samples has no core of its own.
+process alone (and on the device that trains, if that is a GPU), three times in turn; prints medians with the smallest
+and the largest. A share above 15 % would be felt where the worker that makes samples has no core of its own.
 """
 
 import argparse
@@ -59,18 +59,27 @@ def _measure(config: TrainConfig, name: str, paths: list[Path], steps: int) -> d
         run.integrate()
     stage = getattr(config, name)
     samples = make_samples(config, stage, Photos(paths, config.data.scales, stage.patch), config.seed)
-    ready = list(batches(samples, stage.batch, 0, steps, 0))
+    ready = list(batches(samples, stage.batch, 0, steps, 0, device=run.device))
     run.learn(ready[0], stage)  # the first step warms up
     trained, made = [], []
     for turn in range(1, TURNS + 1):
         start = time.perf_counter()
         for batch in ready:
             run.learn(batch, stage)
+        _wait(run.device)
         trained.append(steps * stage.batch / (time.perf_counter() - start))
         start = time.perf_counter()
-        count = sum(len(batch.degraded) for batch in batches(samples, stage.batch, turn * steps, (turn + 1) * steps, 0))
+        stream = batches(samples, stage.batch, turn * steps, (turn + 1) * steps, 0, device=run.device)
+        count = sum(len(batch.degraded) for batch in stream)
+        _wait(run.device)
         made.append(count / (time.perf_counter() - start))
     return {"trained": trained, "made": made}
+
+
+def _wait(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _spread(values: list[float]) -> str:

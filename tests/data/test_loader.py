@@ -10,7 +10,7 @@ import torch
 from conftest import write_png
 
 from idrestore.data.layouts import list_photos
-from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos, validation_batch
+from idrestore.data.loader import MIXTURE, Batch, Photos, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos, read_8_bit
 from idrestore.degradations import NAMES
 
@@ -256,16 +256,6 @@ def test_pairs_that_are_too_small_are_refused(photo_folder, negatives):
 def test_sources_are_folders_and_files(photo_folder, map_photo):
     found = find_photos([photo_folder, map_photo])
     assert [path.name for path in found] == [*(f"photo{n}.png" for n in range(4)), "map.png"]
-
-
-@pytest.mark.parametrize("synthesis", ["plain", "camera", "both"])
-def test_validation_has_as_many_of_each_kind_and_depends_on_the_seed(photo_folder, synthesis):
-    photos = Photos(list_photos(photo_folder), (1.0,), 24)
-    one, again, other = (validation_batch(photos, NAMES, 24, seed, 3, synthesis) for seed in (1, 1, 2))
-    assert equal(one, again) and not torch.equal(one.degraded, other.degraded)
-    alone = one.ingredients[: 3 * len(NAMES)]
-    assert torch.equal(alone, torch.eye(len(NAMES)).repeat_interleave(3, dim=0))
-    assert ((one.ingredients[3 * len(NAMES) :] > 0).sum(dim=1) > 1).all()
 
 
 def test_the_synthesis_of_cameras_depends_on_seed_and_index_alone(photo_folder):

@@ -58,7 +58,8 @@ def test_the_grids_are_the_ablations_of_the_paper_and_more():
     assert [r.model.placement for r in values["placement"].recipes.values()] == ["3E", "2E+1D", "3D"]
     assert [r.model.num_priors for r in values["capacity"].recipes.values()] == [12, 24, 36, 48]
     assert [len(r.model.degradations) for r in values["clean"].recipes.values()] == [5, 6]
-    assert [r.model.integration for r in values["integration"].recipes.values()] == ["pca", "random", "frozen", "none"]
+    integrations = [r.model.integration for r in values["integration"].recipes.values()]
+    assert integrations == ["exact", "pca", "random", "frozen", "none"]
     assert len({(r.model.attention, r.model.stop_gradient) for r in values["attention"].recipes.values()}) == 5
     assert values["routing"].routings == ("soft", "hard", "oracle")
     assert len(values["quick"].seeds) > 1  # of one alone, differences of 1.3 dB were chance

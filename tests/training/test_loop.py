@@ -12,12 +12,13 @@ from small import FAST, one_hot, shaken
 from idrestore.data.degrade import gaussian_noise
 from idrestore.data.layouts import list_photos
 from idrestore.data.loader import MIXTURE, Batch, Photos, Samples
+from idrestore.degradations import NAMES
 from idrestore.metrics import psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import CLASSIFIERS, RestorationNetwork
-from idrestore.training.loop import held_out_batch, train
+from idrestore.training.loop import held_out_batch, make_samples, train
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
 from idrestore.training.run import RULES, Run, TrainingError, TrainingStoppedError
@@ -412,14 +413,30 @@ def test_validation_is_the_same_at_every_call(photo_folder):
     assert run.validate(one) == table
 
 
-def test_samples_of_validation_are_like_those_that_a_recipe_learns_from(photo_folder, monkeypatch):
+@pytest.mark.parametrize("synthesis", ["plain", "camera", "both"])
+def test_validation_has_as_many_of_each_kind_and_depends_on_the_seed(photo_folder, synthesis):
+    photos = Photos(list_photos(photo_folder)[:1], (1.0,), 24)
+    model = dataclasses.replace(MODEL, degradations=NAMES)
+    config = recipe(model=model, data=DataConfig(synthesis=synthesis), integrate=StageConfig(1, patch=24))
+    one, again, other = (held_out_batch(dataclasses.replace(config, seed=seed), photos, 3) for seed in (1, 1, 2))
+    assert all(map(torch.equal, one, again))
+    assert not torch.equal(one.degraded, other.degraded)
+    alone = one.ingredients[: 3 * len(NAMES)]
+    assert torch.equal(alone, torch.eye(len(NAMES)).repeat_interleave(3, dim=0))
+    assert ((one.ingredients[3 * len(NAMES) :] > 0).sum(dim=1) > 1).all()
+
+
+def test_validation_is_of_what_a_recipe_learns_from(photo_folder, monkeypatch):
     made = []
-    monkeypatch.setattr("idrestore.data.loader.Samples.__init__", lambda self, *_, **how: made.append(how))
-    monkeypatch.setattr("idrestore.data.loader.Samples.batch", lambda *_: Batch(*[torch.zeros(1)] * 3))
-    data = DataConfig((str(photo_folder),), scenes=True, synthesis="both", web=0.5)
-    held_out_batch(recipe(data=data), Photos(list_photos(photo_folder)[:1], (1.0,), 16))
-    assert made
-    assert all(how == {"synthesis": "both", "scenes": True, "from_web": 0.5} for how in made)
+    monkeypatch.setattr("idrestore.training.loop.Samples", lambda *how: made.append(how) or Samples(*how))
+    how = {"sigmas": (25.0,), "white": 0.4, "synthesis": "both", "degraded": 0.3, "scenes": True, "web": 0.5}
+    config = recipe(data=DataConfig((str(photo_folder),), ratios={"noise": 0.3, "low_light": 0.0, MIXTURE: 2.0}, **how))
+    photos = Photos(list_photos(photo_folder)[:1], (1.0,), 16)
+    batch = held_out_batch(config, photos, each=1)
+    assert ((batch.ingredients > 0).sum(dim=1)).tolist() == [1, 2]
+    learned = make_samples(config, config.integrate, photos, 0)
+    assert [each[6:] for each in made] == [tuple(how.values())] * 3
+    assert batch.degraded.shape[-1] == learned.patch
 
 
 def test_one_stage_is_enough(tmp_path, photo_folder):

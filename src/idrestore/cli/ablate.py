@@ -26,9 +26,11 @@ def ablate_command(
         if not any(out.glob("*/*/log.jsonl")):  # else it is the same command going on
             check_free([out / "table.md", out / "table.json"], advice="choose another folder")
         plan = ablate.Grid.from_toml(grid, base, photos or [])
+        sets = parse_data(data)
+        ablate.check(plan, sets, out)
         make_folder(out)
         with Bar(1) as bar:
-            table = ablate.ablate(plan, parse_data(data), out, bar.step)
+            table = ablate.ablate(plan, sets, out, bar.step)
     except (ValueError, OSError, ImportError) as error:
         refuse(str(error))
     except KeyboardInterrupt:

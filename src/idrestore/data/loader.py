@@ -18,7 +18,7 @@ from idrestore.data.camera import batch as camera
 from idrestore.data.degrade import gaussian_noise, sample, to_8_bit
 from idrestore.data.layouts import list_photos
 from idrestore.data.pairs import PairedPhotos, read_8_bit
-from idrestore.degradations import FIVE, NAMES
+from idrestore.degradations import FIVE
 
 MIXTURE = "mixture"
 """What a recipe's ratios call a sample of two or three degradations at once."""
@@ -293,33 +293,6 @@ def _outlive_signals(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
-
-
-def validation_batch(
-    photos: Photos,
-    degradations: Sequence[str],
-    patch: int,
-    seed: int,
-    each: int,
-    synthesis: Synthesis = "plain",
-    scenes: bool = False,
-    from_web: float = 0.0,
-) -> Batch:
-    """Return `each` samples of every degradation that can be synthesised, and of mixtures: a function of the seed."""
-    parts = []
-    for name in (*(name for name in degradations if name in NAMES), MIXTURE):
-        samples = Samples(
-            photos,
-            degradations,
-            {name: 1.0},
-            patch,
-            seed,
-            synthesis=synthesis,
-            scenes=scenes,
-            from_web=from_web,
-        )
-        parts.append(samples.batch(range(each)))
-    return Batch(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def find_photos(sources: Sequence[Path]) -> list[Path]:

@@ -191,6 +191,20 @@ class _Job(NamedTuple):
     folder: Path
 
 
+def check(grid: Grid, data: Mapping[str, SetSpec], folder: Path) -> list[_Job]:
+    """Return what `ablate` is to do; raise `ValueError` or `OSError` as it does."""
+    jobs = [
+        _Job(name, dataclasses.replace(recipe, seed=seed), folder / name / f"seed{seed}")
+        for seed, (name, recipe) in product(grid.seeds, grid.recipes.items())
+    ]
+    for routing in grid.routings:
+        find_sets(data, routing)
+    for job in jobs:
+        _check_photos(job.config)
+        _check_recipe(job)
+    return jobs
+
+
 def ablate(
     grid: Grid,
     data: Mapping[str, SetSpec],
@@ -205,15 +219,7 @@ def ablate(
     optimiser steps of all are done. Raises `ValueError` or `OSError` before anything is trained if photos, sets or the
     folder are not what they should be.
     """
-    jobs = [
-        _Job(name, dataclasses.replace(recipe, seed=seed), folder / name / f"seed{seed}")
-        for seed, (name, recipe) in product(grid.seeds, grid.recipes.items())
-    ]
-    for routing in grid.routings:
-        find_sets(data, routing)
-    for job in jobs:
-        _check_photos(job.config)
-        _check_recipe(job)
+    jobs = check(grid, data, folder)
     table = Table(grid, data, {name: _cost(recipe) for name, recipe in grid.recipes.items()})
     done, total = 0, sum(job.config.steps for job in jobs)
     for job in jobs:

@@ -1,5 +1,6 @@
 """The two-stage loop: collect task-oriented knowledge, integrate it into ingredients; readable top to bottom."""
 
+import dataclasses
 import math
 import time
 from collections import defaultdict
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from idrestore.data import web
-from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos, validation_batch
+from idrestore.data.loader import MIXTURE, Batch, Photos, SampleError, Samples, batches, find_photos
 from idrestore.data.pairs import PairedPhotos
+from idrestore.degradations import NAMES
 from idrestore.device import find_device
 from idrestore.files import image
 from idrestore.model.hub import PriorHub
@@ -48,10 +50,19 @@ def _large_enough(photos: PairedPhotos, side: int) -> PairedPhotos:
 
 
 def held_out_batch(config: TrainConfig, photos: Photos, each: int = 8) -> Batch:
-    """Return the same few samples of every degradation that can be synthesised, and mixtures, at every call."""
-    patch = (config.integrate if config.integrate.steps else config.collect).patch
-    how = config.data.synthesis, config.data.scenes, config.data.web
-    return validation_batch(photos, config.model.degradations, patch, config.seed + 1, each, *how)
+    """Return the same few samples, at every call, of all that the recipe draws, and made as it makes them.
+
+    Real pairs are not among them: where a recipe learns from these alone, they are of all that can be synthesised.
+    """
+    stage = config.integrate if config.integrate.steps else config.collect
+    made = [name for name in (*config.model.degradations, MIXTURE) if name in (*NAMES, MIXTURE)]
+    drawn = [name for name in made if config.data.ratios.get(name)]
+    parts = []
+    for name in drawn or made:
+        data = dataclasses.replace(config.data, ratios={name: 1.0}, pairs=())
+        samples = make_samples(dataclasses.replace(config, data=data), stage, photos, config.seed + 1)
+        parts.append(samples.batch(range(each)))
+    return Batch(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def train(
@@ -104,7 +115,6 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
     spacing = max(1, len(paths) // max(1, config.data.held_out))
     held = paths[::spacing][: config.data.held_out]
     photos = Photos([path for path in paths if path not in held] or paths, config.data.scales, smallest)
-    validation = held_out_batch(config, Photos(held or paths, config.data.scales, smallest))
     stages = [
         (name, begin, stage, make_samples(config, stage, photos, config.seed + begin))
         for name, begin, stage in (
@@ -112,6 +122,7 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
             ("integrate", config.collect.steps, config.integrate),
         )
     ]
+    validation = held_out_batch(config, Photos(held or paths, config.data.scales, smallest))
     if run.step == 0:
         files.start()
         files.log(event="start", recipe=plain(config), photos=len(paths), held_out=[path.name for path in held])
