@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from idrestore.model import checkpoint
+from idrestore.model.cost import costs
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
@@ -66,3 +67,18 @@ def test_the_results_that_the_page_prints_are_those_of_the_models_card():
         psnr, ssim = (card[name][f"{measure}_restored"] for measure in ("psnr", "ssim"))
         assert row[3].split("(")[0].strip() == f"{psnr:.2f}", name
         assert float(row[5]) == round(ssim, 3), name
+
+
+def test_the_sizes_that_pages_print_are_those_of_the_shipped_model():
+    """They used to be those of a network before."""
+    model = checkpoint.load("fast")
+    card, method = ((ROOT / "docs" / page).read_text() for page in ("guide/models.md", "method/method.md"))
+    rows = {row.name: row for row in costs(model.network)}
+    refiner = rows["additive_refiner.noise"]
+    size, of_refiner = (f"{row.parameters / 1e6:.2f} M" for row in (rows["all"], refiner))
+    others = f"{rows['all'].kmac - refiner.kmac - rows['additive_refiner.rain'].kmac:.0f} kMAC a pixel"
+    assert f"{size} parameters, {of_refiner} of them for noisy photos alone" in card
+    assert f"{others}, {refiner.kmac:.0f} for noisy and rainy photos" in card
+    assert f"{model.path.stat().st_size / 1e6:.1f} MB" in card
+    assert f"{size}, of which the additive refiners are {of_refiner} each" in method
+    assert f"{others}, or {refiner.kmac:.0f} for noisy or rainy photos" in method

@@ -114,7 +114,7 @@ class Rules:
     """... unless haze and darkness have more than this, which the filtered photo would bring back."""
     min_second_share: float = 0.03
     """A second degradation of this share is reason to route the restored photo again: noise hides haze and blur."""
-    sure_share: float = 0.5
+    sure_share: float = 0.55
     """A second pass is for a degradation that then has at least this share ..."""
     min_evidence: float = 0.075
     """... if the product of its shares, before (the largest) and after, is at least this ..."""
