@@ -18,8 +18,6 @@ Limits = tuple[float, float]
 
 ONE_COLOUR = 2
 """Levels of 255 by which the pixels of a picture of one colour may differ: JPEG and rounding."""
-SMALLEST_OF_ONE_COLOUR = 64
-"""Shorter side of a picture of which that is asked, px: a smaller one may be a part of anything."""
 SMALLEST_JUDGED = 32
 """Shorter side of a photo that shows enough to be judged, px."""
 SAMPLED = 512
@@ -112,8 +110,6 @@ class Evidence:
 
 def is_one_colour(photo: Photo) -> bool:
     """Tell whether all of a photo has one colour: nothing can be known of it, and nothing restored."""
-    if min(photo.colour.shape[:2]) < SMALLEST_OF_ONE_COLOUR:
-        return False
     colours = photo.colour.reshape(-1, 3)
     spread = colours.max(axis=0).astype(np.float64) - colours.min(axis=0)
     return bool((spread <= ONE_COLOUR * photo.white / 255).all())
