@@ -9,6 +9,7 @@ coarse means, which hold everywhere. The inputs are parts of the pictures in exa
 
 import hashlib
 import json
+import os
 import platform
 import re
 import sys
@@ -180,8 +181,8 @@ CASES: Mapping[str, Callable[[], Made]] = {
 
 def machine() -> str:
     """Return what hashes hold for: kernels differ by the model of a processor, not by its name and units alone."""
-    onednn = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__}, numpy {np.__version__}, {_processor()}, {onednn}"
+    units = [torch.backends.cpu.get_cpu_capability(), *filter(None, [os.environ.get("ONEDNN_MAX_CPU_ISA")])]
+    return f"torch {torch.__version__}, numpy {np.__version__}, {_processor()}, {', '.join(units)}"
 
 
 def _processor() -> str:
