@@ -1,22 +1,24 @@
 """What each of the rules between routers and result brings, and what it costs.
 
     python benchmarks/rules.py NAME=FOLDER... [NAME=FOLDER:degrade=haze+noise:limit=20...] [--rule lines --rule hazy...]
-        [--told noise+rain] [--tone-matched] [--enlarged 1.5]
+        [--set sure_share=0.5...] [--told noise+rain] [--tone-matched] [--enlarged 1.5]
 
 Sets are those of `idrestore evaluate --data`, rules those of `OFF` (docs/guide/explain.md). Prints a Markdown table, a
 row for each rule that changes photos of a set: how many; the mean PSNR (at most 60 dB) of all photos of the set as they
 are, without the rule, and as `Restorer.restore` does it; and what it changed for the photos for which it was best and
-worst. `--told` says what is wrong with all photos. `--tone-matched` takes PSNR after the best tone curve, for sets
-whose brightness is nobody's to know. `--enlarged` makes photos soft at the scale of a pixel first: the middle 340
-pixels of both are enlarged so many times, bicubically, and the degraded one is compressed as JPEG of quality 88.
+worst. `--set` has another value of a field of `Rules` in place of no rule. `--told` says what is wrong with all photos.
+`--tone-matched` takes PSNR after the best tone curve, for sets whose brightness is nobody's to know. `--enlarged` makes
+photos soft at the scale of a pixel first: the middle 340 pixels of both are enlarged so many times, bicubically, and
+the degraded one is compressed as JPEG of quality 88.
 """
 
 import argparse
+import ast
 import copy
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -111,13 +113,21 @@ def score(picture: Pixels8, clean: Pixels8, is_tone_matched: bool) -> float:
     return min(psnr(picture, clean), MOST)
 
 
+def changed(text: str) -> dict[str, Any]:
+    """Return the field and the value of FIELD=VALUE."""
+    field, _, value = text.partition("=")
+    if field not in {each.name for each in fields(Rules)}:
+        raise SystemExit(f"--set: got {text!r}, expected FIELD=VALUE, of a field of Rules")
+    return {field: ast.literal_eval(value)}
+
+
 def main(rules: Sequence[str], texts: list[str], told: str | None, times: float | None, is_tone_matched: bool) -> None:
     """Print the table."""
     usual = Restorer(load("fast"))
     engine = usual.engine = Remembering(usual.model.network)
     others = {rule: copy.copy(usual) for rule in rules}
     for rule, restorer in others.items():
-        restorer.rules = replace(Rules(), **OFF[rule])
+        restorer.rules = replace(Rules(), **(OFF[rule] if rule in OFF else changed(rule)))
     names = told.split("+") if told else []
     ingredients = dict.fromkeys(names, 1 / len(names)) if names else None
     print("| rule | photos | changed | input | without | with | best | worst |\n|" + "---|" * 8)
@@ -149,8 +159,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("sets", nargs="+")
     parser.add_argument("--rule", action="append", choices=OFF, help="may be repeated; default: all")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
     parser.add_argument("--told")
     parser.add_argument("--enlarged", type=float)
     parser.add_argument("--tone-matched", action="store_true")
     given = parser.parse_args()
-    main(given.rule or list(OFF), given.sets, given.told, given.enlarged, given.tone_matched)
+    rules = [*(given.rule or []), *given.set] or list(OFF)
+    main(rules, given.sets, given.told, given.enlarged, given.tone_matched)

@@ -20,6 +20,7 @@ def restorer(tmp_path_factory):
 def photo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pixels = np.full((36, 40, 3), 90, np.uint8)
+    pixels[:9] += 20  # not of one colour, which would be left as it is
     image.write(pixels, "a.png", image.Photo(pixels, grey=True))
     return Path("a.png")
 

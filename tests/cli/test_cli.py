@@ -53,6 +53,7 @@ def model(tmp_path_factory):
 def photo(path, value=90):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full((36, 40, 3), value, np.uint8)
+    pixels[:9] += 20  # not of one colour, which would be left as it is
     image.write(pixels, path, image.Photo(pixels))
     return path
 

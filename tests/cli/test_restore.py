@@ -39,6 +39,7 @@ def photo(path, value=90):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full(SIZE, value, np.uint8)
+    pixels[:9] += 20  # not of one colour, which would be left as it is
     image.write(pixels, path, image.Photo(pixels))
     return path
 
