@@ -1,5 +1,7 @@
 """The synthesis of cameras: pure in the seed, whatever the batch; targets; statistics of what is drawn."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -186,8 +188,9 @@ def shaken(length: float, lens: tuple[float, float, float] = (0.0, 0.0, 5.0), **
     draw_ = blur.draw(0.5, np.random.default_rng(0), 64)
     angles = np.zeros((2, blur.INSTANTS, 3))
     angles[..., 1] = np.linspace(-0.5, 0.5, blur.INSTANTS) * length / 63 / lens[2]
-    draw_ |= {"camera": angles, "layer": 0 * angles, "lens": np.array(lens), "radius": 0.0, "is_encoded": True}
-    return stacked(blur.Blur, [draw_ | {"size": np.array((-9.0, 10.0))} | changed], torch.device("cpu"))
+    draw_ |= {"camera": angles, "layers": np.stack([0 * angles] * blur.LAYERS), "lens": np.array(lens)}
+    draw_ |= {"radius": 0.0, "is_encoded": True, "sizes": np.full((blur.LAYERS, 2), blur.NO_LAYER)}
+    return stacked(blur.Blur, [draw_ | changed], torch.device("cpu"))
 
 
 def test_frames_are_averaged_along_the_path() -> None:
@@ -202,11 +205,37 @@ def test_frames_are_averaged_along_the_path() -> None:
 
 def test_what_moves_alone_leaves_the_rest_sharp() -> None:
     image = photos(1, 64)
-    still = shaken(0.0, layer=shaken(20.0).camera[0].numpy(), size=np.array((0.0, 150.0)), is_other=False)
-    change = (blur.expose(image, still) - image).abs().amax(dim=(0, 1))
-    outline = blur._outline(image, still)[0, 0]
+    moved, still = (shaken(length).camera[0].numpy() for length in (20.0, 0.0))
+    sizes = np.array(((0.0, 150.0), (blur.NO_LAYER, 10.0)))
+    drawn = shaken(0.0, layers=np.stack((moved, still)), sizes=sizes, are_other=np.zeros(2, bool))
+    change = (blur.expose(image, drawn) - image).abs().amax(dim=(0, 1))
+    outline = blur._cover(image, drawn, 0)[0, 0]
     far = torch.nn.functional.max_pool2d(outline[None], 25, 1, 12)[0] < 0.01
     assert far.any() and change[far].max() < 0.02 < change.max()
+
+
+@pytest.mark.parametrize("sharpness", blur.SHARPNESS)
+def test_things_that_rest_are_where_the_clean_photo_has_them(sharpness: float) -> None:
+    image = photos(1, 64)
+    for seed in range(6):
+        outlines = np.random.default_rng(seed).normal(0, 1, (blur.LAYERS, blur.FIELD, blur.FIELD))
+        sizes = np.array(((-0.1, sharpness),) * blur.LAYERS)
+        resting = shaken(0.0, outlines=outlines, sizes=sizes, are_other=np.ones(blur.LAYERS, bool))
+        scene = blur.set_scene(image, resting)
+        assert (scene - image).abs().max() > 0.1
+        assert (blur.expose(scene, resting) - scene).abs().max() < 0.02
+
+
+def test_two_things_move_their_own_ways() -> None:
+    image = photos(1, 64)
+    right, left = (shaken(length).camera[0].numpy() for length in (20.0, -20.0))
+    there, missing = (0.0, 150.0), (blur.NO_LAYER, 150.0)
+    results = [
+        blur.expose(image, shaken(0.0, layers=np.stack((right, left)), sizes=np.array(sizes)))
+        for sizes in ((there, missing), (missing, there), (there, there))
+    ]
+    for one, other in itertools.combinations(results, 2):
+        assert (one - other).abs().max() > 0.05
 
 
 def test_a_disc_has_its_radius_and_keeps_the_light() -> None:

@@ -31,11 +31,15 @@ FRAME: Range = (400.0, 1300.0)  # width of the frame, px
 ASPECT = 0.66  # its height over its width
 READOUT: Range = (0.0, 0.03)  # s in which a rolling shutter reads a frame
 HAND_HELD = 0.6  # share of the draws from the tracks of hands
-LAYER = 0.45  # share of the shaken in which something moves on its own
-OTHER = 0.5  # share of these in which it hides what is behind it: another part of the photo, put in front
-STILL = 0.35  # share of these whose camera stands still
+LAYERS = 2  # things that may move on their own, one before the other
+LAYER = 0.45  # share of the shaken in which something does
+SECOND = 0.35  # share of these in which two things do
+OTHER = 0.5  # share of the things that hide what is behind them: another part of the photo, put in front
+STILL = 0.35  # share of those with such things whose camera stands still
 ENCODED = 0.5  # share averaged without undoing the sRGB curve, as GoPro is
 FIELD = 4  # cells of the outlines
+NO_LAYER = -9.0  # size of a thing that is not there
+COVERED = 0.95  # cover from which what is behind a thing is hidden: its outline shows both, as it does while it rests
 SHARPNESS: Range = (10.0, 150.0)  # of the outlines, log scale
 RATE = 200.0  # Hz of the tracks
 
@@ -45,16 +49,18 @@ class Blur(NamedTuple):
 
     camera: Tensor
     """(2, INSTANTS, 3): angles about right, down and forwards, when the upper and when the lower border is read"""
-    layer: Tensor
-    """(2, INSTANTS, 3): the same for what moves on its own"""
+    layers: Tensor
+    """(LAYERS, 2, INSTANTS, 3): the same for what moves on its own, the hindmost first"""
     lens: Tensor
     """(3,): the crop's middle right of and below the axis, and the focal length, in crop widths"""
-    outline: Tensor
-    """(FIELD, FIELD)"""
-    size: Tensor
-    """(2,): how large the layer is, 0 for none, and how sharp its outline"""
-    is_other: Tensor
-    """Whether the layer is another part of the photo"""
+    outlines: Tensor
+    """(LAYERS, FIELD, FIELD)"""
+    sizes: Tensor
+    """(LAYERS, 2): how large each layer is, `NO_LAYER` for none, and how sharp its outline"""
+    are_other: Tensor
+    """(LAYERS,): whether a layer is another part of the photo"""
+    depths: Tensor
+    """(FIELD, FIELD): what is how far away"""
     radius: Tensor
     """Of defocus, px; 0 for none"""
     is_deep: Tensor
@@ -74,18 +80,23 @@ def draw(strength: float, rng: np.random.Generator, side: int) -> Draw:
     out_of_focus = rng.random() < DEFOCUS
     length = 0.0 if out_of_focus else log_between(LENGTH, strength) / side
     has_layer = not out_of_focus and rng.random() < LAYER
+    are_there = has_layer, has_layer and rng.random() < SECOND
     still = has_layer and rng.random() < STILL
     width, focal = max(rng.uniform(*FRAME) / side, 1.0), rng.uniform(*FOCAL)
     lens = np.append(rng.uniform(-0.5, 0.5, 2) * (width - 1) * np.array((1, ASPECT)), focal * width)
     times = rng.uniform(*EXPOSURE), rng.uniform(*READOUT) / (ASPECT * width)
-    own = length * (rng.uniform(0.5, 1.5) if still else rng.uniform(0, 1.5))
+    own = length * rng.uniform(0.5 if still else 0.0, 1.5, LAYERS)
+    moved = zip(are_there, own, strict=True)
     return {
         "camera": _angles(0.0 if still else length, lens, *times, rng),
-        "layer": _angles(own if has_layer else 0.0, lens, *times, rng),
+        "layers": np.stack([_angles(path if is_there else 0.0, lens, *times, rng) for is_there, path in moved]),
         "lens": lens,
-        "outline": rng.normal(0, 1, (FIELD, FIELD)),
-        "size": np.array((rng.uniform(-0.8, 0.4) if has_layer else -9.0, log_between(SHARPNESS, rng.random()))),
-        "is_other": rng.random() < OTHER,
+        "outlines": rng.normal(0, 1, (LAYERS, FIELD, FIELD)),
+        "sizes": np.array(
+            [(rng.uniform(-0.8, 0.4) if each else NO_LAYER, log_between(SHARPNESS, rng.random())) for each in are_there]
+        ),
+        "are_other": rng.random(LAYERS) < OTHER,
+        "depths": rng.normal(0, 1, (FIELD, FIELD)),
         "radius": log_between(RADIUS, strength) if out_of_focus else 0.0,
         "is_deep": rng.random() < DEEP,
         "is_encoded": rng.random() < ENCODED,
@@ -94,7 +105,7 @@ def draw(strength: float, rng: np.random.Generator, side: int) -> Draw:
 
 def expose(image: Tensor, blur: Blur) -> Tensor:
     """Blur photos; (n, 3, H, W) and a `Blur` of tensors (n, ...) to the same."""
-    linear, focused, alone = ~blur.is_encoded, blur.radius == 0, blur.size[:, 0] < -2
+    linear, focused, alone = ~blur.is_encoded, blur.radius == 0, (blur.sizes[..., 0] == NO_LAYER).all(dim=1)
     light = image.clone()
     light[linear] = linear_light(light[linear])
     for rows, blurred in ((focused & alone, _moved), (focused & ~alone, _moved_apart), (~focused, _defocused)):
@@ -114,26 +125,46 @@ def _moved(light: Tensor, blur: Blur) -> Tensor:
 
 
 def _moved_apart(light: Tensor, blur: Blur) -> Tensor:
-    """Average the frames of all instants, something in front moving on its own."""
-    front = torch.where(spread(blur.is_other), light.flip(-1), light)
-    layer = torch.cat((front, _outline(light, blur)), dim=1)
-    behind, ahead = (_meshes(angles, blur.lens, light) for angles in (blur.camera, blur.layer))
+    """Average the frames of all instants, things in front moving on their own.
+
+    Where a thing moves away there is what is beside it, or, if it is another part of the photo, something else.
+    """
+    covers = [_cover(light, blur, layer) for layer in range(LAYERS)]
+    hidden = light
+    for layer, cover in enumerate(covers):
+        is_hidden = ((cover - COVERED) / (1 - COVERED)).clamp(min=0) * spread(blur.are_other[:, layer])
+        hidden = torch.lerp(hidden, _elsewhere(light, layer), is_hidden)
+    things = [torch.cat((light, cover), dim=1) for cover in covers]
+    behind, *ahead = (_meshes(each, blur.lens, light) for each in (blur.camera, *blur.layers.unbind(dim=1)))
     total = torch.zeros_like(light)
     for instant in range(INSTANTS):
-        seen, cover = _warped(layer, ahead[:, instant]).split((3, 1), dim=1)
-        total += torch.lerp(_warped(light, behind[:, instant]), seen, cover)
+        frame = _warped(hidden, behind[:, instant])
+        for thing, mesh in zip(things, ahead, strict=True):
+            seen, cover = _warped(thing, mesh[:, instant]).split((3, 1), dim=1)
+            frame = torch.lerp(frame, seen, cover)
+        total += frame
     return total / INSTANTS
 
 
 def set_scene(image: Tensor, blur: Blur) -> Tensor:
-    """Return the clean photo: with another part of it in front, where that is what moves."""
-    cover = _outline(image, blur) * spread(blur.is_other & (blur.size[:, 0] > -2))
-    return torch.lerp(image, image.flip(-1), cover)
+    """Return the clean photo: with other parts of it in front, where these are what moves."""
+    scene = image
+    for layer in range(LAYERS):
+        cover = _cover(image, blur, layer) * spread(blur.are_other[:, layer])
+        scene = torch.lerp(scene, _elsewhere(image, layer), cover)
+    return scene
 
 
-def _outline(image: Tensor, blur: Blur) -> Tensor:
-    """Return where the layer is, (n, 1, H, W) in [0, 1]."""
-    return torch.sigmoid(spread(blur.size[:, 1]) * (enlarged(blur.outline, image) + spread(blur.size[:, 0])))
+def _elsewhere(image: Tensor, layer: int) -> Tensor:
+    """Return what another part of a photo shows: the photo mirrored, to the side or upside down."""
+    return image.flip(-1 - layer)
+
+
+def _cover(image: Tensor, blur: Blur, layer: int) -> Tensor:
+    """Return where a layer is, (n, 1, H, W) in [0, 1]."""
+    size, sharpness = (spread(column) for column in blur.sizes[:, layer].T)
+    is_there = (size != NO_LAYER).float()
+    return is_there * torch.sigmoid(sharpness * (enlarged(blur.outlines[:, layer], image) + size))
 
 
 def _meshes(angles: Tensor, lens: Tensor, like: Tensor) -> Tensor:
@@ -175,7 +206,7 @@ def _defocused(light: Tensor, blur: Blur) -> Tensor:
         return torch.where(x > 1e-3, airy, torch.ones_like(x)) * torch.exp(-2 * math.pi**2 * 0.09 * squares)
 
     blurred = filtered(light, response).clamp(0, 1)
-    mask = along_edges(torch.sigmoid(4 * enlarged(blur.outline, coarse(light))), light).clamp(0, 1)
+    mask = along_edges(torch.sigmoid(4 * enlarged(blur.depths, coarse(light))), light).clamp(0, 1)
     return torch.where(spread(blur.is_deep), torch.lerp(light, blurred, mask), blurred)
 
 
