@@ -41,11 +41,13 @@ OFF: dict[str, dict[str, Any]] = {
     "soft": {"min_soft_share": 2.0, "coarser_rain": 1e9},  # more than any
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has
     "smoothed": {"smoothed_grain": (1e8, 1e9)},
+    "even": {"even_grain": (1e9, 1e8)},  # as even as noise, whatever it is
     "grainy": {"min_grainy_rain": 2.0},
     "lines": {"rain_lines": (2.0, 3.0)},  # more than a correlation can be
     "sharp": {"sharp_kernels": (2.0, 3.0)},  # no sum of squares is as large
     "traces": {"traces": (2.0, 3.0)},
     "scene": {"min_change": 2.0},  # more than shares can change
+    "raised": {"most_raised": 1.0},
     "streaks": {"likely_rain": 2.0},
     "dark": {"lift_brightness": (-1.0, -2.0)},  # nothing is as dark
     "clean": {"clean_shares": (2.0, 3.0)},
