@@ -598,6 +598,16 @@ def test_of_redactions_nothing_is_said_where_nothing_was_to_be_done(tmp_path):
     assert (outcome.status, outcome.notes) == ("unchanged", ())
 
 
+@pytest.mark.parametrize("name", ["out.png", "out.webp"])
+def test_a_photo_that_restoring_leaves_is_called_unchanged_in_another_format_too(tmp_path, name):
+    source = write(tmp_path / "a.png")
+    restorer = Brightener()
+    restorer.restore = lambda pixels, *_: Result(pixels.copy(), {"noise": 1.0}, changed=False)
+    (outcome,) = restore_files(restorer, [Job(source, tmp_path / name)])
+    assert outcome.status == "unchanged"
+    assert ((tmp_path / name).read_bytes() == source.read_bytes()) == (name == "out.png")
+
+
 def test_a_painted_mask_is_left_alone(tmp_path):
     source = write(tmp_path / "a.png")
     painted = np.zeros((8, 9, 3), np.uint8)

@@ -28,7 +28,8 @@ class Outcome:
 
     job: Job
     status: Literal["done", "unchanged", "skipped", "failed"]
-    """Unchanged: there was nothing to restore, and the result is a copy; skipped: an earlier run had done it"""
+    """Unchanged: restoring changed no pixel, and the result is a copy, or the same in another format; skipped: an earlier
+    run had done it"""
     error: str = ""
     """One line; empty unless it failed"""
     ingredients: Mapping[str, float] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Encoded(NamedTuple):
     ingredients: Mapping[str, float]
     notes: tuple[str, ...]
     unchanged: bool = False
-    """Whether they are the very bytes that came in: there was nothing to restore"""
+    """Whether restoring changed no pixel: they are the very bytes that came in, if these may stay as they are"""
     arithmetic: str = ""
 
 

@@ -191,15 +191,16 @@ def encode(restored: Restored, job: Job, settings: Settings) -> Encoded:
 
     A photo that is unchanged, and keeps its format, is its own file, byte for byte.
     """
-    photo, unchanged, notes = restored.photo, False, restored.notes
+    photo, notes = restored.photo, restored.notes
     if restored.pages:
-        data, unchanged = restored.pages, bool(restored.unchanged)
+        data = restored.pages
     elif restored.unchanged and settings.quality is None and format_named(job.target) == photo.format:
-        data, unchanged = restored.unchanged, True
+        data = restored.unchanged
     else:
         data, lost = image.encode(photo.pixels, job.target, photo, settings.quality)
         notes = (*photo.notes, *_misnamed(job, photo.format), *notes, *lost)
-    return Encoded(data, restored.input_sha256, restored.ingredients, notes, unchanged, restored.arithmetic)
+    is_unchanged = bool(restored.unchanged)
+    return Encoded(data, restored.input_sha256, restored.ingredients, notes, is_unchanged, restored.arithmetic)
 
 
 def process(
