@@ -202,8 +202,11 @@ def test_a_picture_of_one_colour_comes_back_as_it_is(side):
     rules = dataclasses.replace(RULES, clean_shares=(2.0, 3.0))
     subject = Restorer(Model(network(FAST).eval(), {}, Path("small"), ""), "cpu", "fp32", rules=rules)
     picture = np.full((side, 80, 3), 77, np.uint8)
-    assert (subject.restore(picture).image == picture).all()
-    assert (subject.restore(picture, ingredients={"low_light": 1.0}).image != picture).any()
+    result, told = subject.restore(picture), subject.restore(picture, ingredients={"low_light": 1.0})
+    assert (result.image == picture).all()
+    assert result.notes == ("all of one colour: nothing can be judged by it, and it is left as it is",)
+    assert (told.image != picture).any()
+    assert not told.notes
 
 
 def test_a_dark_photo_with_lights_is_lifted_by_its_own_tones_and_one_without_by_the_network():

@@ -108,16 +108,18 @@ class Evidence:
         return brightness(self.photo)
 
 
+def why_unjudged(photo: Photo) -> str:
+    """Return why nothing can be known of a photo, which is then left as it is; empty if something can."""
+    if min(photo.colour.shape[:2]) < SMALLEST_JUDGED:
+        return f"too small to be judged: photos under {SMALLEST_JUDGED} pixels a side are left as they are"
+    return "all of one colour: nothing can be judged by it, and it is left as it is" if is_one_colour(photo) else ""
+
+
 def is_one_colour(photo: Photo) -> bool:
-    """Tell whether all of a photo has one colour: nothing can be known of it, and nothing restored."""
+    """Tell whether all of a photo has one colour."""
     colours = photo.colour.reshape(-1, 3)
     spread = colours.max(axis=0).astype(np.float64) - colours.min(axis=0)
     return bool((spread <= ONE_COLOUR * photo.white / 255).all())
-
-
-def is_too_small(photo: Photo) -> bool:
-    """Tell whether a photo shows too little to be judged: a few pixels may be anything."""
-    return bool(min(photo.colour.shape[:2]) < SMALLEST_JUDGED)
 
 
 def brightness(photo: Photo) -> Brightness:

@@ -104,7 +104,7 @@ class Planner(NamedTuple):
         grid, found, routed, lift, seen = known
         if request.ingredients is not None:
             return self._plan(photo, request, grid, found, request.strength, seen)
-        if evidence.is_too_small(photo) or evidence.is_one_colour(photo):
+        if evidence.why_unjudged(photo):
             strength = 0.0
         else:
             clean = 0.0 if lift else self.shares(found).get("clean", 0.0)

@@ -45,7 +45,6 @@ BAND = 2 * 3 * 4
 WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
 IN_FP32 = "its numbers failed in bf16: worked on in fp32"
-TOO_SMALL = f"too small to be judged: photos under {evidence.SMALLEST_JUDGED} pixels a side are left as they are"
 MOST_PASSES = 3
 """Passes over a photo: noise lies over rain, and rain over haze."""
 LEAST_LIFT = 1.05
@@ -178,8 +177,8 @@ class Restorer:
         if plan.strength:
             result = self._finish(seen, first, plan, wish, progress)
         else:
-            is_told = request.ingredients is not None
-            notes = (TOO_SMALL,) if evidence.is_too_small(seen) and not is_told else ()
+            why = evidence.why_unjudged(seen) if request.ingredients is None else ""
+            notes = (why,) if why else ()
             result = Result(seen.array.copy(), self._found([plan], request)[0], None, False, notes, self.arithmetic)
         return Work(halves.at_full_size(sizes, result, request), plan, planes, 2 ** (len(sizes) - 1))
 
