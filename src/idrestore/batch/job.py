@@ -28,8 +28,8 @@ class Outcome:
 
     job: Job
     status: Literal["done", "unchanged", "skipped", "failed"]
-    """Unchanged: restoring changed no pixel, and the result is a copy, or the same in another format; skipped: an earlier
-    run had done it"""
+    """Unchanged: restoring changed no pixel, and the result is a copy, or the same in another format. Skipped: an
+    earlier run had done it"""
     error: str = ""
     """One line; empty unless it failed"""
     ingredients: Mapping[str, float] = field(default_factory=dict)
