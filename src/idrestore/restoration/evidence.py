@@ -117,8 +117,8 @@ def why_unjudged(photo: Photo) -> str:
 
 def is_one_colour(photo: Photo) -> bool:
     """Tell whether all of a photo has one colour."""
-    colours = photo.colour.reshape(-1, 3)
-    spread = colours.max(axis=0).astype(np.float64) - colours.min(axis=0)
+    colour = photo.colour  # over rows, then columns: over all pixels at once, 24 megapixels take 0.7 s instead of 0.01
+    spread = colour.max(axis=0).max(axis=0).astype(np.float64) - colour.min(axis=0).min(axis=0)
     return bool((spread <= ONE_COLOUR * photo.white / 255).all())
 
 
