@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from idrestore.model import checkpoint
 from idrestore.model.config import PRESETS
 from idrestore.model.hub import IngredientHub, PriorHub
 from idrestore.model.network import CLASSIFIERS, RestorationNetwork
+from idrestore.training import loop
 from idrestore.training.loop import held_out_batch, make_samples, train
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
@@ -182,7 +184,25 @@ def test_a_run_at_a_constant_rate_can_be_ended_any_day(photo_folder, tmp_path):
     assert max(rates) == COLLECT + 1 + 4
     assert [rates[step] for step in range(5, 9)] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
     with pytest.raises(TrainingError, match="finish: a cosine ends where it ends"):
-        train(recipe(photo_folder), tmp_path / "other", finish=4)
+        train(recipe(photo_folder), tmp_path / "other", finish=4, minutes=1)
+
+
+def test_a_run_of_so_many_minutes_can_end_in_them(photo_folder, tmp_path, monkeypatch):
+    now, learn = [0.0], Run.learn
+
+    def slowly(run, *arguments):
+        now[0] += 60 if run.step else 100  # the first is slower
+        return learn(run, *arguments)
+
+    monkeypatch.setattr(Run, "learn", slowly)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    optimizer = OptimizerConfig(1e-3, 0.0, warm_up=1, schedule="constant", cool_down=2)
+    config = recipe(photo_folder, optimizer=optimizer, log_every=1, integrate=StageConfig(1000, 2, 16))
+    train(config, tmp_path / "run", finish=5, minutes=12)
+    rates = {line["step"]: line["learning_rate"] for line in lines(tmp_path / "run") if "learning_rate" in line}
+    assert rates[1] == rates[6] == 1e-3
+    assert [rates[step] for step in range(7, 12)] == pytest.approx([1e-3, 8e-4, 6e-4, 4e-4, 2e-4])
+    assert max(rates) == 11
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():

@@ -14,7 +14,7 @@ def train_command(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in this folder.")] = False,
     finish: Annotated[
         int | None,
-        typer.Option(min=1, help="With --resume: end in so many steps, the learning rate falling to nothing."),
+        typer.Option(min=1, help="End in so many steps, the learning rate falling to nothing; the last of --minutes."),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long; --resume goes on.")] = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of clean photos, instead of the recipe's.")] = None,

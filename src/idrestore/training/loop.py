@@ -76,14 +76,16 @@ def train(
     """Train by a recipe in `folder`; return the best model's file.
 
     The folder gets `log.jsonl`, `state.pt` (for `resume`), `last.safetensors` and `best.safetensors` (averaged
-    weights). Without `resume` it must not hold a run yet; with it, `finish` ends the second stage in so many steps
-    from where the run is, the learning rate falling to its end (`schedule = "constant"`). After so many `minutes` it
-    is saved and left, to be resumed. Under torchrun, N processes
-    take N batches a step. Raise `TrainingError` if it cannot start, `TrainingStoppedError` if it cannot go on; on
-    SIGINT and SIGTERM, save the state after the step at work and raise `KeyboardInterrupt`.
+    weights). Without `resume` it must not hold a run yet. After so many `minutes` it is saved and left, to be resumed.
+    `finish` ends the second stage (`schedule = "constant"`) in so many steps, over which the learning rate falls to its
+    end: from where the run is or, with `minutes`, as late as these allow, if steps go on as they went so far. Under
+    torchrun, N processes take N batches a step. Raise `TrainingError` if it cannot start, `TrainingStoppedError` if it
+    cannot go on; on SIGINT and SIGTERM, save the state after the step at work and raise `KeyboardInterrupt`.
     """
     if not config.steps:
         raise TrainingError("the recipe has no steps: set collect.steps or integrate.steps")
+    if finish is not None and config.optimizer.schedule != "constant":
+        raise TrainingError("finish: a cosine ends where it ends; expected optimizer.schedule to be constant")
     holds_run = (folder / "state.pt").exists()
     if holds_run and not resume:
         raise TrainingError(f"{folder} holds a run already: pass --resume to continue it, or another folder")
@@ -94,20 +96,42 @@ def train(
         files = RunFolder(folder, run)
         if resume:
             files.resume()
-        if finish is not None:
+        if finish is not None and minutes is None:
             try:
                 run.finish(finish)
             except ValueError as error:
                 raise TrainingError(f"finish: {error}") from None
         try:
-            _take_steps(run, files, progress, math.inf if minutes is None else time.monotonic() + 60 * minutes)
+            _take_steps(run, files, progress, _Time(minutes, finish, run.step))
         except SampleError as error:
             raise TrainingStoppedError(f"{error}; {files.saved}") from None
     return folder / "best.safetensors"
 
 
-def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None], end_time: float) -> None:
-    """Take all steps of both stages that are left, or those until a time of the monotonic clock."""
+class _Time:
+    """The minutes that a run has, from now at a step, and how many steps of these are to end it (None: no limit)."""
+
+    def __init__(self, minutes: float | None, finish: int | None, step: int) -> None:
+        self.begun, self.first_step, self.finish = time.monotonic(), step, finish
+        self.seconds = math.inf if minutes is None else 60 * minutes
+
+    def is_over(self) -> bool:
+        """Tell whether the run is to be left."""
+        return time.monotonic() - self.begun > self.seconds
+
+    def is_to_finish(self, step: int) -> bool:
+        """Tell whether just as much is left as the last steps take, if they go on as those did up to this one.
+
+        Not in the first quarter, for the first steps are slow on a GPU.
+        """
+        passed = time.monotonic() - self.begun
+        if self.finish is None or passed < self.seconds / 4:
+            return False
+        return passed + self.finish * passed / (step - self.first_step) >= self.seconds
+
+
+def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None], limit: _Time) -> None:
+    """Take all steps of both stages that are left, or those for which there is time."""
     config = run.config
     paths = find_photos([Path(source) for source in config.data.photos])
     largest = max(stage.patch for stage in (config.collect, config.integrate) if stage.steps)
@@ -131,11 +155,8 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
             end = begin + stage.steps
             if run.step >= end:
                 continue
-            if name == "integrate" and run.step == begin and isinstance(run.network.hub, PriorHub):
-                before = run.validate(validation)
-                forgot = run.integrate()
-                files.log(event="boundary", before=before, after=run.validate(validation), forgotten=forgot)
-                run.best = -math.inf
+            if name == "integrate" and run.step == begin:
+                _cross_boundary(run, files, validation)
             seen: dict[str, list[Tensor]] = defaultdict(list)
             clock, waited = time.monotonic(), 0.0
             part = distributed.rank(), distributed.size()
@@ -143,38 +164,64 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
             asked = time.monotonic()
             for batch in stream:
                 waited += time.monotonic() - asked
-                try:
-                    learned = run.learn(batch, stage)
-                except TrainingStoppedError as error:
-                    first, size = run.step * stage.batch * distributed.size(), stage.batch * distributed.size()
-                    which = f"its samples are {first} to {first + size - 1} of seed {samples.seed}"
-                    raise TrainingStoppedError(f"{error}; {which}; {files.saved}") from None
-                for key, values in learned.items():
+                for key, values in _learn(run, batch, stage, samples.seed, files).items():
                     seen[key].append(values)
+                if name == "integrate" and distributed.any_of(limit.is_to_finish(run.step), run.device):
+                    limit = _finished(run, limit)
+                    config, end = run.config, run.config.steps
                 progress(run.step, config.steps)
                 if run.step % config.log_every == 0 or run.step == end:
-                    columns = {key: torch.cat(values) for key, values in seen.items()}
-                    elapsed = time.monotonic() - clock
-                    files.log(
-                        stage=name,
-                        learning_rate=config.learning_rate(run.step - 1),
-                        loss=round(float(columns["loss"].mean()), 5),
-                        samples_per_second=round(len(columns["loss"]) / elapsed, 2),
-                        waiting_for_data=round(waited / elapsed, 3),
-                        degradations=table(columns, config),
-                    )
+                    _log(files, name, run, seen, time.monotonic() - clock, waited)
                     seen.clear()
                     clock, waited = time.monotonic(), 0.0
                 if run.step % config.save_every == 0 or run.step == config.steps:
                     files.save_model(validation)
                     files.save_state()
-                if (
-                    distributed.any_of(interrupted() or time.monotonic() > end_time, run.device)
-                    and run.step < config.steps
-                ):
+                if run.step == config.steps:
+                    break
+                if distributed.any_of(interrupted() or limit.is_over(), run.device):
                     _leave(files, validation, interrupted())
                     return
                 asked = time.monotonic()
+
+
+def _log(files: RunFolder, stage: str, run: Run, seen: dict[str, list[Tensor]], seconds: float, waited: float) -> None:
+    """Write what was seen in the steps of so many seconds, of which so many went by waiting for samples."""
+    columns = {key: torch.cat(values) for key, values in seen.items()}
+    files.log(
+        stage=stage,
+        learning_rate=run.config.learning_rate(run.step - 1),
+        loss=round(float(columns["loss"].mean()), 5),
+        samples_per_second=round(len(columns["loss"]) / seconds, 2),
+        waiting_for_data=round(waited / seconds, 3),
+        degradations=table(columns, run.config),
+    )
+
+
+def _learn(run: Run, batch: Batch, stage: StageConfig, seed: int, files: RunFolder) -> dict[str, Tensor]:
+    """Take a step; if the run cannot go on, say of which samples of a seed, and what is saved."""
+    try:
+        return run.learn(batch, stage)
+    except TrainingStoppedError as error:
+        first, size = run.step * stage.batch * distributed.size(), stage.batch * distributed.size()
+        which = f"its samples are {first} to {first + size - 1} of seed {seed}"
+        raise TrainingStoppedError(f"{error}; {which}; {files.saved}") from None
+
+
+def _cross_boundary(run: Run, files: RunFolder, validation: Batch) -> None:
+    """Reformulate the hub, unless the run began with one that is, and write what that costs."""
+    if isinstance(run.network.hub, PriorHub):
+        before = run.validate(validation)
+        forgot = run.integrate()
+        files.log(event="boundary", before=before, after=run.validate(validation), forgotten=forgot)
+        run.best = -math.inf
+
+
+def _finished(run: Run, limit: _Time) -> _Time:
+    """Let a run begin its last steps, unless the recipe has no more than these; return that it has all time now."""
+    if limit.finish is not None and run.step + limit.finish < run.config.steps:
+        run.finish(limit.finish)
+    return _Time(None, None, run.step)
 
 
 def _leave(files: RunFolder, validation: Batch, interrupted: bool) -> None:

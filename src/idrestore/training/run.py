@@ -293,8 +293,6 @@ class Run:
 
     def finish(self, steps: int) -> None:
         """End the second stage in so many steps, the learning rate falling from here on; raise `ValueError`."""
-        if self.config.optimizer.schedule != "constant":
-            raise ValueError("a cosine ends where it ends; expected optimizer.schedule to be constant")
         ending = self.config.ending(self.step + steps)
         self.config = dataclasses.replace(ending, optimizer=dataclasses.replace(ending.optimizer, cool_down=steps))
 
