@@ -16,6 +16,7 @@ from typing import get_args
 from idrestore.data.pairs import parse_data
 from idrestore.device import Precision
 from idrestore.evaluation.evaluate import evaluate
+from idrestore.metrics import MOST
 from idrestore.model.checkpoint import Model, load
 from idrestore.model.config import ModelConfig
 from idrestore.model.cost import costs
@@ -24,8 +25,6 @@ from idrestore.model.network import REFINERS, RestorationNetwork
 from idrestore.model.published import ingredient_hub
 from idrestore.restoration.restorer import Restorer
 
-MOST = 60.0
-"""PSNR that stands for no difference, dB."""
 NEEDED = {"deblurring_refiner": ("blur_kernel_estimator",)}
 """What goes with a part, since it is of no use without."""
 

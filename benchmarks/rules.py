@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 
 from idrestore.data.pairs import Pixels8, parse_data
-from idrestore.metrics import psnr, tone_matched
+from idrestore.metrics import MOST, psnr, tone_matched
 from idrestore.model.checkpoint import load
 from idrestore.model.network import RestorationNetwork
 from idrestore.restoration.engine import Engine
@@ -35,8 +35,6 @@ from idrestore.restoration.rules import Rules
 
 MIDDLE, QUALITY = 340, 88
 """Side of the middle of a photo that is enlarged, px, and of its JPEG."""
-MOST = 60.0
-"""PSNR that stands for no difference, dB."""
 OFF: dict[str, dict[str, Any]] = {
     "soft": {"min_soft_share": 2.0, "coarser_rain": 1e9},  # more than any
     "grain": {"grain": (1e8, 1e9)},  # more than any photo has

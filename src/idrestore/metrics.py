@@ -21,6 +21,8 @@ PEAKS = {"uint8": 255, "uint16": 65535, "float64": 1}
 """The largest value of a picture of each type that is compared."""
 WINDOW = 7
 """Side of SSIM's uniform window, scikit-image's default."""
+MOST = 60.0
+"""PSNR that stands for no difference in means, dB."""
 
 
 def psnr(a: Pixels, b: Pixels) -> float:

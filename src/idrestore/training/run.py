@@ -13,7 +13,7 @@ from torch import Tensor
 
 from idrestore.data.loader import MIXTURE, Batch
 from idrestore.device import find_device, is_half
-from idrestore.metrics import psnr_batch
+from idrestore.metrics import MOST, psnr_batch
 from idrestore.model import checkpoint
 from idrestore.model.hub import IngredientHub, PriorHub, forgetting, integrate
 from idrestore.model.network import CLASSIFIERS, RestorationNetwork
@@ -288,7 +288,7 @@ class Run:
         if self.network.only_classify:
             counted = [row["right"] for row in table.values()]
         else:
-            counted = [row["output"] for name, row in table.items() if name != "clean"] or [60.0]
+            counted = [row["output"] for name, row in table.items() if name != "clean"] or [MOST]
         return sum(counted) / len(counted)
 
     def finish(self, steps: int) -> None:
@@ -350,8 +350,8 @@ def _observe(batch: Batch, output: NetworkOutput, present: Tensor | None) -> dic
         right = (output.classified > 0) == (present > 0.5)
     return {
         "ingredients": batch.ingredients,
-        "input": psnr_batch(batch.degraded, batch.clean).clamp(max=60),
-        "output": psnr_batch(output.restored.detach().float().clamp(0, 1), batch.clean).clamp(max=60),
+        "input": psnr_batch(batch.degraded, batch.clean).clamp(max=MOST),
+        "output": psnr_batch(output.restored.detach().float().clamp(0, 1), batch.clean).clamp(max=MOST),
         "right": right.float(),
     }
 
