@@ -39,7 +39,7 @@ def psnr(a: Pixels, b: Pixels) -> float:
     peak = _peak(a, b)
     if np.array_equal(a, b):
         return float("inf")
-    return float(_scikit_image().peak_signal_noise_ratio(a, b, data_range=peak))
+    return float(scikit_image().peak_signal_noise_ratio(a, b, data_range=peak))
 
 
 def ssim(a: Pixels, b: Pixels) -> float:
@@ -57,7 +57,7 @@ def ssim(a: Pixels, b: Pixels) -> float:
     peak = _peak(a, b)
     if min(a.shape[:2]) < WINDOW:
         return float("nan")
-    similarity = _scikit_image().structural_similarity
+    similarity = scikit_image().structural_similarity
     return float(similarity(a, b, win_size=WINDOW, channel_axis=2, data_range=peak))
 
 
@@ -104,7 +104,8 @@ def _peak(a: Pixels, b: Pixels) -> int:
     return PEAKS[a.dtype.name]
 
 
-def _scikit_image() -> Any:
+def scikit_image() -> Any:
+    """Return what measures; raise `ImportError` where it is not installed, in words."""
     try:
         import skimage.metrics
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import json
 from html.parser import HTMLParser
 
@@ -85,6 +86,16 @@ def test_a_document_has_all_and_a_version(tmp_path, outcomes):
     assert document["arithmetic"] == [document["photos"][0]["arithmetic"]] == ["cpu, bf16, <fused> convolutions"]
     assert document["photos"][0]["ingredients"] == {"rain": 0.8, "noise": 0.2}
     assert document["photos"][1]["error"] == "b.jpg is damaged, <sadly>"
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "html"])
+def test_names_that_are_no_text_are_spelled_out_in_notes_too(tmp_path, outcomes, ending):
+    noted = dataclasses.replace(outcomes[0], notes=("the sidecar f\udcff.xmp was copied",))
+    write_report(path := tmp_path / f"r.{ending}", [noted])
+    text = path.read_text(encoding="utf-8")
+    assert "f\\udcff.xmp" in text
+    if ending == "json":
+        assert json.loads(text)["photos"][0]["notes"] == list(noted.notes)
 
 
 def test_a_report_of_a_run_says_in_which_precision_and_by_which_kernels(tmp_path):

@@ -372,7 +372,10 @@ def test_unknown_and_damaged_manifests_are_refused_in_one_line(folder, part):
         assert words in refusal(folder, part)
     path.write_bytes(good)
     spoil(path, "PRAGMA user_version = 9")
+    spoil(path, "DROP TABLE planned")
+    later = path.read_bytes()
     assert "has format version 9, expected 2" in refusal(folder, part)
+    assert path.read_bytes() == later
     path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
     assert "cannot be used as a manifest" in refusal(folder, part)
     page = 4096

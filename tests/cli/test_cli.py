@@ -419,6 +419,24 @@ def test_who_interrupts_before_the_first_result_is_answered(monkeypatch, tmp_pat
     assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (130, "", "idrestore: interrupted\n")
 
 
+@pytest.mark.parametrize("command", ["train", "ablate"])
+def test_who_interrupts_training_is_told_once_how_to_go_on(command, monkeypatch, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    recipe = Path(__file__).parents[2] / "recipes/smoke.toml"
+    (tmp_path / "grid.toml").write_text(f'base = "{recipe}"\n[runs]\na = {{}}\n')
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/state.pt").touch()
+    monkeypatch.setattr("idrestore.training.loop.train", interrupt)
+    monkeypatch.setattr("idrestore.training.ablate.ablate", interrupt)
+    monkeypatch.setattr("idrestore.training.ablate.check", lambda *_: [])
+    rest = [recipe] if command == "train" else [tmp_path / "grid.toml", "--data", f"a={tmp_path}"]
+    stopped = CliRunner().invoke(app, [command, *map(str, rest), "-o", str(tmp_path / "out")])
+    assert (stopped.exit_code, stopped.stderr.count("\n")) == (130, 1)
+    assert "interrupted; the same command" in stopped.stderr
+
+
 def test_without_arguments_the_command_explains_itself():
     alone = CliRunner().invoke(app, [])
     assert (alone.exit_code, alone.stdout) == (2, "")

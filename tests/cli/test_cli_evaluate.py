@@ -48,6 +48,8 @@ def test_figures_and_other_methods_come_with_the_table(tmp_path, pairs, model):
     assert (code, len(err.splitlines())) == (2, 1)
     assert "holds figures already" in err
     assert (tmp_path / "figures" / "index.html").read_bytes() == page
+    (tmp_path / "figures" / "index.html").unlink()  # as where the run was stopped
+    assert "holds figures already" in run(*arguments)[2]
 
 
 def test_a_table_is_printed_and_kept_only_if_asked_for(tmp_path, monkeypatch, pairs, model):

@@ -22,7 +22,10 @@ def test_insisting_takes_the_place_of_what_is_found():
 def test_what_is_spared_is_left_and_the_rest_is_the_models():
     assert insisted({}, wish(), NAMES) == {}
     assert insisted({"haze": 0.0}, wish(), NAMES) == {"only": {"noise", "rain", "blur", "low_light"}}
-    assert insisted({"haze": 0.0}, wish(only={"haze", "rain"}), NAMES) == {"only": {"rain"}}
+    for words in ({"haze", "rain"}, {"fog", "rain"}):
+        assert insisted({"haze": 0.0}, wish(only=words), NAMES) == {"only": {"rain"}}
+    with pytest.raises(ValueError, match="--no-haze: with these nothing is left"):
+        insisted({"haze": 0.0}, wish(only={"fog"}), NAMES)
 
 
 @pytest.mark.parametrize("other", [{"only": {"rain"}}, {"ingredients": {"rain": 1.0}}, {"strength": {"haze": 0.5}}])

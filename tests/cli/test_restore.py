@@ -182,6 +182,13 @@ def test_lines_of_json_are_all_that_is_on_standard_output(model):
     assert "b.jpg" in records[1]["error"]
 
 
+@pytest.mark.parametrize("name", ["ü\u00ad\x7f.png", "\U000e0067.png"])
+def test_lines_of_json_are_json_whatever_a_photo_is_called(model, name):
+    photo(name)
+    assert json.loads(run(model, name, "--json").stdout)["photo"] == name
+    assert json.loads(run(model, name, "--json", "--dry-run").stdout)["photo"] == name
+
+
 def test_quiet_prints_only_what_went_wrong_and_verbose_more(model):
     photo("a.png")
     assert run(model, "a.png", "-q").stdout == ""
@@ -216,6 +223,16 @@ def test_a_photo_goes_through_a_pipe_and_keeps_its_format(model):
         failed = run(model, *arguments, input=text)
         assert (failed.exit_code, failed.stdout_bytes, failed.stderr.count("\n")) == (1, b"", 1)
         assert ("bad.jpg is not a picture" in failed.stderr) == ("bad.jpg" in arguments)
+
+
+def test_a_pipe_into_a_file_that_is_there_is_refused_before_the_work(model, monkeypatch):
+    data, linked = photo("a.png").read_bytes(), Path("b.png")
+    linked.symlink_to("nowhere.png")
+    monkeypatch.setattr("idrestore.batch.process", lambda *_: pytest.fail("it was restored first"))
+    refused = run(model, "-", "-o", "b.png", input=data)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "b.png exists already: pass --overwrite" in refused.stderr
+    assert linked.is_symlink()
 
 
 def test_json_of_a_pipe_is_on_standard_error(model):

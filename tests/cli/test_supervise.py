@@ -51,8 +51,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_finished_by_one_command_though_a_photo_kills_the_process(folder):
-    done = subprocess.run(command(folder, tiny_file(folder)), capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("more", [[], ["--retry-failed"]])
+def test_a_folder_is_finished_by_one_command_though_a_photo_kills_the_process(folder, more):
+    called = [*command(folder, tiny_file(folder)), *more]
+    done = subprocess.run(called, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert [line.partition("(")[2].partition(")")[0] for line in lines[:2]] == ["SIGKILL", "SIGKILL"]

@@ -97,6 +97,15 @@ def test_for_photographers_the_sentence_the_photo_and_its_change_are_enough(rest
     assert "h_p" not in page
 
 
+def test_a_name_that_is_no_text_is_spelled_out(restorer, photo_folder, tmp_path):
+    photo = next(photo_folder.glob("*.png"))
+    source = tmp_path / "f\udcff.png"
+    source.write_bytes(photo.read_bytes())
+    explain.explain_file(restorer, source, tmp_path / "out")
+    assert json.loads((tmp_path / "out/explanation.json").read_text("utf-8"))["photo"] == source.name
+    assert "f\\udcff.png" in (tmp_path / "out/explanation.html").read_text("utf-8")
+
+
 def test_names_are_text_in_the_page(restorer, photo_folder, tmp_path):
     source = tmp_path / "<b>&.png"
     source.write_bytes((photo_folder / "photo0.png").read_bytes())

@@ -56,6 +56,14 @@ def test_a_figure_shows_the_same_detail_of_every_picture():
     assert (figure == draw(panels, Box(20, 30, 20))).all()
 
 
+def test_figures_of_photos_of_one_name_are_two(tmp_path):
+    gallery = Gallery(tmp_path, limit=2)
+    for name in ("a.png", "a.jpg"):
+        gallery.add(row(name), Pictures(picture(0), {}, picture(2), picture(3)))
+    assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["a.jpg.png", "a.png"]
+    assert [figure.name for figure in gallery.figures] == ["a", "a.jpg"]
+
+
 def test_a_gallery_writes_a_figure_for_each_photo_and_one_page(tmp_path):
     gallery = Gallery(tmp_path, limit=2)
     pictures = Pictures(picture(0), {"A<b>": picture(1)}, picture(2), picture(3))

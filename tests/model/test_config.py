@@ -79,6 +79,7 @@ def test_a_table_starts_from_its_preset():
         ({"depths": [1, 1, 1, "1"]}, "depths: got"),
         ({"operations_by": "kind"}, "operations_by: got 'kind'"),
         ({"stem_stride": 0}, "stem_stride: got 0"),
+        ({"stem_stride": 3}, "stem_stride: got 3, expected 1, 2, 4 or 8"),
         ({"query_stride": 0}, "query_stride: got 0"),
         ({"expansion": "2"}, "expansion: got '2'"),
         ({"double_top": 1}, "double_top: got 1, expected true or false"),

@@ -24,7 +24,6 @@ def test_channel_norm_normalises_each_pixel():
     x = torch.randn(2, 7, 3, 5)
     y = x.numpy()
     expected = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(ChannelNorm(7, affine=False)(x), expected, atol=1e-5)
     norm = shaken(ChannelNorm(7), 1)
     gain, offset = (p.detach().numpy()[:, None, None] for p in norm.parameters())
     np.testing.assert_allclose(norm(x).detach(), expected * gain + offset, atol=1e-5)

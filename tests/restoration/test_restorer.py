@@ -977,7 +977,7 @@ def test_a_model_that_gives_no_numbers_is_an_error(photo, value, where):
 
 def test_what_fails_in_bf16_alone_is_done_again_in_fp32_and_said(photo):
     subject = restorer()
-    expected = subject.restore(photo)
+    expected, exact_shares = subject.restore(photo), subject.find(photo)
     exact, engine = subject.engine, copy.copy(subject.engine)
     engine.half, engine.restore = True, lambda *arguments: (_ for _ in ()).throw(NotFiniteError())
     engine.exact, engine.route = exact, exact.route
@@ -988,6 +988,8 @@ def test_what_fails_in_bf16_alone_is_done_again_in_fp32_and_said(photo):
     explained = subject.explain(photo)
     np.testing.assert_array_equal(explained.result.image, expected.image)
     assert explained.result.notes == found.notes
+    engine.route = engine.restore
+    assert subject.find(photo) == exact_shares
 
 
 def test_a_result_says_whether_anything_changed(photo):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from small import BOTH, FAST, PAPER, mixture, network, shaken
+from typer.testing import CliRunner
 
+from idrestore.cli import app
 from idrestore.data.layouts import find_pairs, list_photos
 from idrestore.data.pairs import read_8_bit
 from idrestore.degradations import NAMES
@@ -146,6 +148,17 @@ def test_learning_from_pairs_end_to_end(photo_folder, tmp_path, monkeypatch):
     state = learned.network.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
     assert all((state[name] != start[name]).any() for name in state.keys() - net.state_dict().keys())
+
+
+def test_what_cannot_be_measured_is_not_learned(photo_folder, tmp_path, monkeypatch):
+    def missing():
+        raise ImportError("PSNR and SSIM need scikit-image")
+
+    monkeypatch.setattr(extend, "scikit_image", missing)
+    arguments = ["extend", str(photo_folder), "--name", "dim", "-o", str(tmp_path / "run"), "-m", "fast"]
+    refused = CliRunner().invoke(app, arguments)
+    assert (refused.exit_code, refused.stderr) == (2, "idrestore: PSNR and SSIM need scikit-image\n")
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_what_was_learned_is_kept_though_it_cannot_be_measured(photo_folder, tmp_path, monkeypatch):

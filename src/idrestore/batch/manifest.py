@@ -219,9 +219,9 @@ def _opened(path: Path) -> sqlite3.Connection:
             connection.execute(f"CREATE TABLE photos ({columns}, PRIMARY KEY (output))")
         if version in (0, 1):
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        _check_version(path, connection)  # before anything is written to one of a later version
         connection.execute("CREATE TABLE IF NOT EXISTS planned (output, source, PRIMARY KEY (output))")
         connection.commit()
-        _check_version(path, connection)
     except BaseException as error:
         connection.close()
         raise _explained(path, error) from error

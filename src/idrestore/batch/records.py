@@ -77,12 +77,11 @@ class Records:
             if known.status in IN_PLACE and _sha256_of(job.target) == known.output_sha256:
                 self._remember(job)
                 return Outcome(job, "skipped", "", known.ingredients, known.notes, known.seconds)
-            if not self.settings.retry_failed:
-                if known.status == "retried":
-                    outcome = failure(job, RuntimeError(DIED))
-                    return replace(outcome, error=f"{outcome.error}: --retry-failed tries again")
-                if known.status == "failed":
-                    return Outcome(job, "failed", f"{known.error} (in an earlier run: --retry-failed tries again)")
+            if known.status == "retried":  # in this run, too: else it would kill one process after another
+                outcome = failure(job, RuntimeError(DIED))
+                return replace(outcome, error=f"{outcome.error}: --retry-failed tries again")
+            if known.status == "failed" and not self.settings.retry_failed:
+                return Outcome(job, "failed", f"{known.error} (in an earlier run: --retry-failed tries again)")
         return None
 
     def foresee(self, job: Job, input_sha256: str) -> Outcome | str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from idrestore import atomic
-from idrestore.batch.job import Outcome, encodable, summary
+from idrestore.batch.job import Outcome, summary
 from idrestore.files import image
 
 FORMAT_VERSION = 1
@@ -42,7 +42,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
     mode = functools.reduce(int.__and__, map(atomic.mode_of, photos), 0o666)
     with atomic.replacing(path, mode) as file:
         for text in lines(outcomes):
-            file.write(text.encode("utf-8"))
+            file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def _csv(outcomes: Iterable[Outcome]) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _arithmetic(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def _places(outcome: Outcome) -> tuple[str, str, str]:
-    return encodable(outcome.job.source), encodable(outcome.job.target), outcome.status
+    return str(outcome.job.source), str(outcome.job.target), outcome.status
 
 
 _JSON_HEAD = '{"report_of": "idrestore", "format_version":'

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import SOME_FAILED, Bar, complain, make_folder, out_console, refuse
+from idrestore.cli.console import INTERRUPTED, SOME_FAILED, Bar, complain, make_folder, out_console, refuse
 
 
 def ablate_command(
@@ -35,7 +35,7 @@ def ablate_command(
         refuse(str(error))
     except KeyboardInterrupt:
         complain(f"interrupted; the same command goes on with the runs in {out}")
-        raise
+        raise typer.Exit(INTERRUPTED) from None
     out_console.print(table.to_markdown(), markup=False)
     for fault in table.faults:
         complain(fault)

@@ -52,7 +52,7 @@ def doctor_command(
     looks = {"writes": _written, "reads": _read, "model": _model, "speed": _speed}
     errors = {label: error for label, look in looks.items() if (error := _checked(label, look, tell))}
     if json:
-        say(dumps(rows | {"errors": errors}, ensure_ascii=False))
+        say(dumps(rows | {"errors": errors}))
     raise typer.Exit(SOME_FAILED if errors else DONE)
 
 

@@ -79,7 +79,7 @@ def evaluate_command(
             refuse(f"--shard: got {shard} without --out, expected the name of a JSON file, which --merge joins")
         if out and out.suffix == ".md":
             refuse(f"--out: got {out}, expected a name for the JSON file; the table is written beside it, as .md")
-        if figures and (figures / "index.html").exists():
+        if figures and any((figures / name).exists() for name in ("index.html", *sets)):
             refuse(f"--figures: {figures} holds figures already; name another folder")
         check_free([out, out.with_suffix(".md")] if out else [], overwrite, merge or [])
         if protocol not in reports.PROTOCOLS:

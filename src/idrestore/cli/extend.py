@@ -48,7 +48,7 @@ def extend_command(
         with Bar(steps) as bar:
             loaded = checkpoint.load(model)
             extension = extend.extend(loaded, pairs, name, operation, out, steps, validation, bar.step)  # type: ignore[arg-type]
-    except (TrainingError, ValueError, OSError) as error:
+    except (TrainingError, ValueError, OSError, ImportError) as error:
         refuse(str(error))
     out_console.print("| degradation | degraded | before | after | change |\n|---|---|---|---|---|", markup=False)
     for row in extension.changes:

@@ -49,8 +49,10 @@ class RestoreCommand(Command):
     """A command that restores: it understands --fog, --no-haze and --haze 0.5, and takes defaults from a file."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Read the command line."""
-        known = {param.name: param for param in self.params if param.name}
+        """Read the command line; defaults are those of all commands that restore, and each takes its own."""
+        group = getattr(ctx.parent and ctx.parent.command, "commands", {RESTORE: self})
+        commands = [each for each in group.values() if isinstance(each, RestoreCommand)]
+        known = {param.name for each in commands for param in each.params if param.name}
         try:
             wishes = configuration.defaults(_value_of("--config", args), _value_of("--preset", args) or "", known)
         except ValueError as error:

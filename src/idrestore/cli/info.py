@@ -117,7 +117,7 @@ def _within(path: str) -> Path:
 
 def _tell_json(loaded: "Model") -> None:
     header = {"file": str(loaded.path), "sha256": loaded.sha256, **loaded.card}
-    out_console.print(json.dumps(header, indent=2, ensure_ascii=False), markup=False)
+    out_console.print(json.dumps(header, indent=2), markup=False)
 
 
 def _tell_cost(network: "RestorationNetwork") -> None:

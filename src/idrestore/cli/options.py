@@ -176,7 +176,8 @@ def insisted(amounts: Mapping[str, float], wish: Mapping[str, Any], names: Colle
     spared = {name for name, amount in amounts.items() if not amount}
     first = next(iter(there or amounts), "")
     if not there:
-        left = (wish["only"] or {*names} - {"clean"}) - spared
+        only = {word if word in names else canonical(word) for word in wish["only"] or ()}
+        left = (only or {*names} - {"clean"}) - spared
         if spared and not left:
             flags = ", ".join(f"--no-{name.replace('_', '-')}" for name in sorted(spared))
             raise ValueError(f"{flags}: with these nothing is left to remove, expected fewer of them")

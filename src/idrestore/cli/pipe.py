@@ -28,12 +28,13 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
 
     What there is to say, JSON too, goes to standard error: the photo may be on standard output.
     """
-    from idrestore import batch
+    from idrestore import atomic, batch
     from idrestore.files import image
+    from idrestore.files.overwriting import check_free
 
     if len(photos) != 1:
         refuse(f"-: got {len(photos)} inputs, expected one: a pipe holds one photo")
-    naming(out, options)  # refuses formats that cannot be written
+    named = naming(out, options)  # refuses formats that cannot be written
     if out in (None, PIPE) and sys.stdout.isatty():
         refuse("-: standard output is the terminal: expected a pipe, a file as in > restored.jpg, or -o")
     restorer = load_model(options.model, options.device, options.precision, options.tile, options.budget())
@@ -42,11 +43,13 @@ def restore_pipe(photos: list[Path], out: Path | None, options: Options) -> NoRe
     job, teller, start = batch.Job(photos[0], out or PIPE), Teller(options, settings), perf_counter()
     try:
         data = sys.stdin.buffer.read() if photos[0] == PIPE else batch.read_file(source, settings)
-        target = out if out and out != PIPE else Path(f"restored{_ending(data, source, options)}")
+        target = out if out and out != PIPE else Path(f"restored{named.ending or _ending(data, source)}")
         image.check_target(target)
+        check_free([out] if target == out else [], options.overwrite)
         made = batch.process(restorer, batch.Job(source, target), data, settings)
         if target == out:
-            _write_file(target, made.data, options.overwrite)
+            with atomic.replacing(target) as file:
+                file.write(made.data)
         else:
             sys.stdout.buffer.write(made.data)
             sys.stdout.buffer.flush()
@@ -79,25 +82,12 @@ def _tell(text: str) -> None:
     error_console.print(printable(text), markup=False)
 
 
-def _ending(data: bytes, source: Path, options: Options) -> str:
-    """Return the ending of a name that stands for the format asked for, or that of a photo's bytes."""
+def _ending(data: bytes, source: Path) -> str:
+    """Return the ending of a name that stands for the format of a photo's bytes."""
     from idrestore.batch import writable
     from idrestore.files import image
     from idrestore.files.formats import FORMATS
 
-    if options.format:
-        return f".{options.format.lower().lstrip('.')}"
     found = image.inspect(data, str(source)).format
     suffixes = next(row.suffixes for row in FORMATS if row.name == found)
     return writable(Path(f"photo{suffixes[0]}")).suffix
-
-
-def _write_file(target: Path, data: bytes, overwrite: bool) -> None:
-    """Write a result; raise `ImageError` if the file is there already."""
-    from idrestore import atomic
-    from idrestore.files.image import ImageError
-
-    if target.exists() and not overwrite:
-        raise ImageError(f"{target} exists already: pass --overwrite to replace it")
-    with atomic.replacing(target) as file:
-        file.write(data)

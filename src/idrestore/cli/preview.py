@@ -58,7 +58,7 @@ def _tell(job: "Job", found: "Mapping[str, float]", replaces: str, settings: "Se
     if options.json:
         record = {"photo": str(job.source), "result": str(job.target), "status": "planned", "sentence": would}
         more = {"ingredients": dict(found), "replaces": replaces or None}
-        say(json.dumps(record | more, ensure_ascii=False))
+        say(json.dumps(record | more))
     if options.json or options.quiet:
         return
     there = f"  (replaces {replaces})" if replaces else ""

@@ -94,7 +94,7 @@ def restore_command(
         try:
             run(work, teller, lambda *what: place.restore(teller.settings, *what), part, keep_going)
         except KeyboardInterrupt:
-            interrupted(work, teller)
+            interrupted(work, teller.outcomes)
             raise typer.Exit(INTERRUPTED) from None
     else:  # nothing that a model would have to be waited for
         teller.take(work.problems)
@@ -113,10 +113,10 @@ class Place:
     def __init__(self, engine: str, address: str, options: Options) -> None:
         """Load the model, and connect to the cluster if there is to be one, or refuse."""
         self.placement = None
-        budget, device = options.budget(), options.device
-        if engine == "ray":
-            budget, device = budget and budget // options.workers, "cpu"
-        self.restorer = load_model(options.model, device, options.precision, options.tile, budget)
+        budget, device, precision = options.budget(), options.device, options.precision
+        if engine == "ray":  # what its machines can, this one may not
+            budget, device, precision = budget and budget // options.workers, "cpu", "auto"
+        self.restorer = load_model(options.model, device, precision, options.tile, budget)
         if engine == "ray":
             from idrestore.batch import cluster
 

@@ -139,7 +139,7 @@ class Teller:
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
         }
-        return json.dumps(record, ensure_ascii=False)
+        return json.dumps(record)
 
 
 def sentence(found: Mapping[str, float], settings: "Settings", done: bool = True, changed: bool = True) -> str:
@@ -207,9 +207,9 @@ def _interrupts() -> Iterator[Callable[[], None]]:
             sys.unraisablehook = hook
 
 
-def interrupted(plan: Plan, teller: Teller) -> None:
+def interrupted(plan: Plan, outcomes: "Iterable[Outcome]") -> None:
     """Say how far a run came."""
-    done, total = sum(not outcome.error for outcome in teller.outcomes), len(plan.jobs)
+    done, total = sum(not outcome.error for outcome in outcomes), len(plan.jobs)
     goes_on = "nothing was written" if None in plan.groups else "the same command goes on from there"
     complain(f"interrupted; {done} of {total} photos {'is' if done == 1 else 'are'} done, {goes_on}")
 

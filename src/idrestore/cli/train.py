@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from idrestore.cli.console import SOME_FAILED, Bar, complain, make_folder, out_console, refuse
+from idrestore.cli.console import INTERRUPTED, SOME_FAILED, Bar, complain, make_folder, out_console, refuse
 
 
 def train_command(
@@ -46,6 +46,7 @@ def train_command(
     except KeyboardInterrupt:
         if speaks and (out / "state.pt").exists():
             complain(f"interrupted; the same command with --resume goes on with the run in {out}")
+            raise typer.Exit(INTERRUPTED) from None
         raise
     if speaks:
         out_console.print(f"best model: {best}", markup=False)

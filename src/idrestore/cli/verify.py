@@ -30,7 +30,7 @@ def verify_command(
             complain(verdict.message)
         if json:
             record = {"result": str(verdict.path), "status": verdict.status, "error": verdict.message or None}
-            say(dumps(record, ensure_ascii=False))
+            say(dumps(record))
     faults = [f"{counts[status]} {status}" for status in FAULTS if counts[status]]
     if not json:
         say(", ".join([f"{counts['good']} good", *faults]))

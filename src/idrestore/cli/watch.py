@@ -42,19 +42,20 @@ def watch_command(
         refuse(f"{folder}: no such folder: expected one to watch")
     options.check()
     naming(out, options)
-    place, work = Place("local", "", options), Plan({}, [])
+    place, work, before = Place("local", "", options), Plan({}, []), 0
     teller = Teller(options, options.settings(place.restorer))
     try:
         for arrived in _arrivals(folder):
-            work = _those(plan([folder], out, options, complains=False), arrived)
+            work, before = _those(plan([folder], out, options, complains=False), arrived), len(teller.outcomes)
             for target in work.groups:
                 make_folder(target or folder)
             run(work, teller, lambda *what: place.restore(teller.settings, *what))
             if arrived is None and not options.quiet and not options.json:
                 say(f"watching {folder}: drop photos there, Ctrl-C ends it")
     except KeyboardInterrupt:
-        if {job.source for job in work.jobs} - {outcome.job.source for outcome in teller.outcomes}:
-            interrupted(work, teller)
+        outcomes = teller.outcomes[before:]
+        if {job.source for job in work.jobs} - {outcome.job.source for outcome in outcomes}:
+            interrupted(work, outcomes)
             raise typer.Exit(INTERRUPTED) from None
     teller.summarise()
     leave(SOME_FAILED if any(outcome.error for outcome in teller.outcomes) else DONE)

@@ -22,8 +22,8 @@ def measure(model: Model) -> dict[str, Any]:
 
     `priors` are the hubs of pure degradations, hub(e_k), (K, L, D); `similarity` (K, K) is the cosine between them,
     each taken as one vector after removing their common mean; `principal_components` and `t_sne` place all K·L priors
-    in the plane, (K, L, 2) each. `spectra` (K, L) says how much of each ingredient each degradation contains, or, in a
-    model of the first stage, gives the singular values of its hubs.
+    in the plane, (K, L, 2) each. `spectra` (K, R) says how much of each of the R ingredients each degradation
+    contains, or, in a model of the first stage, gives the L singular values of each hub.
     Raises `ImportError` without the extra `explain`.
     """
     from sklearn.decomposition import PCA

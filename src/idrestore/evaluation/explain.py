@@ -76,9 +76,13 @@ def write(
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(_vips(picture).pngsave_buffer(strip=True))
     report = _report(explanation, about, list(pictures))
-    (folder / "explanation.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     page = folder / "explanation.html"
-    page.write_text(_page(explanation, pictures, about), "utf-8")
+    texts = {
+        folder / "explanation.json": json.dumps(report, indent=1, ensure_ascii=False) + "\n",
+        page: _page(explanation, pictures, about),
+    }
+    for path, text in texts.items():
+        path.write_text(text, "utf-8", "backslashreplace")  # bytes of a file's name that are no text
     return page
 
 

@@ -77,7 +77,10 @@ class Gallery:
         self.figures: list[Figure] = []
 
     def add(self, row: Row, pictures: Pictures) -> None:
-        """Draw a photo's figure and write it as `folder/SET/NAME.png`; a `/` in NAME becomes `_`."""
+        """Draw a photo's figure and write it as `folder/SET/NAME.png`; a `/` in NAME becomes `_`.
+
+        NAME has the photo's own ending where another photo's is the same without.
+        """
         if sum(figure.group == row.set for figure in self.figures) >= self.limit:
             return
         shown = {"degraded": pictures.degraded, **pictures.others, "restored": pictures.restored}
@@ -87,11 +90,16 @@ class Gallery:
         panels.append(Panel("clean", pictures.clean, "PSNR, SSIM"))
         box = most_different(pictures.degraded, pictures.restored, pictures.clean)
         caption = "; ".join(f"{panel.name} {panel.caption}" for panel in panels[:-1])
-        figure = Figure(row.set, str(Path(row.file).with_suffix("")), draw(panels, box), caption)
-        path = self.folder / row.set / (figure.name.replace("/", "_") + ".png")
+        name = str(Path(row.file).with_suffix(""))
+        if (path := self._place(row.set, name)).exists():
+            path = self._place(row.set, name := row.file)
+        figure = Figure(row.set, name, draw(panels, box), caption)
         path.parent.mkdir(parents=True, exist_ok=True)
         image.write(figure.pixels, path, image.Photo(figure.pixels))
         self.figures.append(figure)
+
+    def _place(self, group: str, name: str) -> Path:
+        return self.folder / group / (name.replace("/", "_") + ".png")
 
     def finish(self, title: str, table: str) -> Path:
         """Write the page `folder/index.html`, which holds its pictures itself, and return its path."""

@@ -32,7 +32,7 @@ MOST_BLOCKS, MOST_CHANNELS = 64, 4096
 MOST: dict[str, int] = {
     "dim": 1024,
     "refinement": MOST_BLOCKS,
-    "stem_stride": 16,
+    "stem_stride": 8,
     "query_stride": 64,
     "num_priors": 8 * 1024,
 }
@@ -136,6 +136,8 @@ class ModelConfig:
             value = getattr(self, name)
             if len(value) != 4 or min(value) < 1 or max(value) > most:
                 raise ValueError(f"{name}: got {value!r}, expected 4 numbers from 1 to {most}, one a level")
+        if self.stem_stride & (self.stem_stride - 1):
+            raise ValueError(f"stem_stride: got {self.stem_stride!r}, expected 1, 2, 4 or 8")
         if not 1 <= self.expansion < 100:
             raise ValueError(f"expansion: got {self.expansion!r}, expected a number from 1 to 100")
         if self.dim % 2:

@@ -70,9 +70,9 @@ def mix_channels(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tenso
 class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of each pixel."""
 
-    def __init__(self, dim: int, affine: bool = True) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim, elementwise_affine=affine)
+        self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         # In channels_last memory the two permutations are views and copy nothing.

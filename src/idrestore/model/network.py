@@ -289,8 +289,8 @@ class RestorationNetwork(PublishedNetwork):
     def grow(self, wanted: ModelConfig) -> None:
         """Add the parts that a configuration has and this network lacks; they change nothing yet.
 
-        Those are a top of per-operation convolutions, refiners of what the network knows, and the estimator of blur
-        kernels.
+        Those are a top of per-operation convolutions, refiners of what the network knows, the estimator of blur
+        kernels, and the classifiers of haze and rain.
         """
         if wanted.per_operation_top and not self.config.per_operation_top:
             self._split_top()

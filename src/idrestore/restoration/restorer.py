@@ -192,7 +192,13 @@ class Restorer:
 
         The arguments are those of `restore`: darkness that is to stay is not looked for behind what a photo is called.
         """
-        _, known = halves.sizes(Photo.of(image), self.request(strength, only), self._planner, self._grid)
+        photo, request = Photo.of(image), self.request(strength, only)
+        try:
+            _, known = halves.sizes(photo, request, self._planner, self._grid)
+        except NotFiniteError:
+            if not self.engine.half:
+                raise
+            _, known = halves.sizes(photo, request, (fp32 := self.in_fp32())._planner, fp32._grid)
         return self._planner.shares(known.rows)
 
     def explain(
@@ -222,7 +228,10 @@ class Restorer:
         _, tile, latents = strongest
         levels = PLACEMENTS[self.model.network.config.placement]
         heat = work.planes.repeat(work.times, axis=0).repeat(work.times, axis=1)[:height, :width]
-        rows, columns = (slice(work.times * part.start, work.times * part.stop) for part in (tile.rows, tile.columns))
+        rows, columns = (
+            slice(work.times * part.start, min(work.times * part.stop, length))
+            for part, length in ((tile.rows, height), (tile.columns, width))
+        )
         arrays = [LatentMaps(*(each[0].float().cpu().numpy() for each in block)) for block in latents]
         found = work.plan.found
         return Explanation(

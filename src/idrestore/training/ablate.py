@@ -20,6 +20,7 @@ from idrestore.data.loader import find_photos
 from idrestore.data.pairs import SetSpec
 from idrestore.evaluation.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets, one_line
 from idrestore.evaluation.report import PROTOCOLS, Report, Score, json_ready
+from idrestore.metrics import scikit_image
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.cost import Cost, costs
@@ -192,7 +193,8 @@ class _Job(NamedTuple):
 
 
 def check(grid: Grid, data: Mapping[str, SetSpec], folder: Path) -> list[_Job]:
-    """Return what `ablate` is to do; raise `ValueError` or `OSError` as it does."""
+    """Return what `ablate` is to do; raise `ValueError` or `OSError` as it does, `ImportError` if nothing measures."""
+    scikit_image()
     jobs = [
         _Job(name, dataclasses.replace(recipe, seed=seed), folder / name / f"seed{seed}")
         for seed, (name, recipe) in product(grid.seeds, grid.recipes.items())

@@ -18,7 +18,9 @@ from idrestore.data.layouts import Pair, Pairs, find_pairs
 from idrestore.data.loader import MIXTURE, Photos, batches
 from idrestore.data.pairs import DEFAULT_STRENGTH, SetSpec, read_8_bit, write_pair
 from idrestore.degradations import FIVE, Operation
+from idrestore.device import is_half
 from idrestore.evaluation.evaluate import evaluate
+from idrestore.metrics import scikit_image
 from idrestore.model import checkpoint
 from idrestore.model.checkpoint import Model
 from idrestore.model.hub import IngredientHub, PriorHub
@@ -86,14 +88,15 @@ def extend(
     `pairs` is a folder as `find_pairs` takes it. Only the new learns (`add_degradation`): its cure, in `steps` steps
     on the pairs, then its routers, on the pairs and on old degradations, which are synthesised on their clean photos.
     What was gained and lost is measured on the pairs of `validation`, or else on those learned from. Raises
-    `ExtensionError`, `ValueError` or `OSError`.
+    `ExtensionError`, `ValueError` or `OSError`, and `ImportError` without the extra `train`.
     """
+    scikit_image()  # before all the work that is to be measured
     clean = _clean_photos(pairs)
     if validation is not None:
         _clean_photos(validation)
     folder.mkdir(parents=True, exist_ok=True)
     network = add_degradation(model.network, name, operation)
-    recipe = _recipe(network, clean, pairs, steps, Restorer(model).engine.half)
+    recipe = _recipe(network, clean, pairs, steps)
     learned = _learn_cure(network, recipe, folder, progress)
     fit_routers(learned, recipe)
     path = folder / f"{name}.safetensors"
@@ -215,7 +218,7 @@ def _look(network: RestorationNetwork, recipe: TrainConfig, ratios: dict[str, fl
     ]
     logits = []
     for batch in batches(samples, stage.batch, 0, number // stage.batch, workers=0):
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half(config.precision, torch.device("cpu"))):
             output = network(batch.degraded, None if told is None else told.expand(len(batch.degraded), -1))
         logits.append(output.logits[..., :-1].logsumexp(dim=2))
     for hook in hooks:
@@ -309,14 +312,14 @@ def _is_half(network: RestorationNetwork) -> bool:
     return all(torch.equal(tensor.half().float(), tensor) for tensor in network.state_dict().values())
 
 
-def _recipe(network: RestorationNetwork, clean: Sequence[Path], pairs: Path, steps: int, half: bool) -> TrainConfig:
+def _recipe(network: RestorationNetwork, clean: Sequence[Path], pairs: Path, steps: int) -> TrainConfig:
     """Return how the new degradation's cure is learned, in the stage of which the hub is."""
     name = network.config.degradations[-1]
     stage = StageConfig(steps=steps, batch=BATCH, patch=PATCH, told=1.0, loss=LOSS)
     none = dataclasses.replace(stage, steps=0)
     integrated = isinstance(network.hub, IngredientHub)
     return TrainConfig(
-        precision="bf16" if half else "fp32",
+        precision="auto",
         model=network.config,
         data=DataConfig(
             photos=tuple(map(str, clean)),
