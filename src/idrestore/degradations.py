@@ -4,7 +4,7 @@ Everything that speaks of a degradation by name or by position (the network's hu
 `data/`, recipes, reports, flags) reads this table.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 Operation = Literal["additive", "affine", "convolutive"]
@@ -86,3 +86,12 @@ def operation_of(name: str) -> Operation:
     'affine'
     """
     return {degradation.name: degradation.operation for degradation in DEGRADATIONS}[name]
+
+
+def percentages(shares: Mapping[str, float], least: float = 0.005) -> str:
+    """Write shares as percentages; what has less than `least` is left out.
+
+    >>> percentages({"haze": 0.9, "clean": 0.1, "rain": 0.001})
+    'haze 90%, clean 10%'
+    """
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= least)

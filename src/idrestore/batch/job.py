@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from idrestore.degradations import percentages
 from idrestore.files.image import ImageError
 
 FILE_ERRORS = (ImageError, OSError, ValueError, RuntimeError, MemoryError)
@@ -45,7 +46,7 @@ class Outcome:
     @property
     def found(self) -> str:
         """What was found, in percent, what is next to nothing left out."""
-        return ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.05)
+        return percentages(self.ingredients, 0.05)
 
 
 def summary(outcomes: Iterable[Outcome]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from idrestore.cli.console import DONE, SOME_FAILED, as_options, leave, refuse, say
 from idrestore.cli.options import Options
 from idrestore.cli.restoring import Plan, Teller, sentence
+from idrestore.degradations import percentages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,5 +65,4 @@ def _tell(job: "Job", found: "Mapping[str, float]", replaces: str, settings: "Se
     there = f"  (replaces {replaces})" if replaces else ""
     say(f"{job.source} → {job.target}{there}")
     say(f"  {would}")
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in found.items() if share >= 0.005)
-    say(f"  [{shares}]")
+    say(f"  [{percentages(found)}]")

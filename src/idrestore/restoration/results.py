@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idrestore.degradations import percentages
 from idrestore.device import Arithmetic
 
 
@@ -32,8 +33,7 @@ class Result:
 
     def __repr__(self) -> str:
         """Say what it is; pixels would fill pages."""
-        found = ", ".join(f"{name} {share:.0%}" for name, share in self.ingredients.items() if share >= 0.005)
-        return f"Result({self.image.dtype} {self.image.shape}, {found})"
+        return f"Result({self.image.dtype} {self.image.shape}, {percentages(self.ingredients)})"
 
 
 class LatentMaps(NamedTuple):
