@@ -77,8 +77,9 @@ def test_the_sizes_that_pages_print_are_those_of_the_shipped_model():
     refiner = rows["additive_refiner.noise"]
     size, of_refiner = (f"{row.parameters / 1e6:.2f} M" for row in (rows["all"], refiner))
     others = f"{rows['all'].kmac - refiner.kmac - rows['additive_refiner.rain'].kmac:.0f} kMAC a pixel"
-    assert f"{size} parameters, {of_refiner} of them for noisy photos alone" in card
+    assert f"{size} parameters, of which the refiners for noise and for rain have {of_refiner} each" in card
     assert f"{others}, {refiner.kmac:.0f} for noisy and rainy photos" in card
     assert f"{model.path.stat().st_size / 1e6:.1f} MB" in card
+    assert f"{model.card['step']:,} steps" in card
     assert f"{size}, of which the additive refiners are {of_refiner} each" in method
     assert f"{others}, or {refiner.kmac:.0f} for noisy or rainy photos" in method
