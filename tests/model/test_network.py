@@ -257,6 +257,19 @@ def test_whole_photos_are_restored_as_one_photo_and_its_tile_would_be():
             torch.testing.assert_close(whole.restored[index], tile[0], atol=1e-4, rtol=1e-4)
 
 
+def test_refiners_look_at_those_of_whole_photos_alone_for_which_they_count():
+    """They used to look at all, which took half of the time of training."""
+    model, seen = network(FAST, additive_refiner=(4, 6, 8)), {}
+    batch, rows = photos(4, 64, 64), torch.cat([one_hot(name) for name in ("haze", "rain", "blur", "clean")])
+    alone = [model.restore_whole(batch[k : k + 1], RULES, rows[k : k + 1]).restored for k in range(4)]
+    for name, part in (("rain", model.additive_refiner["rain"]), ("colours", model.affine_refiner)):
+        part.register_forward_hook(lambda _, args, __, name=name: seen.update({name: args[0]}))
+    restored = model.restore_whole(batch, RULES, rows).restored
+    assert torch.equal(seen["rain"], batch[1:2])
+    assert torch.equal(seen["colours"], batch[:1])
+    torch.testing.assert_close(restored, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
 def test_every_part_learns_from_whole_photos():
     model = network(FAST)
     truth = torch.eye(len(NAMES))

@@ -54,6 +54,19 @@ class Decisions(Protocol):
         """Return how much of what haze and darkness did to such a photo was haze, in [0, 1]."""
 
 
+def where_it_counts(counts: Tensor, refined: Callable[..., Tensor], restored: Tensor, *others: Tensor) -> Tensor:
+    """Return restored photos (B, 3, H, W), `refined` where that counts for more than nothing, (B,).
+
+    It sees those alone, and what belongs to them of `others`, (B, ...) each.
+    """
+    places = counts.nonzero()[:, 0]
+    if len(places) == len(counts):
+        return refined(restored, *others)
+    if not len(places):
+        return restored
+    return restored.index_copy(0, places, refined(*(each[places] for each in (restored, *others))))
+
+
 class RestorationNetwork(PublishedNetwork):
     """The published network and its refiners; behind the last meta-prior block, each operation may have its weights."""
 
@@ -100,7 +113,7 @@ class RestorationNetwork(PublishedNetwork):
         output, shares = self._undo(tiles, ingredients, routed)
         unblurred = None if deconvolution is None else deconvolve(tiles, deconvolution).clamp(0, 1)
         restored = self._deblur(tiles, output.restored, shares, unblurred)
-        return output._replace(restored=self._take_off(tiles, restored, shares))
+        return output._replace(restored=self._take_off(restored, tiles, shares))
 
     def restore_whole(self, photos: Tensor, decisions: Decisions, ingredients: Tensor | None = None) -> NetworkOutput:
         """Restore whole photos (B, 3, H, W) in [0, 1], as they are seen in training; `ingredients` as in `forward`.
@@ -114,7 +127,7 @@ class RestorationNetwork(PublishedNetwork):
         output, shares = self._undo(photos, ingredients)
         blur = self._read_each(photos, shares, decisions)
         restored = self._deblur(photos, output.restored, shares, *self._unblurred(photos, blur))
-        restored = self._take_off(photos, restored, shares)
+        restored = where_it_counts(self._additive_part(shares), self._take_off, restored, photos, shares)
         restored = self._refine_colours(photos, restored, shares, decisions)
         return output._replace(restored=restored, blur=blur)
 
@@ -153,7 +166,7 @@ class RestorationNetwork(PublishedNetwork):
                 restored = restored + (wanted * share)[:, None, None, None] * refiner(photos)
         return restored
 
-    def _take_off(self, photos: Tensor, restored: Tensor, shares: Tensor) -> Tensor:
+    def _take_off(self, restored: Tensor, photos: Tensor, shares: Tensor) -> Tensor:
         """Let what additive refiners make take the place of all else's, as far as noise and rain are all."""
         part = self._additive_part(shares)
         if self.additive_refiner is None or (self.skip_unused and not bool(part.any())):
@@ -222,8 +235,16 @@ class RestorationNetwork(PublishedNetwork):
         """Refine restored photos (B, 3, H, W) by their shares (B, K) of haze and darkness, and keep their detail."""
         share = self.share(AffineRefiner.kind, shares)
         certainty = decisions.affine_certainty(share, self.config.affine_from)
-        if self.affine_refiner is None or not certainty.any():
+        if self.affine_refiner is None:
             return restored
+        refined = functools.partial(self._with_colours, decisions)
+        return where_it_counts(certainty, refined, restored, photos, shares, share, certainty)
+
+    def _with_colours(
+        self, decisions: Decisions, restored: Tensor, photos: Tensor, shares: Tensor, share: Tensor, certainty: Tensor
+    ) -> Tensor:
+        """Refine restored photos (B, 3, H, W), of ingredients (B, K), as `_refine_colours` does."""
+        assert self.affine_refiner is not None
         colours = self.affine_refiner.colours(photos, restored, share, certainty)
         names = self.config.degradations
         hazy, dark = (
