@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from idrestore.data.loader import Photos, batches, find_photos
+from idrestore.model.hub import PriorHub
 from idrestore.training.loop import make_samples
 from idrestore.training.recipe import TrainConfig
 from idrestore.training.run import Run
@@ -55,7 +56,7 @@ def main() -> None:
 def _measure(config: TrainConfig, name: str, paths: list[Path], steps: int) -> dict[str, list[float]]:
     """Return samples a second of steps, and of making samples, in turn."""
     run = Run(config)
-    if name == "integrate":
+    if name == "integrate" and isinstance(run.network.hub, PriorHub):
         run.integrate()
     stage = getattr(config, name)
     samples = make_samples(config, stage, Photos(paths, config.data.scales, stage.patch), config.seed)
