@@ -1,4 +1,4 @@
-"""How settings are checked, so that the same mistake reads the same wherever it is made."""
+"""How settings are checked and errors are said, so that the same mistake reads the same wherever it is made."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'seed'
     """
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says, or at least what it is, in one line.
+
+    >>> one_line(ValueError("two\\nlines")), one_line(MemoryError())
+    ('two lines', 'MemoryError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def check_known(keys: Iterable[str], known: Iterable[str], where: str = "", what: str = "setting") -> None:

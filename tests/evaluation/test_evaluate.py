@@ -121,7 +121,7 @@ def test_an_oracle_tells_the_truth(rain, options, truth):
 
 
 def test_an_oracle_does_not_guess(rain):
-    with pytest.raises(ValueError, match="nobody told the oracle what is wrong with the photos of x"):
+    with pytest.raises(ValueError, match="the oracle has to be told what is wrong with the photos of x"):
         evaluate(FakeRestorer(), {"x": SetSpec(rain)}, routing="oracle")
     with pytest.raises(ValueError, match="routing: got 'hart', expected one of soft, hard, oracle"):
         evaluate(FakeRestorer(), {"x": SetSpec(rain)}, routing="hart")

@@ -425,14 +425,14 @@ def test_a_models_own_name_goes_before_the_words_of_people():
 
 
 def test_only_needs_a_clean_prior(photo):
-    with pytest.raises(ValueError, match="only: this model knows no clean photos"):
+    with pytest.raises(ValueError, match="only: this model was trained without clean photos"):
         restorer(degradations=("noise", "rain")).restore(photo, only={"rain"})
 
 
 def test_what_is_told_in_full_needs_no_clean_prior(photo):
     small = restorer(degradations=("noise", "rain"))
     assert small.restore(photo, ingredients={"noise": 0.25, "rain": 0.75}).ingredients == {"rain": 0.75, "noise": 0.25}
-    with pytest.raises(ValueError, match="ingredients: this model knows no clean photos"):
+    with pytest.raises(ValueError, match="ingredients: this model was trained without clean photos"):
         small.restore(photo, ingredients={"rain": 0.75})
 
 
@@ -984,7 +984,7 @@ def test_what_fails_in_bf16_alone_is_done_again_in_fp32_and_said(photo):
     subject.engine = engine
     found = subject.restore(photo)
     np.testing.assert_array_equal(found.image, expected.image)
-    assert found.notes == ("its numbers failed in bf16: worked on in fp32",) and not expected.notes
+    assert found.notes == ("16-bit arithmetic (bf16) gave no numbers: restored in 32-bit",) and not expected.notes
     explained = subject.explain(photo)
     np.testing.assert_array_equal(explained.result.image, expected.image)
     assert explained.result.notes == found.notes

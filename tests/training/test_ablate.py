@@ -224,7 +224,7 @@ def test_a_folder_of_another_grid_is_refused_before_anything_is_trained(finished
     changed = {"new": grid.recipes["3E"], "default": grid.recipes["3E"]}
     with pytest.raises(ValueError, match=r"default/seed3 holds a run of another recipe; name another folder"):
         ablate(Grid(changed, grid.seeds), sets(photo_folder), folder)
-    with pytest.raises(ValueError, match="nobody told the oracle"):
+    with pytest.raises(ValueError, match="the oracle has to be told"):
         ablate(grid, parse_data([f"photos={tmp_pairs(folder, photo_folder)}"]), folder / "other")
     assert not (folder / "new").exists()
     assert not (folder / "other").exists()

@@ -183,7 +183,7 @@ def test_a_run_at_a_constant_rate_can_be_ended_any_day(photo_folder, tmp_path):
     rates = {line["step"]: line["learning_rate"] for line in lines(tmp_path / "run") if "learning_rate" in line}
     assert max(rates) == COLLECT + 1 + 4
     assert [rates[step] for step in range(5, 9)] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
-    with pytest.raises(TrainingError, match="finish: a cosine ends where it ends"):
+    with pytest.raises(TrainingError, match="which ends by itself"):
         train(recipe(photo_folder), tmp_path / "other", finish=4, minutes=1)
 
 

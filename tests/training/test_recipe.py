@@ -130,7 +130,7 @@ def test_collect_tells_unless_it_is_told_otherwise(tmp_path):
         ("[data]\nphotos = 'folder'", "data.photos: got 'folder'"),
         ("log_every = 0", "log_every: got 0, expected at least 1"),
         ("[integrate.loss]\ndistillation = 0.1", "loss.distillation: got 0.1 without a model to start from"),
-        ("keep = ['haze']", r"keep: got \['haze'\] without a model to start from, expected \[\], or start"),
+        ("keep = ['haze']", r"keep: got \['haze'\] without a model to start from, expected \[\], or a `start`"),
         ("start = 'fast'\nkeep = ['fog']", r"keep: got \['fog'\], expected names among"),
         ("[integrate]\nbatch = 0", "batch: got 0, expected at least 1"),
         ("[collect]\nsteps = -1", "collect.steps: got -1, expected at least 0"),

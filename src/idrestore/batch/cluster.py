@@ -14,6 +14,7 @@ from idrestore.batch.job import FILE_ERRORS, Encoded, Job, Outcome, complaint, f
 from idrestore.batch.manifest import Manifest
 from idrestore.batch.records import Records, clean_up
 from idrestore.batch.settings import Settings
+from idrestore.configuration import one_line
 from idrestore.device import Precision
 from idrestore.extras import how_to_install
 from idrestore.files import vips
@@ -103,7 +104,7 @@ def restore_on_cluster(
             if finished:
                 yield _outcome(records, finished, row)
     except ray.exceptions.RayError as error:
-        reason = f"Ray stopped ({' '.join(str(error).split())[:200]})"
+        reason = f"Ray stopped ({one_line(error)[:200]})"
     for job in waiting.values():
         yield failure(job, RuntimeError(reason))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from idrestore.configuration import one_line
 from idrestore.degradations import percentages
 from idrestore.files.image import ImageError
 
@@ -89,7 +90,7 @@ def failure(job: Job, error: Exception, seconds: float = 0.0) -> Outcome:
 
 def complaint(source: Path, error: Exception) -> str:
     """Say in one line, with the file's name, what went wrong."""
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = one_line(error)
     return encodable(message if source.name in message else f"{source}: {message}")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from idrestore.batch.job import Job, encodable
 from idrestore.batch.shard import Shard
+from idrestore.configuration import one_line
 
 FORMAT_VERSION = 2
 """1 had no "started", "retried" and "unchanged"; it is read, and raised to 2"""
@@ -319,5 +320,5 @@ def _explained(path: Path, error: BaseException) -> BaseException:
         return error
     if "locked" in str(error):
         return ManifestError(f"another run is at work in {path.parent.parent}: wait for its end, or use --shard in all")
-    reason = " ".join(str(error).split())
+    reason = one_line(error)
     return ManifestError(f"{path} cannot be used as a manifest ({reason}): choose another folder, or move it away")

@@ -28,7 +28,7 @@ class Naming:
 
     def __post_init__(self) -> None:
         if "/" in self.suffix or os.sep in self.suffix:
-            raise ValueError(f"suffix: got {self.suffix!r}, expected an end of a name, not of a folder")
+            raise ValueError(f"suffix: got {self.suffix!r}, expected the end of a name, without a slash")
         row = BY_SUFFIX.get(self.ending)
         if self.format and not (row and row.saver):
             raise ValueError(f"format: got {self.format!r}, expected one of {', '.join(_WRITABLE)}")

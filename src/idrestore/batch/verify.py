@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from idrestore.batch.manifest import FOLDER, IN_PLACE, Entry, ManifestError, entries_of_others, latest, path_of, planned
+from idrestore.configuration import one_line
 from idrestore.files import image
 
 
@@ -44,7 +45,7 @@ def _unmade(path: Path) -> Verdict:
 def _verdict(path: Path, entry: Entry) -> Verdict:
     """Compare a result with its record."""
     if entry.status not in IN_PLACE:
-        reason = entry.error or "a run was at work on it and came to a sudden end: the same command goes on"
+        reason = entry.error or "the run that was at work on it was killed: the same command goes on"
         return Verdict(path, "failed", f"{path} was not made ({reason})")
     if not path.is_file():
         return Verdict(path, "missing", f"{path} is missing: the same command makes it again")
@@ -56,6 +57,6 @@ def _verdict(path: Path, entry: Entry) -> Verdict:
         width, height = image.size(path)
         image.read(path, max_pixels=width * height)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         return Verdict(path, "unreadable", reason if str(path) in reason else f"{path} cannot be read ({reason})")
     return Verdict(path, "good", "")

@@ -93,7 +93,7 @@ ModelOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(rich_help_panel=EXPERT, help="auto, cpu, cuda, cuda:1, ...")]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"],
-    typer.Option(rich_help_panel=EXPERT, help="auto: bf16 where there are units for it."),
+    typer.Option(rich_help_panel=EXPERT, help="auto: 16-bit (bf16) where the processor has it, else 32-bit."),
 ]
 MemoryOption = Annotated[
     str,
@@ -112,7 +112,6 @@ class Bar:
         from rich import progress
 
         self._progress = progress.Progress(
-            progress.TextColumn("{task.description}"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),
@@ -137,7 +136,7 @@ class Bar:
 
     def photo(self) -> None:
         """Count one more photo."""
-        self._progress.update(self._task, advance=1, description="")
+        self._progress.update(self._task, advance=1)
 
     def print(self, text: str) -> None:
         """Print a line of results above the bar."""

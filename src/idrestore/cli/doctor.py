@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from idrestore.cli.console import DONE, SOME_FAILED, complain, say, say_row
+from idrestore.configuration import one_line
 from idrestore.extras import how_to_install
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _checked(label: str, look: Callable[[], str], tell: Callable[[str, str], Non
     try:
         tell(label, look())
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         complain(f"{label}: {reason}")
         return reason
     return ""

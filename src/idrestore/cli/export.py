@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from idrestore.cli.console import SOME_FAILED, complain, out_console, refuse
+from idrestore.configuration import one_line
 from idrestore.extras import how_to_install
 
 
@@ -33,7 +34,7 @@ def export_command(
     except ImportError as error:
         refuse(f"{error.name} is not installed: {how_to_install('export')}")
     except RuntimeError as error:  # an `ExportError`, or the exporter's own
-        complain(f"{out}: {' '.join(str(error).split())}")
+        complain(f"{out}: {one_line(error)}")
         raise typer.Exit(SOME_FAILED) from error
     except OSError as error:
         complain(f"{out}: cannot be written ({error.strerror})")

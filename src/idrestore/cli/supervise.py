@@ -72,7 +72,7 @@ def supervise(folders: Collection[Path]) -> int | None:
         if code >= 0 or -code in PASSED_ON:
             return code if code >= 0 else 128 - code
         goes_on = _manifests(folders) != before
-        then = "going on; what it was at comes last" if goes_on else "is there too little memory?"
+        then = "it is started again; the photo that it was at comes last" if goes_on else "is there too little memory?"
         print(f"idrestore: the process was killed ({signal.Signals(-code).name}): {then}", file=sys.stderr, flush=True)
         if not goes_on:
             return 1

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from idrestore.cli.console import DONE, SOME_FAILED, complain, leave, refuse, say
+from idrestore.configuration import one_line
 
 FAULTS = ("missing", "changed", "unreadable", "failed", "never made")
 
@@ -22,7 +23,7 @@ def verify_command(
     try:
         verdicts = batch.verify(out)
     except (OSError, batch.ManifestError) as error:
-        refuse(" ".join(str(error).split()))
+        refuse(one_line(error))
     counts: Counter[str] = Counter()
     for verdict in verdicts:
         counts[verdict.status] += 1

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from idrestore.configuration import one_line
 from idrestore.data.degrade import check_strengths, gaussian_noise, mix, parse_kinds, to_8_bit
 from idrestore.data.jpeg import jpeg
 from idrestore.data.layouts import Pair, Pairs, find_pairs, list_photos, unreadable
@@ -81,7 +82,7 @@ def check(spec: "SetSpec", progress: Callable[[int, int], None] = lambda done, t
             height, width, _ = read_8_bit(path).shape
             sizes[path] = f"{width}x{height}"
         except (OSError, ValueError, MemoryError) as error:
-            wrong.append(Wrong(path, f"cannot be read: {' '.join(str(error).split())}"))
+            wrong.append(Wrong(path, f"cannot be read: {one_line(error)}"))
         progress(done, len(paths))
     both = (pair for pair in matched if pair.degraded in sizes and pair.clean in sizes)
     return len(matched), wrong + [

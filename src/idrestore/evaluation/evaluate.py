@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idrestore import metrics
+from idrestore.configuration import one_line
 from idrestore.data.layouts import Pair, Pairs, list_photos
 from idrestore.data.pairs import Pixels8, SetSpec, read_8_bit
 from idrestore.degradations import NAMES, canonical, check_known
@@ -119,7 +120,7 @@ def find_sets(data: Mapping[str, SetSpec], routing: Routing = "soft") -> dict[st
     for name, spec in data.items():
         if routing == "oracle" and spec.truth() is None:
             raise ValueError(
-                f"routing: nobody told the oracle what is wrong with the photos of {name}; add :first=NAME"
+                f"routing: the oracle has to be told what is wrong with the photos of {name}: add :first=NAME"
             )
     return {name: spec.find() for name, spec in data.items()}
 
@@ -241,8 +242,3 @@ def _middle(side: int) -> slice:
 
 def _file(path: Path, spec: SetSpec) -> str:
     return path.relative_to(spec.folder).as_posix()
-
-
-def one_line(error: Exception) -> str:
-    """Return what an error says, or at least what it is, in one line."""
-    return " ".join(str(error).split()) or repr(error)

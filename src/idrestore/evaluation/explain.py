@@ -1,4 +1,4 @@
-"""What is wrong with a photo, which router says so, where, and what the model's priors look like."""
+"""What is wrong with a photo, which router says so, and where."""
 
 import base64
 import json

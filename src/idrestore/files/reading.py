@@ -26,8 +26,6 @@ from idrestore.files.photo import UNKNOWN_RESOLUTION, ImageError, Photo, Pixels
 
 MAX_PIXELS = 300_000_000
 """Default cap, read in the header before decoding: 0.9 GB of memory at 8 bits."""
-_FIXED, _COPIES = 200 << 20, 4
-"""Bytes that decoders take whatever the size, and how often they hold the samples."""
 
 _SEVERAL = {
     "TIFF": "only the first of several pages was read (--pages all restores all)",
@@ -48,17 +46,13 @@ class Header(NamedTuple):
     height: int
     depth: int
     """Bits per sample in the file"""
-    memory: int
-    """Bytes that reading it from a path takes at most, what is returned included"""
 
 
 def inspect(source: Path | str | bytes, name: str = "") -> Header:
     """Read a photo's header alone; raise `ImageError`, which names bytes `name`."""
     with _opened(source, name) as (row, file, _):
         opened = row.open(file)
-        samples = opened.width * opened.height * max(3, opened.channels) * (1 if opened.depth <= 8 else 2)
-        memory = _FIXED + _COPIES * samples + (length(file) if row.read_whole else 0)
-        return Header(row.name, opened.width, opened.height, opened.depth, memory)
+        return Header(row.name, opened.width, opened.height, opened.depth)
 
 
 def size(source: Path | str | bytes, name: str = "") -> tuple[int, int]:

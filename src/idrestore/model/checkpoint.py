@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
 from idrestore.atomic import replacing
+from idrestore.configuration import one_line
 from idrestore.model.config import ModelConfig
 from idrestore.model.hub import IngredientHub
 from idrestore.model.network import RestorationNetwork
@@ -125,7 +126,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     except CheckpointError:
         raise
     except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError, MemoryError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors model file ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: not a readable safetensors model file ({one_line(error)[:300]})") from error
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path}: unknown format version, expected {FORMAT_VERSION}; update idrestore")
     if header.get("hub") not in HUBS or not isinstance(header.get("card"), dict):
@@ -139,10 +140,6 @@ def _renamed(tensor: str) -> str:
     return RENAMED.get(before, "") + tensor.removeprefix(before)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
     """Make the network that a header describes, with the right kind of hub."""
     try:
@@ -154,5 +151,5 @@ def _build(path: Path, header: dict[str, Any]) -> RestorationNetwork:
         if header["hub"] == "ingredient":
             network.hub = ingredient_hub(config)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise CheckpointError(f"{path}: unusable configuration ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: unusable configuration ({one_line(error)[:300]})") from error
     return network

@@ -12,7 +12,7 @@ from idrestore.restoration.plan import Found, Grid, Planner
 from idrestore.restoration.request import Request
 from idrestore.restoration.results import Result
 
-SOFT = "soft at the scale of a pixel: worked on at 1/{} of its size"
+SOFT = "no detail at its full size, as if enlarged: restored at 1/{} of it"
 
 
 def sizes(

@@ -59,7 +59,7 @@ class Request:
             raise ValueError(f"ingredients: got a sum of {total:g}, expected at most 1")
         if (of_each or total < 1 - 1e-6) and "clean" not in names:
             wish = "ingredients" if total < 1 - 1e-6 else "strength" if only is None else "only"
-            raise ValueError(f"{wish}: this model knows no clean photos, so no share can be taken away")
+            raise ValueError(f"{wish}: this model was trained without clean photos, so nothing can be left in a photo")
         factors = torch.tensor([of_each.get(name, 1.0) for name in names]) if of_each else None
         rows = None
         if ingredients is not None:

@@ -44,7 +44,7 @@ BAND = 2 * 3 * 4
 """Bytes a pixel of a row of tiles: RGB in floats, and as much for what is unfinished or in between."""
 WORK = 1.6
 """Memory that a network's work takes, in multiples of its tensors; seen: up to 1.61 (docs/guide/performance.md)."""
-IN_FP32 = "its numbers failed in bf16: worked on in fp32"
+IN_FP32 = "16-bit arithmetic (bf16) gave no numbers: restored in 32-bit"
 MOST_PASSES = 3
 """Passes over a photo: noise lies over rain, and rain over haze."""
 LEAST_LIFT = 1.05
@@ -190,7 +190,7 @@ class Restorer:
     ) -> dict[str, float]:
         """Return the ingredients that the routers find in a photo, the largest first, without restoring it.
 
-        The arguments are those of `restore`: darkness that is to stay is not looked for behind what a photo is called.
+        The arguments are those of `restore`: where they leave darkness in, a photo is dark only if the routers say so.
         """
         photo, request = Photo.of(image), self.request(strength, only)
         try:

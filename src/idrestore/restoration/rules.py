@@ -1,7 +1,7 @@
 """The rules between what the routers find and what is done to a photo: every limit, and what follows from it.
 
-A `Plan` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is dark
-all the same (`lift`), how much of the change is kept (`kept_change`), if the photo is worked on at half its size
+A `Planner` (`restoration/plan.py`) asks them in this order. What was found is `corrected`. Then is decided if it is
+dark all the same (`lift`), how much of the change is kept (`kept_change`), if the photo is worked on at half its size
 (`is_soft`, `is_coarse_rain`), what waits for a second pass (`what_waits`), if there is nothing to do (`is_nothing`),
 how far brightness and colours are changed, which takes haze and darkness away (`affine_certainty`) and as which of the
 two (`haziness`, `darkness`), if a dark photo was exposed for its lights (`has_lights`), whether blur is filtered away

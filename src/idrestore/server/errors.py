@@ -66,7 +66,7 @@ def hint(name: str, known: Collection[str]) -> str:
 
 
 def refuse_unknown(kind: str, sent: Collection[str], known: Collection[str]) -> None:
-    """Raise 422 for the first name that is not known, or is sent twice."""
+    """Raise 422 for the first name that is not known."""
     for name in sent:
         if name not in known:
             raise HTTPException(422, f"{name[:60]}: no {kind} of this name; {hint(name, known)}")

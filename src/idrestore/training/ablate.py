@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from idrestore import atomic
-from idrestore.configuration import check_known
+from idrestore.configuration import check_known, one_line
 from idrestore.data.loader import find_photos
 from idrestore.data.pairs import SetSpec
-from idrestore.evaluation.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets, one_line
+from idrestore.evaluation.evaluate import PHOTO_ERRORS, Routing, evaluate, find_sets
 from idrestore.evaluation.report import PROTOCOLS, Report, Score, json_ready
 from idrestore.metrics import scikit_image
 from idrestore.model import checkpoint

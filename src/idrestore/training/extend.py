@@ -267,14 +267,14 @@ def measure(models: Sequence[Model], pairs: Path, name: str) -> list[Change]:
     ]
 
 
-def make_pairs(degrade: Degrade, photos: Sequence[Path], folder: Path, seed: int = 0) -> None:
+def make_pairs(degrade: Degrade, photos: Sequence[Path], folder: Path) -> None:
     """Write 8-bit pairs into `folder`/degraded and /clean with a user's function.
 
     Raises `ExtensionError` if it returns anything but a picture of the same size; values beyond [0, 1] are clipped.
     """
     for index, path in enumerate(photos):
         clean = read_8_bit(path)
-        degraded = np.asarray(degrade((clean / 255).astype(np.float32), np.random.default_rng([seed, index])))
+        degraded = np.asarray(degrade((clean / 255).astype(np.float32), np.random.default_rng([0, index])))
         if degraded.shape != clean.shape or not np.isfinite(degraded).all():
             raise ExtensionError(f"degrade: got shape {degraded.shape}, expected finite values of shape {clean.shape}")
         if degraded.max() > 10:  # 0 to 255, most likely

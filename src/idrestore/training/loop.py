@@ -85,7 +85,7 @@ def train(
     if not config.steps:
         raise TrainingError("the recipe has no steps: set collect.steps or integrate.steps")
     if finish is not None and config.optimizer.schedule != "constant":
-        raise TrainingError("finish: a cosine ends where it ends; expected optimizer.schedule to be constant")
+        raise TrainingError('finish: got optimizer.schedule = "cosine", which ends by itself, expected "constant"')
     holds_run = (folder / "state.pt").exists()
     if holds_run and not resume:
         raise TrainingError(f"{folder} holds a run already: pass --resume to continue it, or another folder")

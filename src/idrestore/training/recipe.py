@@ -176,7 +176,7 @@ class TrainConfig:
         check_at_least(self, log_every=1, save_every=1)
         for name, value, none in (("loss.distillation", self.distilled, 0), ("keep", list(self.keep), [])):
             if value and not self.start:
-                raise ValueError(f"{name}: got {value} without a model to start from, expected {none}, or start")
+                raise ValueError(f"{name}: got {value} without a model to start from, expected {none}, or a `start`")
         if set(self.keep) - set(self.model.degradations):
             raise ValueError(f"keep: got {list(self.keep)}, expected names among {self.model.degradations}")
 
