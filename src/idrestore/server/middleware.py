@@ -93,7 +93,7 @@ class Middleware:
             return problem(403, f"a page of {other[:100]} may not send anything here")
         if "content-length" in headers and "transfer-encoding" in headers:
             # Whoever stands in between may read another request out of it (RFC 9112, section 6.1).
-            return problem(400, "got a Content-Length and a Transfer-Encoding, expected one", {"Connection": "close"})
+            return problem(400, "got a length and a Transfer-Encoding, expected one of them", {"Connection": "close"})
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > limits.max_bytes:
             return problem(413, f"the request is too large: expected at most {limits.max_bytes:,} bytes")
