@@ -61,12 +61,24 @@ def once(monkeypatch):
 
 @pytest.fixture(scope="module")
 def unchanging():
-    """Return a restorer that rolls no highlights off, which a network that changes nothing would not bring back."""
-    return restorer(change=0, rules=dataclasses.replace(Rules(), highlights=(1.0, 2.0)))
+    """Return a restorer that leaves to its network, which changes nothing, what is done by rules alone otherwise.
+
+    These roll highlights off, and lift the shadows of a photo that has lights or is found to be dark.
+    """
+    rules = dataclasses.replace(Rules(), highlights=(1.0, 2.0), min_lights=2.0, lift_brightness=(0.0, -1.0))
+    return restorer(change=0, rules=rules)
+
+
+def few_lights():
+    """Return a black picture with a few lights, (37, 36), 8 bit: noise to an untrained network, dark to the rules."""
+    image = np.zeros((37, 36), np.uint8)
+    image.flat[::23] = 200
+    return image
 
 
 @settings(max_examples=40, deadline=None)
 @example(image=np.array([[[110, 0, 0]]], np.uint8))  # dark
+@example(image=few_lights())
 @given(
     image=arrays.arrays(
         st.sampled_from([np.uint8, np.uint16]),
