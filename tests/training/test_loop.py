@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import math
@@ -23,7 +24,7 @@ from idrestore.training import loop
 from idrestore.training.loop import held_out_batch, make_samples, train
 from idrestore.training.losses import LossWeights
 from idrestore.training.recipe import DataConfig, OptimizerConfig, PairFolder, StageConfig, TrainConfig
-from idrestore.training.run import RULES, Run, TrainingError, TrainingStoppedError
+from idrestore.training.run import RULES, Run, StepSkippedError, TrainingError, TrainingStoppedError
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 MODEL = dataclasses.replace(PRESETS["tiny"], degradations=("noise", "low_light"), affine_refiner=())
@@ -205,35 +206,61 @@ def test_a_run_of_so_many_minutes_can_end_in_them(photo_folder, tmp_path, monkey
     assert max(rates) == 11
 
 
-def test_a_loss_that_is_not_finite_stops_the_run():
-    run = Run(recipe())
-    with torch.no_grad():
-        run.network.stem.weight[0] = torch.nan
-    with pytest.raises(TrainingStoppedError, match="the loss is nan at step 0; lower the learning rate"):
-        run.learn(simple_batch(), TOLD)
-    assert run.step == 0
-
-
-def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
-    run = Run(recipe())
-    run.network.stem.weight.register_hook(lambda gradient: gradient * torch.inf)
-    with pytest.raises(TrainingStoppedError, match=r"the gradient is (inf|nan) at step 0"):
-        run.learn(simple_batch(), TOLD)
-    assert all(torch.isfinite(parameter).all() for parameter in run.network.parameters())
-
-
-def test_a_loss_that_leaps_stops_the_run_before_the_weights_change():
-    run, batch = Run(recipe()), simple_batch()
-    for _ in range(2):
-        run.learn(batch, TOLD)
-    before = run.network.stem.weight.detach().clone()
+def leaping(run):
     with torch.no_grad():
         for weight in run.network.output.parameters():
             weight.mul_(1e4)
-    with pytest.raises(TrainingStoppedError, match=r"the loss leaps to .* at step 2; lower the learning rate"):
+
+
+def not_finite(run):
+    with torch.no_grad():
+        run.network.stem.weight[0] = torch.nan
+
+
+def without_gradient(run):
+    run.network.stem.weight.register_hook(lambda gradient: gradient * torch.inf)
+
+
+@pytest.mark.parametrize(
+    ("ruin", "why"),
+    [
+        (leaping, "the loss leaps to "),
+        (not_finite, "the loss is nan"),
+        (without_gradient, r"the gradient is (inf|nan)"),
+    ],
+)
+def test_a_step_that_would_ruin_the_weights_is_skipped_and_ten_in_a_row_stop_the_run(ruin, why):
+    run, batch = Run(recipe()), simple_batch()
+    for _ in range(2):
         run.learn(batch, TOLD)
-    assert torch.equal(run.network.stem.weight, before)
-    assert run.step == 2
+    ruin(run)
+    before = copy.deepcopy([run.network.state_dict(), run.average.state_dict(), run.typical.state()])
+    for step in range(2, 11):
+        with pytest.raises(StepSkippedError, match=why):
+            run.learn(batch, TOLD)
+        assert run.step == step + 1
+    with pytest.raises(
+        TrainingStoppedError, match=f"{why}.* at step 11, the last of 10 in a row .*; lower the learning"
+    ):
+        run.learn(batch, TOLD)
+    after = [run.network.state_dict(), run.average.state_dict(), run.typical.state()]
+    torch.testing.assert_close(after, before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_run_goes_on_after_a_step_that_it_skips_and_says_so(photo_folder, tmp_path, monkeypatch):
+    learn = Run.learn
+
+    def leap(run, batch, stage):
+        if run.step == 1:
+            batch = batch._replace(clean=batch.clean * 1e4)
+        return learn(run, batch, stage)
+
+    monkeypatch.setattr(Run, "learn", leap)
+    train(recipe(photo_folder, log_every=1), tmp_path / "run")
+    log = lines(tmp_path / "run")
+    skipped = [line for line in log if line.get("event") == "skipped"]
+    assert [(line["step"], line["why"][:17]) for line in skipped] == [(2, "the loss leaps to")]
+    assert [line["step"] for line in log if "loss" in line] == [1, 3, 4, 5, 6]
 
 
 # ---- parts of a step

@@ -185,22 +185,22 @@ def test_a_damaged_state_is_said_in_one_line(tmp_path, photo_folder, damage):
 
 
 def test_a_run_that_explodes_says_where_and_exits_with_1(tmp_path, photo_folder):
-    path = recipe(tmp_path, photo_folder, optimizer=", learning_rate = 1e6, clip = 1e9")
+    path = recipe(tmp_path, photo_folder, collect=15, optimizer=", learning_rate = 1e6, clip = 1e9")
     result = CliRunner().invoke(app, ["train", str(path), "-o", str(tmp_path / "run")])
     assert result.exit_code == 1
     (line,) = result.stderr.strip().splitlines()
-    step = int(line.split("at step ")[1].split(";")[0])
+    step = int(line.split("at step ")[1].split(",")[0])
     assert f"its samples are {2 * step} to {2 * step + 1} of seed 0" in line
     assert "there is no checkpoint yet" in line
 
 
 def test_what_is_left_of_an_exploded_run_is_named(tmp_path, photo_folder):
-    config = TrainConfig.from_toml(recipe(tmp_path, photo_folder))
+    config = TrainConfig.from_toml(recipe(tmp_path, photo_folder, integrate=10))
     train(dataclasses.replace(config, integrate=StageConfig(0, patch=16)), tmp_path / "run")
     state = torch.load(tmp_path / "run" / "state.pt")
     state["network"]["stem.weight"] += torch.nan
     torch.save(state, tmp_path / "run" / "state.pt")
-    with pytest.raises(TrainingError, match=r"the loss is nan at step 4; .* is .*/run/state\.pt, of step 4"):
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 13, .* is .*/run/state\.pt, of step 4"):
         train(config, tmp_path / "run", resume=True)
 
 

@@ -19,7 +19,7 @@ from idrestore.files import image
 from idrestore.model.hub import PriorHub
 from idrestore.training import distributed
 from idrestore.training.recipe import StageConfig, TrainConfig, plain
-from idrestore.training.run import Run, TrainingError, TrainingStoppedError, table
+from idrestore.training.run import Run, StepSkippedError, TrainingError, TrainingStoppedError, table
 from idrestore.training.run_folder import RunFolder, interruptible
 
 
@@ -170,11 +170,11 @@ def _take_steps(run: Run, files: RunFolder, progress: Callable[[int, int], None]
                     limit = _finished(run, limit)
                     config, end = run.config, run.config.steps
                 progress(run.step, config.steps)
-                if run.step % config.log_every == 0 or run.step == end:
+                if seen and (run.step % config.log_every == 0 or run.step == end):
                     _log(files, name, run, seen, time.monotonic() - clock, waited)
                     seen.clear()
                     clock, waited = time.monotonic(), 0.0
-                if run.step % config.save_every == 0 or run.step == config.steps:
+                if (run.step % config.save_every == 0 and not run.skipped) or run.step == config.steps:
                     files.save_model(validation)
                     files.save_state()
                 if run.step == config.steps:
@@ -199,9 +199,12 @@ def _log(files: RunFolder, stage: str, run: Run, seen: dict[str, list[Tensor]], 
 
 
 def _learn(run: Run, batch: Batch, stage: StageConfig, seed: int, files: RunFolder) -> dict[str, Tensor]:
-    """Take a step; if the run cannot go on, say of which samples of a seed, and what is saved."""
+    """Take a step, or write why it was skipped; if the run cannot go on, say of which samples, and what is saved."""
     try:
         return run.learn(batch, stage)
+    except StepSkippedError as error:
+        files.log(event="skipped", why=str(error))
+        return {}
     except TrainingStoppedError as error:
         first, size = run.step * stage.batch * distributed.size(), stage.batch * distributed.size()
         which = f"its samples are {first} to {first + size - 1} of seed {seed}"

@@ -28,7 +28,9 @@ FORMAT_VERSION = 3
 RULES = Rules()
 """Decide about samples as about photos that are restored."""
 EXPLOSION = 100.0
-"""A batch whose restoration terms exceed their running means by this factor will not come back."""
+"""A step is skipped whose restoration terms exceed their running means by this factor."""
+MOST_SKIPPED = 10
+"""After so many steps in a row that had to be skipped, a run will not come back."""
 
 
 class TrainingError(RuntimeError):
@@ -39,11 +41,15 @@ class TrainingStoppedError(TrainingError):
     """Training that had begun and cannot go on."""
 
 
+class StepSkippedError(Exception):
+    """A step that changed no weights, for its loss or gradient would have ruined them."""
+
+
 class Run:
     """Everything that changes while training, so that saving and resuming it is exact."""
 
     def __init__(self, config: TrainConfig, device: torch.device | None = None) -> None:
-        self.step = 0
+        self.step = self.skipped = 0
         self.config = config
         self.device = device or find_device(config.device)
         self.half = is_half(config.precision, self.device)
@@ -129,7 +135,11 @@ class Run:
         return forgetting(before, self.network.hub)
 
     def learn(self, batch: Batch, stage: StageConfig) -> dict[str, Tensor]:
-        """Take one optimiser step of a stage and return per-sample numbers for the log."""
+        """Take one optimiser step of a stage and return per-sample numbers for the log.
+
+        Where the loss or the gradient is not finite, or the loss leaps, the step changes nothing: raise
+        `StepSkippedError`, or, the last of `MOST_SKIPPED` in a row, `TrainingStoppedError`.
+        """
         config, batch = self.config, self._turned(self._placed(batch), stage)
         told = self._tell(batch.ingredients, stage)
         again = told is None and self._is_turn(stage.again)
@@ -151,9 +161,9 @@ class Run:
         seen["counted"] = (~wrong).float()
         seen |= {"restoration": terms.restoration.detach(), "loss": loss.detach().expand(len(batch.degraded))}
         seen = {name: distributed.gather(values) for name, values in seen.items()}
-        self._stop_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
+        self._skip_unless(seen["loss"].isfinite().all(), f"the loss is {seen['loss'].mean().item()}")
         typical = self.typical.of(seen["ingredients"]).mean()
-        self._stop_unless(
+        self._skip_unless(
             seen["restoration"].mean() <= EXPLOSION * typical, f"the loss leaps to {seen['loss'].mean().item():.3g}"
         )
         for group in self.optimizer.param_groups:
@@ -163,7 +173,7 @@ class Run:
             loss.backward()
         distributed.average_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip or math.inf)
-        self._stop_unless(norm.isfinite(), f"the gradient is {norm.item()}")
+        self._skip_unless(norm.isfinite(), f"the gradient is {norm.item()}")
         self.optimizer.step()
         self.typical.update(seen.pop("restoration"), seen["ingredients"])
         found = seen.pop("found")
@@ -172,6 +182,7 @@ class Run:
         seen["ingredients"] = seen["ingredients"] * seen.pop("counted")[:, None]  # what was told wrongly is in no row
         self._update_average()
         self.step += 1
+        self.skipped = 0
         return seen
 
     def _tell(self, ingredients: Tensor, stage: StageConfig) -> Tensor | None:
@@ -242,9 +253,17 @@ class Run:
         several = (ingredients > 0).sum(dim=1) > 1
         return torch.where(several, weights.get(MIXTURE, 1.0), ingredients @ singles)
 
-    def _stop_unless(self, well: Tensor, what: str) -> None:
-        if not well:
-            raise TrainingStoppedError(f"{what} at step {self.step}; lower the learning rate")
+    def _skip_unless(self, well: Tensor, what: str) -> None:
+        if well:
+            return
+        if self.skipped + 1 == MOST_SKIPPED:
+            raise TrainingStoppedError(
+                f"{what} at step {self.step}, the last of {MOST_SKIPPED} in a row that could not be taken; lower the"
+                " learning rate"
+            )
+        self.skipped += 1
+        self.step += 1
+        raise StepSkippedError(what)
 
     def _placed(self, batch: Batch) -> Batch:
         """Return a batch on the run's device, its photos in the memory order that convolutions like."""
